@@ -1,0 +1,81 @@
+# hearth. `make` lists what there is; ARGS passes words on to the program that a target runs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+NATIVE := $(CURDIR)/.native/lib
+VENV := $(CURDIR)/.native/venv
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+# The one place that says where the program is.
+HEARTH := $(abspath $(TARGET))/debug/hearth
+HEARTH_RELEASE := $(abspath $(TARGET))/release/hearth
+CARGO := cargo
+PYTHON := python3
+ARGS ?=
+
+# The path in the program is relative to the default target directory; this serves any other.
+export LD_LIBRARY_PATH := $(if $(DUCKDB_LIB_DIR),$(DUCKDB_LIB_DIR):)$(NATIVE)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
+ifeq ($(shell uname -s),Linux)
+export ORT_DYLIB_PATH ?= $(NATIVE)/libonnxruntime.so.1.31.1
+else
+export ORT_DYLIB_PATH ?= $(NATIVE)/libonnxruntime.1.31.1.dylib
+export DYLD_FALLBACK_LIBRARY_PATH := $(LD_LIBRARY_PATH)
+endif
+step = @printf '\n== %s\n' "$(1)"
+
+.NOTPARALLEL:
+.PHONY: help native venv build demo test test-rust test-python lint fmt bench clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+native: ## Fetch DuckDB and ONNX Runtime, ready-made and checked
+	@$(PYTHON) deploy/native/fetch
+
+venv: $(VENV)/.ready ## The Python clients that the tests use
+
+$(VENV)/.ready: deploy/python/requirements.txt
+	$(call step,Python clients into .native/venv (a minute the first time))
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+build: native ## Compile everything (a quarter of an hour the first time on two cores)
+	$(call step,cargo build --workspace)
+	@$(CARGO) build --workspace
+
+demo: native ## A three-node cluster with a living district; ARGS=--once ends after the tour
+	$(call step,cargo build (a quarter of an hour the first time on two cores))
+	@$(CARGO) build --package nodes
+	$(call step,hearth demo $(ARGS))
+	@$(HEARTH) demo $(ARGS)
+
+test: native venv lint test-rust test-python ## Everything that CI runs
+	$(call step,all tests passed)
+
+test-rust: native ## The Rust tests; ARGS names some of them
+	$(call step,cargo test --workspace)
+	@$(CARGO) test --workspace --no-fail-fast $(ARGS)
+
+test-python: build venv ## The Python clients against a cluster of the built program
+	$(call step,pytest nodes/tests/python)
+	@HEARTH_BIN=$(HEARTH) $(VENV)/bin/python -m pytest -q --timeout 300 -p no:cacheprovider nodes/tests/python
+
+lint: native ## Format and clippy, warnings refused
+	$(call step,cargo fmt --check)
+	@$(CARGO) fmt --all --check
+	$(call step,cargo clippy)
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## Format the code
+	@$(CARGO) fmt --all
+
+bench: native ## Performance tables, each figure beside its peer and its floor
+	$(call step,cargo build --release)
+	@$(CARGO) build --release --workspace
+	$(call step,cargo bench)
+	@HEARTH_BIN=$(HEARTH_RELEASE) $(CARGO) bench --package benches $(ARGS)
+
+clean: ## Remove what was built; the libraries and clients in .native stay
+	@$(CARGO) clean

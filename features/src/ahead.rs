@@ -1,0 +1,132 @@
+//! Readings whose time the log has not reached: a believed clock may be five minutes ahead.
+//!
+//! They wait here and enter their series when the log time reaches them. A read at a later time than
+//! the log's counts those that its time has reached, so the head of every window stays exact.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::aggregate::{Reading, Summary};
+use crate::entity::EntityKind;
+use crate::kind::Kind;
+
+/// How many readings may wait.
+pub(crate) const AHEAD_MAX: usize = 1 << 20;
+
+/// Whose reading it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner {
+    pub(crate) entity: EntityKind,
+    pub(crate) slot: u32,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ahead {
+    /// The readings of each owner, in order.
+    waiting: BTreeMap<Owner, Vec<Reading>>,
+    /// When something of which owner is due.
+    due: BTreeSet<(i64, Owner)>,
+    count: usize,
+}
+
+impl Ahead {
+    pub(crate) fn is_full(&self) -> bool {
+        self.count >= AHEAD_MAX
+    }
+
+    pub(crate) fn hold(&mut self, owner: Owner, reading: Reading) {
+        let readings = self.waiting.entry(owner).or_default();
+        let at = readings.partition_point(|each| *each <= reading);
+        readings.insert(at, reading);
+        self.due.insert((reading.at_us, owner));
+        self.count += 1;
+    }
+
+    /// Everything that is due at `now_us`, the earliest owner first.
+    pub(crate) fn release(&mut self, now_us: i64) -> Vec<(Owner, Reading)> {
+        let mut released = Vec::new();
+        while let Some((at_us, owner)) = self.due.first().copied() {
+            if at_us > now_us {
+                break;
+            }
+            self.due.pop_first();
+            let Some(readings) = self.waiting.get_mut(&owner) else { continue };
+            let reached = readings.partition_point(|each| each.at_us <= now_us);
+            released.extend(readings.drain(..reached).map(|reading| (owner, reading)));
+            if readings.is_empty() {
+                self.waiting.remove(&owner);
+            }
+        }
+        self.count -= released.len();
+        released
+    }
+
+    /// What of an entity is between `from_us` and `as_of_us`, both included: of one kind, or of all.
+    pub(crate) fn read(
+        &self,
+        owner: Owner,
+        every_kind: bool,
+        from_us: i64,
+        as_of_us: i64,
+    ) -> Summary {
+        let mut all = Summary::default();
+        if self.waiting.is_empty() {
+            return all;
+        }
+        let (first, last) = if every_kind {
+            let ends =
+                Kind::ALL.first().zip(Kind::ALL.last()).unwrap_or((&owner.kind, &owner.kind));
+            (Owner { kind: *ends.0, ..owner }, Owner { kind: *ends.1, ..owner })
+        } else {
+            (owner, owner)
+        };
+        for (_, readings) in self.waiting.range(first..=last) {
+            let from = readings.partition_point(|each| each.at_us < from_us);
+            for reading in readings[from..].iter().take_while(|each| each.at_us <= as_of_us) {
+                all.add(*reading);
+            }
+        }
+        all
+    }
+
+    /// All that waits, in the order of the owners.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Owner, Reading)> {
+        self.waiting.iter().flat_map(|(owner, all)| all.iter().map(|reading| (*owner, *reading)))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        // A reading, its due date and its share of an owner; tree nodes are two thirds full.
+        self.count * (size_of::<Reading>() + size_of::<(i64, Owner)>() * 3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_wait_until_their_time() {
+        let owner = |slot| Owner { entity: EntityKind::Device, slot, kind: Kind::Door };
+        let reading = |at_us| Reading { at_us, value: 1 };
+        let mut ahead = Ahead::default();
+        for at_us in [30, 10, 10, 20] {
+            ahead.hold(owner(1), reading(at_us));
+        }
+        ahead.hold(owner(0), reading(25));
+        assert_eq!(ahead.read(owner(1), false, 10, 20).count, 3);
+        assert_eq!(ahead.read(owner(1), true, 11, 99).count, 2);
+        assert_eq!(ahead.release(9), []);
+        assert_eq!(ahead.release(20), [10, 10, 20].map(|at_us| (owner(1), reading(at_us))));
+        assert_eq!(ahead.len(), 2);
+        assert_eq!(
+            ahead.iter().collect::<Vec<_>>(),
+            [(owner(0), reading(25)), (owner(1), reading(30))]
+        );
+        assert_eq!(ahead.release(30).len(), 2);
+        assert_eq!(ahead.len(), 0);
+    }
+}

@@ -1,0 +1,77 @@
+//! What features can be about.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::civil;
+use crate::table::Table;
+
+/// What a feature vector describes; each has its register table of the same name. An entity kind is
+/// stored as its place in this list: new ones go last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum EntityKind {
+    Device,
+    Dwelling,
+    Resident,
+    Household,
+    Organisation,
+}
+
+impl EntityKind {
+    pub const ALL: [Self; 5] =
+        [Self::Device, Self::Dwelling, Self::Resident, Self::Household, Self::Organisation];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Dwelling => "dwelling",
+            Self::Resident => "resident",
+            Self::Household => "household",
+            Self::Organisation => "organisation",
+        }
+    }
+
+    /// The register table whose key is this entity's key.
+    pub fn table(self) -> Option<&'static Table> {
+        civil::table(self.as_str())
+    }
+}
+
+impl fmt::Display for EntityKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// Text that names no entity kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("entity {0:?} is unknown: it is device, dwelling, resident, household or organisation")]
+pub struct UnknownEntity(pub String);
+
+impl FromStr for EntityKind {
+    type Err = UnknownEntity;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEntity> {
+        let found = Self::ALL.into_iter().find(|each| each.as_str() == text);
+        found.ok_or_else(|| UnknownEntity(text.chars().take(64).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entity_has_a_table_with_a_key_of_one_column() {
+        for (at, entity) in EntityKind::ALL.into_iter().enumerate() {
+            assert_eq!(entity as usize, at);
+            assert_eq!(entity.table().unwrap().key, 1);
+            assert_eq!(entity.as_str().parse(), Ok(entity));
+        }
+        assert!("residents".parse::<EntityKind>().is_err());
+    }
+}

@@ -1,0 +1,51 @@
+//! The words of the district: events, tables, windows and the features made from them.
+//!
+//! No IO, clock, async or threads in here, and nothing whose result depends on the order in which
+//! events arrive, so replicas that applied the same log hold the same bits.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test may stop at once"
+    )
+)]
+
+pub mod aggregate;
+mod ahead;
+pub mod builtin;
+mod calendar;
+pub mod civil;
+pub mod codec;
+pub mod column;
+pub mod entity;
+pub mod event;
+pub mod fixed;
+mod interner;
+pub mod kind;
+mod nearest;
+mod packed;
+mod reading;
+mod roster;
+pub mod series;
+pub mod store;
+pub mod table;
+mod varint;
+pub mod vector;
+pub mod view;
+mod view_text;
+pub mod window;
+
+pub use aggregate::{Aggregate, Reading, Summary, Tile};
+pub use codec::CodecError;
+pub use column::{ColumnPath, Transform};
+pub use entity::EntityKind;
+pub use event::{Event, EventError, Quality, effective_time_us};
+pub use kind::{Kind, UnknownKind};
+pub use reading::RowSource;
+pub use series::{Landing, Series};
+pub use store::Store;
+pub use vector::{FeatureVector, Status};
+pub use view::{FeatureDef, FeatureView, Source, ViewError};
+pub use window::Window;

@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at once")
+)]
+
+mod cast;
+mod client;
+mod error;
+mod history;
+mod live;
+mod portrait;
+mod rows;
+mod server;
+mod warehouse;
+
+pub use client::{Answered, Client};
+pub use error::Error;
+pub use history::export_history;
+pub use live::{FeatureRow, Indicator, LastEvent, Live, NodeRow, Portrait};
+pub use portrait::{portrait_batch, portrait_schema};
+pub use rows::{batch_to_rows, nearest, rows_to_batch, table_schema};
+pub use server::{
+    CONNECTION_WINDOW_BYTES, Front, MESSAGE_BYTES_MAX, STREAM_WINDOW_BYTES, server_builder, service,
+};
+pub use warehouse::{
+    Answer, Checked, Described, ParquetWriter, Reader, Recording, Relation, Settings, WAREHOUSE_FILE,
+    Warehouse, read_parquet, read_parquet_batches, write_batches, write_parquet,
+};
+
+/// The key of every result's schema metadata that says which log index was read.
+pub const LOG_INDEX_KEY: &str = "hearth.log_index";
+/// The header by which a caller demands that an index has been recorded before the answer.
+pub const MIN_LOG_INDEX_HEADER: &str = "hearth-min-log-index";
+/// The catalog that analysts see.
+pub const CATALOG: &str = "hearth";
+/// The schema that analysts see.
+pub const SCHEMA: &str = "civil";

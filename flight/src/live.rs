@@ -1,0 +1,118 @@
+//! What the running node lends to SQL: its resident state, its write path and its doors.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use features::table::{Cell, Table};
+
+use crate::Error;
+
+/// The node, as the analysts' server sees it.
+#[async_trait]
+pub trait Live: Send + Sync + 'static {
+    /// The log index that the resident state has applied.
+    fn log_index(&self) -> u64;
+
+    /// Everything about one resident, from memory.
+    fn portrait(&self, resident_key: &str) -> Option<Portrait>;
+
+    /// The resident features of every entity.
+    fn features(&self) -> Vec<FeatureRow>;
+
+    /// The resident features in pages, from page 0 until `None`. A node that holds many entities
+    /// overrides this, so that a query never holds all of them at once.
+    fn feature_page(&self, page: usize) -> Option<Vec<FeatureRow>> {
+        (page == 0).then(|| self.features())
+    }
+
+    fn nodes(&self) -> Vec<NodeRow>;
+
+    /// Replicates rows of a reference table, upserting by key; gives the index they are at.
+    async fn ingest(&self, table: &'static Table, rows: Vec<Vec<Cell>>) -> Result<u64, Error>;
+
+    /// Returns once the warehouse has recorded `index`, or [`Error::Late`] after `timeout`.
+    async fn wait_recorded(&self, index: u64, timeout: Duration) -> Result<(), Error>;
+
+    /// Gives a bearer token for a name and a password.
+    fn sign_in(&self, user: &str, password: &str) -> Result<String, Error>;
+
+    /// Who a bearer token belongs to; `None` is a caller without one.
+    fn who(&self, token: Option<&str>) -> Result<String, Error>;
+}
+
+/// One resident, whole. Rows are in the column order of their tables in [`features::civil`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Portrait {
+    /// A row of `resident`.
+    pub resident: Vec<Cell>,
+    pub age: Option<i64>,
+    /// The region's twelve-digit code.
+    pub region: Option<String>,
+    /// A row of `household`.
+    pub household: Option<Vec<Cell>>,
+    /// A row of `dwelling`.
+    pub dwelling: Option<Vec<Cell>>,
+    /// Rows of `tag`.
+    pub tags: Vec<Vec<Cell>>,
+    /// Rows of `device`.
+    pub devices: Vec<Vec<Cell>>,
+    pub indicators: Vec<Indicator>,
+    /// Open rows of `alert`.
+    pub alerts: Vec<Vec<Cell>>,
+    /// Newest first.
+    pub events: Vec<LastEvent>,
+    /// Rows of `relation`.
+    pub relations: Vec<Vec<Cell>>,
+    /// Rows of `subsidy`.
+    pub subsidies: Vec<Vec<Cell>>,
+}
+
+/// One number that describes a resident: a feature, or a model's score.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Indicator {
+    pub name: String,
+    pub value: Option<f64>,
+    pub band: Option<String>,
+    pub model: Option<String>,
+    pub version: Option<String>,
+}
+
+/// The newest event of one kind in a resident's dwelling.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LastEvent {
+    pub kind: String,
+    pub ts_us: i64,
+    pub value: Option<f64>,
+}
+
+/// One row of `feature_current`. The repeated words are shared, since there are millions of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureRow {
+    pub entity_kind: Arc<str>,
+    pub entity_key: Arc<str>,
+    pub view: Arc<str>,
+    pub feature: Arc<str>,
+    pub value: Option<f64>,
+    pub event_time_us: Option<i64>,
+    pub status: Arc<str>,
+    pub log_index: u64,
+}
+
+/// One row of `node_status`. What a node does not know about another one is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeRow {
+    pub id: u64,
+    pub group: String,
+    pub role: String,
+    pub state: String,
+    pub term: Option<u64>,
+    pub committed_index: Option<u64>,
+    pub applied_index: Option<u64>,
+    pub recorded_index: Option<u64>,
+    pub grpc: String,
+    pub flight: String,
+    pub raft: String,
+    pub http: String,
+    pub version: String,
+    pub started_us: Option<i64>,
+}

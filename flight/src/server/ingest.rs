@@ -1,0 +1,103 @@
+//! Bulk load: rows of reference tables, replicated like any write and upserted by key.
+
+use arrow_flight::{
+    decode::FlightRecordBatchStream,
+    error::FlightError,
+    sql::{CommandStatementIngest, TableExistsOption, server::PeekableFlightDataStream},
+};
+use features::{
+    civil,
+    table::{Mode, ROW_BYTES_MAX, Table, encode_row},
+};
+use futures::TryStreamExt;
+use std::time::Duration;
+use tonic::{Request, Status};
+
+use super::analyst::Analyst;
+use crate::{CATALOG, Error, SCHEMA, batch_to_rows, nearest};
+
+/// What is proposed to the log at once.
+const PROPOSAL_ROWS_MAX: usize = 2048;
+const PROPOSAL_BYTES_MAX: usize = 1 << 20;
+/// How long the answer waits until this node's own tables show the rows. They are safe before.
+const SHOWN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+pub(super) async fn ingest(
+    analyst: &Analyst,
+    command: CommandStatementIngest,
+    request: Request<PeekableFlightDataStream>,
+) -> Result<i64, Status> {
+    analyst.admit(request.metadata()).await?;
+    let table = wanted_table(&command)?;
+    let messages = request.into_inner().map_err(FlightError::from);
+    let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
+    let (mut count, mut index) = (0, 0);
+    while let Some(batch) = batches.try_next().await? {
+        let rows = batch_to_rows(table, &batch)?;
+        for proposal in proposals(table, rows)? {
+            count += proposal.len() as i64;
+            index = analyst.live.ingest(table, proposal).await?;
+        }
+    }
+    if index > analyst.warehouse.recorded_index() {
+        // Somebody who asks next should see the rows; where this takes too long they come later.
+        match analyst.live.wait_recorded(index, SHOWN_WAIT_MAX).await {
+            Ok(()) | Err(Error::Late(_)) => (),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(count)
+}
+
+type Proposal = Vec<Vec<features::table::Cell>>;
+
+/// Checked rows, in portions that fit a log entry.
+fn proposals(table: &Table, rows: Proposal) -> Result<Vec<Proposal>, Error> {
+    let mut portions: Vec<Proposal> = Vec::new();
+    let mut bytes = PROPOSAL_BYTES_MAX;
+    for row in rows {
+        table.check(&row)?;
+        table.key_of(&row)?;
+        let size = encode_row(&row)?.len();
+        debug_assert!(size <= ROW_BYTES_MAX);
+        match portions.last_mut() {
+            Some(last) if bytes + size <= PROPOSAL_BYTES_MAX && last.len() < PROPOSAL_ROWS_MAX => last.push(row),
+            _ => {
+                bytes = 0;
+                portions.push(vec![row]);
+            }
+        }
+        bytes += size;
+    }
+    Ok(portions)
+}
+
+fn wanted_table(command: &CommandStatementIngest) -> Result<&'static Table, Status> {
+    let here = |given: &Option<String>, name: &str| given.as_deref().is_none_or(|each| each.is_empty() || each == name);
+    if !(here(&command.catalog, CATALOG) && here(&command.schema, SCHEMA)) {
+        return Err(Status::invalid_argument(format!("tables are in catalog {CATALOG}, schema {SCHEMA}")));
+    }
+    if command.temporary {
+        return Err(Status::invalid_argument("there are no temporary tables; load into a reference table"));
+    }
+    let references = || civil::TABLES.iter().filter(|each| each.mode == Mode::Reference);
+    let Some(table) = civil::table(&command.table) else {
+        let near = nearest(&command.table, references().map(|each| each.name));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        return Err(Status::invalid_argument(format!("there is no table {}{hint}", command.table)));
+    };
+    if table.mode != Mode::Reference {
+        let text = format!("table {} is kept by the cluster itself; only reference tables are loaded", table.name);
+        return Err(Status::invalid_argument(text));
+    }
+    match command.table_definition_options.map(|options| options.if_exists()) {
+        Some(TableExistsOption::Fail) => Err(Status::already_exists(format!(
+            "table {} exists; load with mode append, which upserts by key",
+            table.name
+        ))),
+        Some(TableExistsOption::Replace) => Err(Status::invalid_argument(
+            "a reference table cannot be replaced; load with mode append, which upserts by key",
+        )),
+        _ => Ok(table),
+    }
+}

@@ -1,0 +1,25 @@
+//! The warehouse: a DuckDB file that is a function of the log. Nothing outside this folder names
+//! DuckDB.
+//!
+//! One writer records what the log says, each batch and the index it reaches in one transaction.
+//! Readers are pooled, read-only and bounded in memory, threads, number and time.
+
+mod guard;
+
+mod layout;
+pub(crate) mod lexer;
+mod live_tables;
+mod open;
+mod parquet;
+mod pool;
+mod query;
+mod reader;
+mod record;
+
+pub use guard::Checked;
+pub use layout::Relation;
+pub use open::{Settings, WAREHOUSE_FILE, Warehouse};
+pub use parquet::{ParquetWriter, read_parquet, read_parquet_batches, write_batches, write_parquet};
+pub use query::Answer;
+pub use reader::{Described, Reader};
+pub use record::Recording;

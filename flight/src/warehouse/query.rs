@@ -1,0 +1,257 @@
+//! One query: a thread that owns the connection, and the stream that it fills.
+//!
+//! ```text
+//!  query() --place--> thread: BEGIN READ ONLY, index, prepare, step ... --batches--> Answer
+//!                        ^-- watchdog: receiver gone or time over => interrupt, until the thread ends
+//! ```
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    compute::concat_batches,
+    datatypes::{Schema, SchemaRef},
+};
+use duckdb::{Connection, InterruptHandle, Statement, params_from_iter, types::Value};
+use features::table::Cell;
+use futures::Stream;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{
+    guard::{Checked, check},
+    open::one_line,
+    pool::{Borrowed, Pool},
+};
+use crate::{Error, LOG_INDEX_KEY};
+
+/// DuckDB gives 2,048 rows at a time; a message should be worth its journey.
+const BATCH_ROWS: usize = 64 * 1024;
+const BATCH_BYTES: usize = 8 << 20;
+/// Batches between the thread and the one who reads them.
+const BATCHES_AHEAD: usize = 3;
+/// An interrupt that comes before the query has begun is lost, so it is repeated.
+const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
+
+/// The rows of a query, as they come.
+#[derive(Debug)]
+pub struct Answer {
+    /// All fields nullable; the metadata says which index the query saw.
+    pub schema: SchemaRef,
+    /// The recorded index that the query saw.
+    pub log_index: u64,
+    batches: mpsc::Receiver<Result<RecordBatch, Error>>,
+}
+
+impl Answer {
+    /// All batches at once.
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, Error> {
+        let mut all = Vec::new();
+        while let Some(batch) = self.batches.recv().await {
+            all.push(batch?);
+        }
+        Ok(all)
+    }
+}
+
+impl Stream for Answer {
+    type Item = Result<RecordBatch, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.batches.poll_recv(cx)
+    }
+}
+
+/// What to run: a text that is still to be checked, or one that was.
+pub(super) enum Text {
+    Raw(String),
+    Checked(Checked),
+}
+
+type Head = (SchemaRef, u64);
+
+struct Run {
+    params: Vec<Cell>,
+    head: Option<oneshot::Sender<Result<Head, Error>>>,
+    batches: mpsc::Sender<Result<RecordBatch, Error>>,
+    deadline: Instant,
+    time_over: Arc<AtomicBool>,
+}
+
+/// Starts a query and returns once its first rows are there, or its error.
+pub(super) async fn start(pool: &Arc<Pool>, text: Text, params: Vec<Cell>) -> Result<Answer, Error> {
+    let place = pool.place().await?;
+    let deadline = Instant::now() + pool.settings.query_time_max;
+    let (head_sender, head) = oneshot::channel();
+    let (batch_sender, batches) = mpsc::channel(BATCHES_AHEAD);
+    let (interrupt_sender, interrupt) = oneshot::channel();
+    let time_over = Arc::new(AtomicBool::new(false));
+    let (over_sender, over) = oneshot::channel::<()>();
+    tokio::spawn(watch(interrupt, batch_sender.clone(), deadline, Arc::clone(&time_over), over));
+    let pool = Arc::clone(pool);
+    let mut run = Run { params, head: Some(head_sender), batches: batch_sender, deadline, time_over };
+    tokio::task::spawn_blocking(move || {
+        let outcome = pool.borrow(place).and_then(|borrowed| {
+            drop(interrupt_sender.send(borrowed.connection()?.interrupt_handle()));
+            run.work(&borrowed, text)
+        });
+        if let Err(error) = outcome {
+            run.fail(error);
+        }
+        // Held until here: the watchdog must be gone before the connection serves anybody else.
+        drop(over_sender);
+    });
+    let (schema, log_index) =
+        head.await.map_err(|_| Error::Internal("the query ended without an answer".to_owned()))??;
+    Ok(Answer { schema, log_index, batches })
+}
+
+/// Interrupts the query when nobody wants its rows any more, or when its time is over.
+async fn watch(
+    interrupt: oneshot::Receiver<Arc<InterruptHandle>>,
+    batches: mpsc::Sender<Result<RecordBatch, Error>>,
+    deadline: Instant,
+    time_over: Arc<AtomicBool>,
+    mut over: oneshot::Receiver<()>,
+) {
+    let Ok(interrupt) = interrupt.await else { return };
+    tokio::select! {
+        _ = &mut over => return,
+        () = batches.closed() => (),
+        () = tokio::time::sleep_until(deadline) => time_over.store(true, Ordering::Release),
+    }
+    drop(batches);
+    loop {
+        interrupt.interrupt();
+        if tokio::time::timeout(INTERRUPT_AGAIN, &mut over).await.is_ok() {
+            return;
+        }
+    }
+}
+
+impl Run {
+    fn work(&mut self, borrowed: &Borrowed, text: Text) -> Result<(), Error> {
+        let connection = borrowed.connection()?;
+        let checked = match text {
+            Text::Checked(checked) => checked,
+            Text::Raw(sql) => check(connection, &sql)?,
+        };
+        let log_index = begin(connection)?;
+        let mut statement = connection.prepare(checked.sql()).map_err(|error| classify(&error))?;
+        let schema = execute(&mut statement, &self.params)?;
+        let schema = with_log_index(&schema, log_index);
+        if let Some(head) = self.head.take() {
+            drop(head.send(Ok((Arc::clone(&schema), log_index))));
+        }
+        self.send_all(&statement, &schema)
+    }
+
+    fn send_all(&self, statement: &Statement<'_>, schema: &SchemaRef) -> Result<(), Error> {
+        let mut ready = Vec::new();
+        let (mut rows, mut bytes) = (0, 0);
+        while let Some(chunk) = statement.step().map_err(|error| classify(&error))? {
+            let options = RecordBatchOptions::new().with_row_count(Some(arrow::array::Array::len(&chunk)));
+            let columns = chunk.columns().to_vec();
+            let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
+            rows += batch.num_rows();
+            bytes += batch.get_array_memory_size();
+            ready.push(batch);
+            if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
+                self.send(concat_batches(schema, &ready)?)?;
+                ready.clear();
+                (rows, bytes) = (0, 0);
+            }
+        }
+        if ready.is_empty() { Ok(()) } else { self.send(concat_batches(schema, &ready)?) }
+    }
+
+    /// Waits for the reader, but not beyond the query's time.
+    fn send(&self, batch: RecordBatch) -> Result<(), Error> {
+        let sent = Handle::current().block_on(tokio::time::timeout_at(self.deadline, self.batches.send(Ok(batch))));
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Error::Cancelled),
+            Err(_) => Err(late()),
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        let error = if self.time_over.load(Ordering::Acquire) { late() } else { error };
+        match self.head.take() {
+            Some(head) => drop(head.send(Err(error))),
+            // Nobody listens where the reader is gone, and a reader that stalls sees the stream end.
+            None => drop(self.batches.try_send(Err(error))),
+        }
+    }
+}
+
+fn late() -> Error {
+    Error::Late("the query took longer than this node allows; narrow it down".to_owned())
+}
+
+/// Begins the read-only transaction and says which index it sees.
+pub(super) fn begin(connection: &Connection) -> Result<u64, Error> {
+    connection.execute_batch("BEGIN TRANSACTION READ ONLY").map_err(|error| classify(&error))?;
+    connection
+        .query_row("SELECT recorded_index FROM main.meta", [], |row| row.get(0))
+        .map_err(|error| classify(&error))
+}
+
+pub(super) fn execute(statement: &mut Statement<'_>, params: &[Cell]) -> Result<SchemaRef, Error> {
+    let values = params.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
+    let (given, wanted) = (values.len(), statement.parameter_count());
+    if given != wanted {
+        return Err(Error::Query(format!("the statement has {wanted} parameters, {given} were given")));
+    }
+    Ok(statement.stream_arrow(params_from_iter(values)).map_err(|error| classify(&error))?.get_schema())
+}
+
+fn bound(cell: &Cell) -> Result<Value, Error> {
+    Ok(match cell {
+        Cell::Null => Value::Null,
+        Cell::Bool(value) => Value::Boolean(*value),
+        Cell::Int(value) => Value::BigInt(*value),
+        Cell::Real(value) => Value::Double(*value),
+        Cell::Text(value) => Value::Text(value.clone()),
+        Cell::Time(value) => Value::Timestamp(duckdb::types::TimeUnit::Microsecond, *value),
+        Cell::Date(value) => Value::Date32(*value),
+        Cell::Texts(_) | Cell::Ints(_) | Cell::Reasons(_) => {
+            return Err(Error::Query("a list cannot be a parameter; pass its items one by one".to_owned()));
+        }
+    })
+}
+
+/// The schema that clients see: every field may be empty, and the index is told.
+pub(super) fn with_log_index(schema: &Schema, log_index: u64) -> SchemaRef {
+    let fields: Vec<_> =
+        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let metadata = HashMap::from([(LOG_INDEX_KEY.to_owned(), log_index.to_string())]);
+    Arc::new(Schema::new_with_metadata(fields, metadata))
+}
+
+/// DuckDB's errors by what the caller can do about them.
+pub(super) fn classify(error: &duckdb::Error) -> Error {
+    let text = one_line(error);
+    let starts = |prefix: &str| text.starts_with(prefix);
+    if starts("INTERRUPT") {
+        Error::Cancelled
+    } else if starts("Out of Memory") {
+        Error::TooMuch(format!("the query needs more memory than this node allows; narrow it down ({text})"))
+    } else if starts("IO Error") || starts("FATAL") || starts("INTERNAL") || starts("TransactionContext") {
+        Error::Internal(text)
+    } else {
+        Error::Query(text)
+    }
+}

@@ -1,0 +1,206 @@
+//! The one writer: what the log says, and the index it says it at, in one transaction.
+
+use std::collections::BTreeMap;
+
+use duckdb::{Connection, params};
+use features::{
+    civil,
+    table::{Cell, Table},
+};
+
+use super::{
+    layout::{full_name, quoted},
+    open::one_line,
+};
+use crate::{CATALOG, Error, SCHEMA, rows_to_batch};
+
+/// DuckDB's own chunk. A slice of a larger batch would copy its lists whole, each time.
+const CHUNK_ROWS: usize = 2048;
+
+/// Rows of one table.
+type Rows = (&'static Table, Vec<Vec<Cell>>);
+
+/// What a stretch of the log did to the tables. Applied in the order of the fields, all or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// The last index of the stretch. A recording that is not beyond the recorded index is skipped.
+    pub through: u64,
+    /// Tables that are emptied first, as after a snapshot was installed.
+    pub replaces: Vec<&'static Table>,
+    /// Keys of rows that go. A key that is written again within the stretch belongs to `upserts` only.
+    pub deletes: Vec<Rows>,
+    /// Rows that take the place of those with their keys; of several with one key the last counts.
+    pub upserts: Vec<Rows>,
+    /// Rows that are new.
+    pub appends: Vec<Rows>,
+}
+
+pub(super) struct Writer {
+    connection: Connection,
+    recorded: u64,
+    next_query_id: i64,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("recorded", &self.recorded).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection) -> duckdb::Result<Self> {
+        let recorded = connection.query_row("SELECT recorded_index FROM main.meta", [], |row| row.get(0))?;
+        let next_query_id = connection.query_row(
+            "SELECT coalesce(max(query_id), 0) + 1 FROM hearth.civil.query_log",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(Self { connection, recorded, next_query_id })
+    }
+
+    pub(super) fn recorded_index(&self) -> u64 {
+        self.recorded
+    }
+
+    pub(super) fn record(
+        &mut self,
+        recording: Recording,
+        take_notes: impl FnOnce() -> Vec<Vec<Cell>>,
+    ) -> Result<u64, Error> {
+        if recording.through <= self.recorded {
+            return Ok(self.recorded);
+        }
+        let through = recording.through;
+        self.connection.execute_batch("BEGIN TRANSACTION").map_err(|error| broken(&error))?;
+        let done = self.apply(recording, take_notes()).and_then(|()| {
+            self.connection.execute_batch("COMMIT").map_err(|error| broken(&error))
+        });
+        if let Err(error) = done {
+            // The transaction may be gone already; what counts is the first error.
+            drop(self.connection.execute_batch("ROLLBACK"));
+            return Err(error);
+        }
+        self.recorded = through;
+        Ok(through)
+    }
+
+    fn apply(&mut self, recording: Recording, notes: Vec<Vec<Cell>>) -> Result<(), Error> {
+        for table in recording.replaces {
+            self.run(&format!("DELETE FROM {}", full_name(table)))?;
+        }
+        for (table, keys) in recording.deletes {
+            self.delete(table, &keys)?;
+        }
+        for (table, rows) in recording.upserts {
+            self.upsert(table, rows)?;
+        }
+        for (table, rows) in recording.appends {
+            self.append(table, CATALOG, SCHEMA, table.name, &rows)?;
+        }
+        self.append_notes(notes)?;
+        self.connection
+            .execute("UPDATE main.meta SET recorded_index = ?", params![recording.through])
+            .map_err(|error| broken(&error))?;
+        Ok(())
+    }
+
+    fn run(&self, sql: &str) -> Result<(), Error> {
+        self.connection.execute_batch(sql).map_err(|error| broken(&error))
+    }
+
+    fn append(&self, table: &Table, catalog: &str, schema: &str, name: &str, rows: &[Vec<Cell>]) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut appender = self
+            .connection
+            .appender_to_catalog_and_db(name, catalog, schema)
+            .map_err(|error| broken(&error))?;
+        for chunk in rows.chunks(CHUNK_ROWS) {
+            appender.append_record_batch(rows_to_batch(table, chunk)?).map_err(|error| broken(&error))?;
+        }
+        appender.flush().map_err(|error| broken(&error))
+    }
+
+    fn upsert(&self, table: &Table, rows: Vec<Vec<Cell>>) -> Result<(), Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let rows = last_by_key(table, rows)?;
+        let staged = self.stage(table, &rows)?;
+        self.run(&format!("DELETE FROM {} AS t USING {staged} AS s WHERE {}", full_name(table), same_key(table)))?;
+        self.run(&format!("INSERT INTO {} SELECT * FROM {staged}", full_name(table)))?;
+        self.run(&format!("DROP TABLE {staged}"))
+    }
+
+    fn delete(&self, table: &Table, keys: &[Vec<Cell>]) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            if key.len() != table.key {
+                let (want, got) = (table.key, key.len());
+                return Err(Error::Invalid(format!("a key of {} has {want} cells, not {got}", table.name)));
+            }
+            let mut row = key.clone();
+            row.resize(table.columns.len(), Cell::Null);
+            rows.push(row);
+        }
+        let staged = self.stage(table, &rows)?;
+        self.run(&format!("DELETE FROM {} AS t USING {staged} AS s WHERE {}", full_name(table), same_key(table)))?;
+        self.run(&format!("DROP TABLE {staged}"))
+    }
+
+    /// Puts rows into a temporary table of the same columns, so that a join can find their keys.
+    fn stage(&self, table: &Table, rows: &[Vec<Cell>]) -> Result<String, Error> {
+        let name = format!("staged_{}", table.name);
+        let staged = format!("temp.main.{}", quoted(&name));
+        self.run(&format!("CREATE OR REPLACE TEMP TABLE {} AS FROM {} LIMIT 0", quoted(&name), full_name(table)))?;
+        self.append(table, "temp", "main", &name, rows)?;
+        Ok(staged)
+    }
+
+    fn append_notes(&mut self, mut notes: Vec<Vec<Cell>>) -> Result<(), Error> {
+        let Some(table) = civil::table("query_log") else { return Ok(()) };
+        for (id, row) in (self.next_query_id..).zip(&mut notes) {
+            if let Some(cell) = row.first_mut() {
+                *cell = Cell::Int(id);
+            }
+        }
+        self.next_query_id += notes.len() as i64;
+        self.append(table, CATALOG, SCHEMA, table.name, &notes)
+    }
+
+    pub(super) fn checkpoint(&self) -> Result<bool, Error> {
+        match self.connection.execute_batch("CHECKPOINT") {
+            Ok(()) => Ok(true),
+            Err(error) if one_line(&error).contains("Cannot CHECKPOINT") => Ok(false),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+}
+
+fn broken(error: &duckdb::Error) -> Error {
+    Error::Internal(format!("the warehouse could not be written: {}", one_line(error)))
+}
+
+fn same_key(table: &Table) -> String {
+    let same = |name: &str| format!("t.{0} = s.{0}", quoted(name));
+    table.columns.iter().take(table.key).map(|each| same(each.name)).collect::<Vec<_>>().join(" AND ")
+}
+
+/// One row a key, the last, in the order of their last appearance's key.
+fn last_by_key(table: &Table, rows: Vec<Vec<Cell>>) -> Result<Vec<Vec<Cell>>, Error> {
+    let mut places: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        table.check(row)?;
+        places.insert(table.key_of(row)?, at);
+    }
+    if places.len() == rows.len() {
+        return Ok(rows);
+    }
+    let mut kept: Vec<bool> = vec![false; rows.len()];
+    places.into_values().for_each(|at| kept[at] = true);
+    Ok(rows.into_iter().zip(kept).filter_map(|(row, keep)| keep.then_some(row)).collect())
+}

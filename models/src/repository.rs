@@ -1,0 +1,174 @@
+//! Packages on disk, `<folder>/<name>/<version>/`, and the way from a package to a running model.
+//!
+//! Invariant: a model runs only if every file of its package has the digest that was approved.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::manifest::{Format, Manifest, check_name};
+use crate::package::{SUMS, write_durably};
+use crate::{Digests, Error, LogisticModel, Model, OnnxModel, Package, Runtime, TensorSpec};
+
+#[derive(Clone, Debug)]
+pub struct Repository {
+    folder: PathBuf,
+}
+
+/// A model that is ready to answer, with what its package says about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub manifest: Manifest,
+    pub model: Arc<dyn Model>,
+    pub digests: Digests,
+}
+
+/// What was found out about a package before it was let in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validation {
+    pub digests: Digests,
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+    pub has_score: bool,
+    pub golden_rows: usize,
+    /// The largest distance of a score from its golden row.
+    pub golden_distance: f64,
+}
+
+impl Repository {
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, Error> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, &error))?;
+        Ok(Self { folder })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Unpacks a package: written beside, then renamed, so that a crash leaves it whole or absent.
+    /// A damaged copy of the same version is replaced.
+    pub fn store(&self, package: &Package) -> Result<(), Error> {
+        let Manifest { name, version, .. } = package.manifest();
+        let place = self.place(name, version)?;
+        if self.read(name, version, &package.digests()).is_ok() {
+            return Ok(());
+        }
+        let parent = self.folder.join(name);
+        let beside = parent.join(format!(".new-{version}"));
+        for stale in [&beside, &place] {
+            if stale.exists() {
+                fs::remove_dir_all(stale).map_err(|error| Error::io(stale, &error))?;
+            }
+        }
+        package.write_dir(&beside)?;
+        write_durably(&beside.join(SUMS), package.sums().as_bytes())?;
+        fs::rename(&beside, &place).map_err(|error| Error::io(&place, &error))?;
+        // The rename itself must survive a power cut.
+        fs::File::open(&parent)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| Error::io(&parent, &error))
+    }
+
+    pub fn contains(&self, name: &str, version: &str) -> bool {
+        self.place(name, version).is_ok_and(|place| place.is_dir())
+    }
+
+    pub fn remove(&self, name: &str, version: &str) -> Result<(), Error> {
+        let place = self.place(name, version)?;
+        if place.is_dir() {
+            fs::remove_dir_all(&place).map_err(|error| Error::io(&place, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The package as it was approved, or an error that names the file that is not.
+    pub fn read(&self, name: &str, version: &str, expected: &Digests) -> Result<Package, Error> {
+        let place = self.place(name, version)?;
+        if !place.is_dir() {
+            return Err(Error::NotFound(format!(
+                "model {name} {version} is not on this node; push it again"
+            )));
+        }
+        let broken = match Package::read_dir(&place) {
+            Ok(package) if package.digests() == *expected => return Ok(package),
+            Ok(package) => blame(&place, &package, expected),
+            Err(error) => (place.clone(), error.to_string()),
+        };
+        Err(Error::Damaged { file: broken.0.display().to_string(), reason: broken.1 })
+    }
+
+    /// Checks the digests, then loads.
+    pub fn load(
+        &self,
+        runtime: &Runtime,
+        name: &str,
+        version: &str,
+        expected: &Digests,
+    ) -> Result<Loaded, Error> {
+        load_package(runtime, &self.read(name, version, expected)?)
+    }
+
+    fn place(&self, name: &str, version: &str) -> Result<PathBuf, Error> {
+        check_name("a model's name", name)?;
+        check_name("a model's version", version)?;
+        Ok(self.folder.join(name).join(version))
+    }
+}
+
+/// Which file is not the approved one. The stored sums are believed only if they are the approved ones.
+fn blame(place: &Path, package: &Package, expected: &Digests) -> (PathBuf, String) {
+    let stored = fs::read_to_string(place.join(SUMS)).unwrap_or_default();
+    if crate::sha256_hex(stored.as_bytes()) != expected.package {
+        return (place.to_path_buf(), "its files are not those of the approved package".into());
+    }
+    let now = package.sums();
+    let gone = stored.lines().find(|line| now.lines().all(|each| each != *line));
+    let new = now.lines().find(|line| stored.lines().all(|each| each != *line));
+    let name = gone.or(new).and_then(|line| line.split_once("  ")).map_or(SUMS, |(_, name)| name);
+    (place.join(name), "its SHA-256 is not the approved one".into())
+}
+
+/// From a package in memory to a running model.
+pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Error> {
+    let manifest = package.manifest().clone();
+    let model: Arc<dyn Model> = match manifest.format {
+        Format::Onnx => {
+            Arc::new(OnnxModel::load_as(runtime, package.model_bytes(), &manifest.layout())?)
+        }
+        Format::Linfa => {
+            let model = LogisticModel::from_bytes(package.model_bytes())?;
+            if !manifest.is_bare() && manifest.features != model.feature_names() {
+                return Err(Error::Model(format!(
+                    "the manifest's features differ from those the model was fitted with; list {} in this order",
+                    model.feature_names().join(", ")
+                )));
+            }
+            Arc::new(model)
+        }
+    };
+    if !manifest.is_bare() && !model.has_score() {
+        return Err(Error::Model(
+            "the model has no single score (two classes, or one value); name it in [output] score, or push the bare file".into(),
+        ));
+    }
+    Ok(Loaded { manifest, model, digests: package.digests() })
+}
+
+/// Everything that can be known of a package before people approve it.
+pub fn validate(runtime: &Runtime, package: &Package) -> Result<Validation, Error> {
+    let Loaded { manifest, model, digests } = load_package(runtime, package)?;
+    let (mut golden_rows, mut golden_distance) = (0, 0.0);
+    if let Some(golden) = package.golden()? {
+        golden_rows = golden.len();
+        golden_distance = golden.check(model.as_ref(), manifest.golden.tolerance)?;
+    }
+    Ok(Validation {
+        digests,
+        inputs: model.inputs().to_vec(),
+        outputs: model.outputs().to_vec(),
+        has_score: model.has_score(),
+        golden_rows,
+        golden_distance,
+    })
+}

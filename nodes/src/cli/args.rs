@@ -1,0 +1,148 @@
+//! What can be typed.
+
+use super::output::{Format, exit_code};
+use super::{alert, cluster, demo, dev, events, model, report, score, serve, simulate, sql, train};
+use crate::client::Client;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A district's sensor events, features, risk models, alerts and analytics in one cluster.
+#[derive(Debug, Parser)]
+#[command(name = "hearth", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the cluster is, and how lists are printed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Remote {
+    /// gRPC addresses of some nodes, with commas between; any node will do
+    #[arg(long, env = "HEARTH_ADDR", default_value = "127.0.0.1:7400", global = true)]
+    pub(crate) addr: String,
+    /// How lists are printed
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) format: Format,
+}
+
+impl Remote {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::new(&self.addr)?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs one node
+    Serve {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Runs a local cluster, each node a child process; prints one line of JSON when it is ready
+    Dev(dev::DevArgs),
+    /// Runs a local cluster and the whole job on a simulated street
+    Demo(demo::DemoArgs),
+    /// Writes a simulated district: tables, events and, apart, the truth
+    Simulate(simulate::SimulateArgs),
+    /// Loads a simulated district into a cluster
+    Load {
+        dir: PathBuf,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Replays a sensor file of any layout that a mapping file describes
+    Replay(events::ReplayArgs),
+    /// What the cluster is doing
+    Status {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Changes who belongs to the cluster
+    Cluster {
+        #[command(subcommand)]
+        command: cluster::ClusterCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Model files: push, look at, approve, activate
+    Model {
+        #[command(subcommand)]
+        command: model::ModelCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Fits a logistic model by linfa from the answer of a query and writes a package
+    Train(train::TrainArgs),
+    /// Scores one entity
+    Score(score::ScoreArgs),
+    /// The 360 portrait of a resident
+    Portrait {
+        resident: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Asks the warehouse
+    Sql {
+        query: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Planning reports
+    Report {
+        #[command(subcommand)]
+        command: report::ReportCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Alerts: list, watch, act
+    Alert {
+        #[command(subcommand)]
+        command: alert::AlertCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// Runs what was typed; the number is the exit status.
+pub fn run() -> i32 {
+    // Wrong usage is said by the parser, which ends with 2 as promised.
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("hearth: the runtime cannot start: {error}");
+            return crate::exit::UNAVAILABLE;
+        }
+    };
+    let outcome = runtime.block_on(dispatch(cli.command));
+    // Blocking work of a client that is done is not waited for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hearth: {}", format!("{error:#}").replace('\n', " "));
+            exit_code(&error)
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<i32> {
+    match command {
+        Command::Serve { config } => return serve::run(&config).await,
+        Command::Dev(args) => return dev::run(args).await,
+        Command::Demo(args) => demo::run(args).await?,
+        Command::Simulate(args) => simulate::run(&args)?,
+        Command::Load { dir, remote } => simulate::load(&dir, &remote).await?,
+        Command::Replay(args) => events::replay(args).await?,
+        Command::Status { remote } => cluster::status(&remote).await?,
+        Command::Cluster { command, remote } => cluster::run(command, &remote).await?,
+        Command::Model { command, remote } => model::run(command, &remote).await?,
+        Command::Train(args) => train::run(args).await?,
+        Command::Score(args) => score::run(args).await?,
+        Command::Portrait { resident, remote } => sql::portrait(&resident, &remote).await?,
+        Command::Sql { query, remote } => sql::run(&query, &remote).await?,
+        Command::Report { command, remote } => report::run(command, &remote).await?,
+        Command::Alert { command, remote } => alert::run(command, &remote).await?,
+    }
+    Ok(crate::exit::DONE)
+}

@@ -1,0 +1,114 @@
+//! `hearth status` and `hearth cluster`.
+
+use super::args::Remote;
+use super::output::{Format, print_rows};
+use crate::json as messages;
+use crate::client::cluster_client;
+use crate::proto::hearth::{ChangeMembershipRequest, Member, StatusRequest, StatusResponse, TransferLeadershipRequest};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Adds a node as a learner: it receives everything and does not vote
+    Add {
+        id: u64,
+        /// host:port of its ports
+        #[arg(long)]
+        grpc: String,
+        #[arg(long)]
+        flight: String,
+        #[arg(long)]
+        raft: String,
+        #[arg(long)]
+        http: String,
+    },
+    /// Makes a learner a voter
+    Promote { id: u64 },
+    /// Makes a voter a learner
+    Demote { id: u64 },
+    /// Takes a node out for good; its id is never used again
+    Remove { id: u64 },
+    /// Hands the leadership to another voter
+    TransferLeader { to: u64 },
+}
+
+pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Result<()> {
+    let member = |id| Member { id, ..Member::default() };
+    let (action, member) = match command {
+        ClusterCommand::Add { id, grpc, flight, raft, http } => {
+            ("add_learner", Member { id, grpc, flight, raft, http, ..Member::default() })
+        }
+        ClusterCommand::Promote { id } => ("promote", member(id)),
+        ClusterCommand::Demote { id } => ("demote", member(id)),
+        ClusterCommand::Remove { id } => ("remove", member(id)),
+        ClusterCommand::TransferLeader { to } => {
+            let answer = remote
+                .client()?
+                .call(|channel| async move {
+                    let request = TransferLeadershipRequest { to };
+                    Ok(cluster_client(channel).transfer_leadership(request).await?.into_inner())
+                })
+                .await?;
+            print_status(&answer, remote.format);
+            return Ok(());
+        }
+    };
+    let request = ChangeMembershipRequest { action: action.to_owned(), member: Some(member) };
+    let answer = remote
+        .client()?
+        .call(|channel| {
+            let request = request.clone();
+            async move { Ok(cluster_client(channel).change_membership(request).await?.into_inner()) }
+        })
+        .await?;
+    print_status(&answer, remote.format);
+    Ok(())
+}
+
+pub(crate) async fn status(remote: &Remote) -> anyhow::Result<()> {
+    let answer = remote
+        .client()?
+        .call(|channel| async move { Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner()) })
+        .await?;
+    print_status(&answer, remote.format);
+    Ok(())
+}
+
+fn print_status(status: &StatusResponse, format: Format) {
+    if format == Format::Json {
+        println!("{}", messages::status(status));
+        return;
+    }
+    if format == Format::Table {
+        println!(
+            "cluster {} group {} version {}: leader {}, term {}, committed {}, applied {}, recorded {}, scored {}, snapshot {}",
+            status.cluster_id,
+            status.group,
+            status.version,
+            status.leader_id,
+            status.term,
+            status.committed_index,
+            status.applied_index,
+            status.recorded_index,
+            status.scored_index,
+            status.snapshot_index
+        );
+    }
+    let rows: Vec<Vec<Value>> = status
+        .members
+        .iter()
+        .map(|member| {
+            vec![
+                json!(member.id),
+                json!(member.role),
+                json!(member.grpc),
+                json!(member.flight),
+                json!(member.raft),
+                json!(member.http),
+                json!(member.matched_index),
+            ]
+        })
+        .collect();
+    print_rows(format, &["id", "role", "grpc", "flight", "raft", "http", "matched"], &rows);
+}

@@ -1,0 +1,157 @@
+//! `hearth replay`: somebody else's sensor file through the same door as every event.
+
+use super::args::Remote;
+use super::output::Failure;
+use crate::client::Client;
+use crate::proto::hearth::Event;
+use crate::replay::{LineError, Mapping, Reader, builtin};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Events in one request.
+pub(crate) const EVENTS_PER_REQUEST: usize = 2_000;
+/// Bad lines that are printed one by one; the rest are counted.
+const BAD_LINES_SHOWN: usize = 20;
+/// The longest stretch that is waited for at once, so that progress is seen.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The sensor file; .gz is unpacked
+    file: PathBuf,
+    /// A mapping file, or the name of one that comes along (kasteren-houseB, mavpad, ...)
+    #[arg(long)]
+    mapping: String,
+    /// So many seconds of the file in one second; 0 for as fast as it goes
+    #[arg(long, default_value_t = 0.0)]
+    speed: f64,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// What became of the events that were sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) accepted: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) rejected: u64,
+    pub(crate) log_index: u64,
+}
+
+pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
+    let mapping = read_mapping(&args.mapping)?;
+    if !args.speed.is_finite() || args.speed < 0.0 {
+        return Err(Failure::usage("--speed takes 0 or more").into());
+    }
+    let reader = Reader::open(&args.file, &mapping).map_err(|error| Failure::refused(format!("{}: {error}", args.file.display())))?;
+    let client = args.remote.client()?;
+    let mut pace = Pace::new(args.speed);
+    let mut bad: Vec<LineError> = Vec::new();
+    let (mut sent, mut bad_lines, mut batch) = (Sent::default(), 0_u64, Vec::new());
+    for outcome in reader {
+        let event = match outcome {
+            Ok(event) => event,
+            Err(error) => {
+                bad_lines += 1;
+                if bad.len() < BAD_LINES_SHOWN {
+                    bad.push(error);
+                }
+                continue;
+            }
+        };
+        if pace.must_wait(event.event_time_us) && !batch.is_empty() {
+            send(&client, &mut batch, &mut sent).await?;
+        }
+        pace.wait(event.event_time_us).await;
+        batch.push(message(event));
+        if batch.len() >= EVENTS_PER_REQUEST {
+            send(&client, &mut batch, &mut sent).await?;
+        }
+    }
+    send(&client, &mut batch, &mut sent).await?;
+    for error in &bad {
+        eprintln!("{}: {error}", args.file.display());
+    }
+    println!(
+        "{} accepted, {} duplicates, {} rejected, {bad_lines} bad lines; all of it at log index {}",
+        sent.accepted, sent.duplicates, sent.rejected, sent.log_index
+    );
+    Ok(())
+}
+
+fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
+    let text = match builtin(name) {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(Path::new(name)).map_err(|error| {
+            let known: Vec<&str> = crate::replay::BUILTIN.iter().map(|(name, _)| *name).collect();
+            Failure::refused(format!("mapping {name}: {error}; give a file or one of {}", known.join(", ")))
+        })?,
+    };
+    Ok(Mapping::parse(&text).map_err(|error| Failure::usage(format!("mapping {name}: {error}")))?)
+}
+
+pub(crate) fn message(event: features::Event) -> Event {
+    Event {
+        event_id: event.event_id,
+        device_id: event.device_id,
+        kind: event.kind,
+        event_time_us: event.event_time_us,
+        value: event.value,
+        unit: event.unit,
+        source: event.source,
+        boot_id: event.boot_id,
+        seq: event.seq,
+        attributes: event.attributes.into_iter().collect(),
+    }
+}
+
+/// Sends what is gathered and adds up what became of it.
+pub(crate) async fn send(client: &Client, batch: &mut Vec<Event>, sent: &mut Sent) -> anyhow::Result<()> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let answer = client.append(std::mem::take(batch)).await?;
+    sent.accepted += u64::from(answer.accepted);
+    sent.duplicates += u64::from(answer.duplicates);
+    sent.rejected += answer.rejected.len() as u64;
+    sent.log_index = sent.log_index.max(answer.log_index);
+    for rejection in answer.rejected.iter().take(BAD_LINES_SHOWN) {
+        eprintln!("event {} of a request: {}", rejection.position, rejection.reason);
+    }
+    Ok(())
+}
+
+/// Keeps the distance between events, divided by the speed.
+struct Pace {
+    speed: f64,
+    begun: Option<(Instant, i64)>,
+}
+
+impl Pace {
+    fn new(speed: f64) -> Self {
+        Self { speed, begun: None }
+    }
+
+    fn due(&mut self, at_us: i64) -> Option<Instant> {
+        if self.speed == 0.0 {
+            return None;
+        }
+        let (begun, first_us) = *self.begun.get_or_insert((Instant::now(), at_us));
+        let after_s = (at_us - first_us).max(0) as f64 / 1e6 / self.speed;
+        Some(begun + Duration::from_secs_f64(after_s))
+    }
+
+    fn must_wait(&mut self, at_us: i64) -> bool {
+        self.due(at_us).is_some_and(|due| due > Instant::now())
+    }
+
+    async fn wait(&mut self, at_us: i64) {
+        while let Some(left) = self.due(at_us).and_then(|due| due.checked_duration_since(Instant::now())) {
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(WAIT_MAX)).await;
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The command line: one file a family of commands.
+
+mod alert;
+mod args;
+mod cluster;
+mod demo;
+mod dev;
+mod events;
+mod model;
+mod output;
+mod report;
+mod score;
+mod serve;
+mod simulate;
+mod sql;
+mod train;
+
+pub use args::{Cli, run};

@@ -1,0 +1,79 @@
+//! `hearth score`.
+
+use super::args::Remote;
+use super::output::{print_rows, time_text};
+use crate::client::scores_client;
+use crate::proto::hearth::ScoreRequest;
+use clap::Args;
+use serde_json::json;
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    model: String,
+    /// The key of the model's entity
+    entity: String,
+    /// The version; empty for what the routing policy says
+    #[arg(long, default_value = "")]
+    version: String,
+    /// Says what each feature added
+    #[arg(long)]
+    explain: bool,
+    /// Writes the decision to the ledger
+    #[arg(long)]
+    record: bool,
+    /// Why the score is asked for
+    #[arg(long, default_value = "")]
+    purpose: String,
+    /// Waits until the state has reached this log index
+    #[arg(long, default_value_t = 0)]
+    min_log_index: u64,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
+    let request = ScoreRequest {
+        model: args.model,
+        version: args.version,
+        entity: args.entity,
+        explain: args.explain,
+        min_log_index: args.min_log_index,
+        record: args.record,
+        purpose: args.purpose,
+    };
+    let answer = args
+        .remote
+        .client()?
+        .call(|channel| {
+            let request = request.clone();
+            async move { Ok(scores_client(channel).score(request).await?.into_inner()) }
+        })
+        .await?;
+    let headings = [
+        "entity", "model", "version", "score", "band", "log_index", "oldest_feature", "missing", "model_sha256",
+        "decision_id",
+    ];
+    let row = vec![
+        json!(answer.entity),
+        json!(answer.model),
+        json!(answer.version),
+        json!(answer.score),
+        json!(answer.band),
+        json!(answer.log_index),
+        time_text(answer.oldest_feature_us),
+        json!(answer.missing_features.join(" ")),
+        json!(crate::hex::encode(&answer.model_sha256)),
+        json!(answer.decision_id),
+    ];
+    print_rows(args.remote.format, &headings, &[row]);
+    if !answer.contributions.is_empty() {
+        println!();
+        let rows: Vec<_> = answer
+            .contributions
+            .iter()
+            .map(|each| vec![json!(each.feature), json!(each.value), json!(each.contribution), json!(each.reason)])
+            .collect();
+        print_rows(args.remote.format, &["feature", "value", "contribution", "reason"], &rows);
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! `hearth serve`: one node until it is told to stop.
+
+use crate::config::Config;
+use crate::node::Node;
+use crate::{exit, http, server};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Set by `hearth dev`: the node stops when its standard input closes, so that it never outlives dev.
+pub(crate) const PARENT_PIPE: &str = "HEARTH_PARENT_PIPE";
+
+pub(crate) async fn run(file: &Path) -> anyhow::Result<i32> {
+    let config = Config::read(file)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,openraft=warn,raft_log=warn,chunked_wal=warn,ort=warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    if config.node.insecure {
+        tracing::warn!("INSECURE: this node listens without TLS and without tokens, by node.insecure = true");
+    }
+    let node = Node::start(config).await?;
+    let servers = server::start(&node).await?;
+    let web = http::start(&node).await?;
+    tracing::info!(node = node.config().node.id, grpc = %node.config().listen.grpc, "serving");
+    let code = tokio::select! {
+        () = node.raft().failed() => {
+            tracing::error!("the consensus core died; the process ends so that it is started again");
+            exit::CORE_DIED
+        }
+        () = told_to_stop() => exit::DONE,
+    };
+    if code == exit::DONE {
+        node.leave().await;
+        servers.stop().await;
+        web.abort();
+        Arc::clone(&node).close().await;
+    }
+    Ok(code)
+}
+
+async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = parent_gone() => {}
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a word from dev to its children, read once")]
+async fn parent_gone() {
+    if std::env::var_os(PARENT_PIPE).is_none() {
+        return std::future::pending().await;
+    }
+    let mut nothing = [0; 64];
+    let mut stdin = tokio::io::stdin();
+    while matches!(tokio::io::AsyncReadExt::read(&mut stdin, &mut nothing).await, Ok(read) if read > 0) {}
+}

@@ -1,0 +1,241 @@
+//! The configuration of one node: every key typed, unknown keys refused with the nearest known one.
+
+use crate::state::Rules;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("configuration {file} cannot be read: {source}")]
+    Unreadable { file: PathBuf, source: std::io::Error },
+    #[error("configuration {file}: {said}")]
+    Invalid { file: PathBuf, said: String },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub node: Node,
+    pub listen: Listen,
+    pub cluster: Cluster,
+    #[serde(default)]
+    pub native: Native,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub raft: Raft,
+    /// The alert rules that a new cluster starts with; later ones go through the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Never given to another node, not even after this one was removed.
+    pub id: u64,
+    /// The district. One cluster will hold several.
+    #[serde(default = "default_group")]
+    pub group: String,
+    pub cluster_id: String,
+    /// Everything this node keeps.
+    pub dir: PathBuf,
+    /// Allows listening off loopback without TLS and tokens. Said loudly at every start.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    pub grpc: SocketAddr,
+    pub flight: SocketAddr,
+    pub raft: SocketAddr,
+    pub http: SocketAddr,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// The first members; later changes go through `hearth cluster`.
+    pub members: Vec<Member>,
+    /// Forms the cluster at the first start, from the lowest id among the members.
+    #[serde(default = "default_true")]
+    pub bootstrap: bool,
+}
+
+/// Addresses that the other nodes and clients reach this member by, `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    pub id: u64,
+    pub grpc: String,
+    pub flight: String,
+    pub raft: String,
+    pub http: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Native {
+    /// Full path of ONNX Runtime's library; `ORT_DYLIB_PATH` wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// Past any of these the answer is RESOURCE_EXHAUSTED or INVALID_ARGUMENT with the limit in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Events in one AppendRequest.
+    pub events_per_request: usize,
+    /// Bytes of one request to the gRPC port.
+    pub request_bytes: usize,
+    /// Calls at once on one connection.
+    pub calls_per_connection: usize,
+    /// Residents in one ScoreMany.
+    pub entities_per_request: usize,
+    /// DuckDB's memory, in MiB.
+    pub warehouse_mib: usize,
+    /// A query is stopped after this time.
+    pub query_ms: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raft {
+    pub heartbeat_ms: u64,
+    pub election_min_ms: u64,
+    pub election_max_ms: u64,
+    /// A snapshot after this much log.
+    pub snapshot_mib: u64,
+    pub snapshot_entries: u64,
+    /// Entries kept behind a snapshot for followers that were away.
+    pub keep_entries: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            events_per_request: 10_000,
+            request_bytes: 8 << 20,
+            calls_per_connection: 256,
+            entities_per_request: 10_000,
+            warehouse_mib: 1_024,
+            query_ms: 30_000,
+        }
+    }
+}
+
+impl Default for Raft {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 100,
+            election_min_ms: 500,
+            election_max_ms: 1_000,
+            snapshot_mib: 256,
+            snapshot_entries: 100_000,
+            keep_entries: 20_000,
+        }
+    }
+}
+
+fn default_group() -> String {
+    "main".to_owned()
+}
+
+fn default_true() -> bool {
+    true
+}
+
+impl Config {
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+        Self::parse(&text).map_err(|said| ConfigError::Invalid { file: file.to_owned(), said })
+    }
+
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| one_line(&error))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.node.id == 0 {
+            return Err("node.id must be 1 or more".to_owned());
+        }
+        if !self.cluster.members.is_empty() && self.cluster.members.iter().all(|member| member.id != self.node.id) {
+            return Err(format!("cluster.members has no member of id {}: add this node's own addresses", self.node.id));
+        }
+        if self.raft.election_min_ms < self.raft.heartbeat_ms * 3 || self.raft.election_max_ms <= self.raft.election_min_ms {
+            return Err("raft: election_min_ms must be at least 3 heartbeats and election_max_ms above it".to_owned());
+        }
+        for (name, address) in [
+            ("grpc", self.listen.grpc),
+            ("flight", self.listen.flight),
+            ("raft", self.listen.raft),
+            ("http", self.listen.http),
+        ] {
+            if !address.ip().is_loopback() && !self.node.insecure {
+                return Err(format!(
+                    "listen.{name} = {address} is off loopback without TLS and tokens: listen on 127.0.0.1, or set node.insecure = true on a network that nobody else reaches"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The parser's word in one line; an unknown key with the nearest known one.
+fn one_line(error: &toml::de::Error) -> String {
+    let message = error.message().trim().to_owned();
+    let Some(rest) = message.strip_prefix("unknown field `") else { return message };
+    let Some((unknown, known)) = rest.split_once('`') else { return message };
+    let nearest = known
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)));
+    match nearest {
+        Some(nearest) => format!("unknown key `{unknown}`: did you mean `{nearest}`?"),
+        None => format!("unknown key `{unknown}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [node]
+        id = 1
+        cluster_id = "c"
+        dir = "d"
+        [listen]
+        grpc = "127.0.0.1:1"
+        flight = "127.0.0.1:2"
+        raft = "127.0.0.1:3"
+        http = "127.0.0.1:4"
+        [cluster]
+        members = []
+    "#;
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        assert!(Config::parse(GOOD).is_ok());
+        let said = Config::parse(&GOOD.replace("dir =", "dirr =")).unwrap_err();
+        assert_eq!(said, "unknown key `dirr`: did you mean `dir`?");
+        let said = Config::parse(&GOOD.replace("flight =", "fligth =")).unwrap_err();
+        assert!(said.contains("did you mean `flight`?"), "{said}");
+    }
+
+    #[test]
+    fn off_loopback_needs_a_word() {
+        let open = GOOD.replace("127.0.0.1:1", "0.0.0.0:1");
+        let said = Config::parse(&open).unwrap_err();
+        assert!(said.contains("insecure"), "{said}");
+        assert!(Config::parse(&open.replace("id = 1", "id = 1\ninsecure = true")).is_ok());
+    }
+}

@@ -1,0 +1,209 @@
+//! The HTTP port: health, metrics, the cockpit, and events as NDJSON or CloudEvents.
+
+use crate::node::{Node, NodeError};
+use crate::proto::hearth::{ActRequest, AppendRequest, AppendResponse};
+use crate::service::{act, alert_message, append, cluster_status};
+use crate::{intake, json as messages, portrait, rendering};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::{Code, Status};
+
+const COCKPIT: &str = include_str!("../web/cockpit.html");
+/// Alerts in one answer to the cockpit.
+const ALERTS_MAX: usize = 500;
+/// Applied entries that a ready node may be behind what it knows is committed.
+const LAG_MAX: u64 = 1_000;
+
+type Shared = State<Arc<Node>>;
+
+/// Listens; the returned task ends when it is aborted.
+pub async fn start(node: &Arc<Node>) -> Result<JoinHandle<()>, NodeError> {
+    let address = node.config().listen.http;
+    let listener = TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
+    let app = Router::new()
+        .route("/", get(|| async { Html(COCKPIT) }))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(|State(node): Shared| async move { axum::Json(messages::status(&cluster_status(&node))) }))
+        .route("/v1/summary", get(summary))
+        .route("/v1/alerts", get(alerts))
+        .route("/v1/alerts/act", post(act_on_alert))
+        .route("/v1/portrait/{resident}", get(one_portrait))
+        .route("/v1/reports", get(|| async { axum::Json(rendering::listed()) }))
+        .route("/v1/reports/{id}", get(report))
+        .route("/v1/events", post(events))
+        .layer(DefaultBodyLimit::max(node.config().limits.request_bytes))
+        .with_state(Arc::clone(node));
+    Ok(tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!(%error, "the HTTP port has ended");
+        }
+    }))
+}
+
+/// A gRPC outcome as an HTTP one: the same words.
+fn refuse(status: &Status) -> Response {
+    let code = match status.code() {
+        Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::FailedPrecondition => StatusCode::CONFLICT,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (code, axum::Json(json!({ "error": status.message() }))).into_response()
+}
+
+async fn ready(State(node): Shared) -> Response {
+    match node.readiness() {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+impl Node {
+    /// Why this node should get no work, if it should not.
+    pub fn readiness(&self) -> Result<(), String> {
+        let status = self.raft().status();
+        if status.leader_id.is_none() {
+            return Err("no leader is known".to_owned());
+        }
+        let behind = status.committed.saturating_sub(status.applied);
+        if behind > LAG_MAX {
+            return Err(format!("{behind} committed entries are not applied yet"));
+        }
+        let state = self.machine().read();
+        let active = state.registry.names().filter_map(|name| Some((name, state.registry.active(name)?)));
+        for (name, version) in active {
+            if !self.serving().is_loaded(name, &version.version) {
+                let why = self.serving().failure(name, &version.version).unwrap_or_default();
+                return Err(format!("model {name} {} is not in memory: {why}", version.version));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn metrics(State(node): Shared) -> Response {
+    let status = node.raft().status();
+    let recorded = node.machine().recorded_index();
+    let (events, open, closed, residents, memory) = {
+        let state = node.machine().read();
+        let residents = state.rows.count("resident") as u64;
+        (state.events_total, state.alerts.open_count(), state.alerts.closed_count(), residents, state.features.memory_bytes())
+    };
+    let gauges = [
+        ("hearth_has_leader", "1 where a leader is known.", u64::from(status.leader_id.is_some())),
+        ("hearth_is_leader", "1 on the leader.", u64::from(node.raft().is_leader())),
+        ("hearth_term", "Raft term.", status.term),
+        ("hearth_last_log_index", "Last entry in the log.", status.last_log_index),
+        ("hearth_committed_index", "Last entry known to be on a quorum.", status.committed),
+        ("hearth_applied_index", "Last entry applied here.", status.applied),
+        ("hearth_snapshot_index", "Last entry in a snapshot.", status.snapshot_index),
+        ("hearth_recorded_index", "Last entry in the warehouse.", recorded),
+        ("hearth_events", "Events counted, each once.", events),
+        ("hearth_alerts_open", "Alerts that are not closed.", open as u64),
+        ("hearth_alerts_closed", "Closed alerts in memory.", closed as u64),
+        ("hearth_residents", "Residents in the register.", residents),
+        ("hearth_feature_bytes", "Memory of the resident features, about.", memory as u64),
+    ];
+    let text = node.metrics().expose(&node.config().node.group, &gauges);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+async fn summary(State(node): Shared) -> axum::Json<Value> {
+    let state = node.machine().read();
+    let models: Vec<Value> = state
+        .registry
+        .versions()
+        .map(|(name, known)| json!({ "name": name, "version": known.version, "state": known.status.name() }))
+        .collect();
+    axum::Json(json!({
+        "residents": state.rows.count("resident"),
+        "dwellings": state.rows.count("dwelling"),
+        "devices": state.rows.count("device"),
+        "events_total": state.events_total,
+        "events_per_s": state.recent.per_second(state.clock_us),
+        "alerts_open": state.alerts.open_count(),
+        "alerts_closed": state.alerts.closed_count(),
+        "models": models,
+        "events_recent": state.recent.newest().map(|event| json!({
+            "event_id": event.event_id, "device_id": event.device_id, "kind": event.kind,
+            "value": event.value, "ts": event.event_time_us,
+        })).collect::<Vec<_>>(),
+    }))
+}
+
+async fn alerts(State(node): Shared) -> axum::Json<Value> {
+    let state = node.machine().read();
+    let newest = state.alerts.iter().rev().take(ALERTS_MAX);
+    axum::Json(newest.map(|alert| messages::alert(&alert_message(alert))).collect())
+}
+
+async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {
+    let Ok(asked) = serde_json::from_slice::<BTreeMap<String, String>>(&body) else {
+        let said = "send a JSON object of texts: alert_id, action, actor, note, outcome, action_id";
+        return refuse(&Status::invalid_argument(said));
+    };
+    let field = |name: &str| asked.get(name).cloned().unwrap_or_default();
+    let request = ActRequest {
+        alert_id: field("alert_id"),
+        action: field("action"),
+        actor: field("actor"),
+        note: field("note"),
+        outcome: field("outcome"),
+        action_id: field("action_id"),
+    };
+    match act(&node, request).await {
+        Ok(alert) => axum::Json(messages::alert(&alert_message(&alert))).into_response(),
+        Err(status) => refuse(&status),
+    }
+}
+
+async fn one_portrait(State(node): Shared, Path(resident): Path<String>) -> Response {
+    let portrait = portrait::of(&node.machine().read(), &resident);
+    match portrait {
+        Some(portrait) => axum::Json(messages::portrait(&portrait)).into_response(),
+        None => refuse(&Status::not_found(format!("no resident {resident:?}"))),
+    }
+}
+
+async fn report(State(node): Shared, Path(id): Path<String>, Query(mut asked): Query<BTreeMap<String, String>>) -> Response {
+    let format = asked.remove("format").unwrap_or_else(|| "html".to_owned());
+    match rendering::from_warehouse(&node, &id, &asked, &format).await {
+        Ok(file) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response(),
+        Err(status) => refuse(&status),
+    }
+}
+
+/// NDJSON, or one or several CloudEvents, by the content type.
+async fn events(State(node): Shared, headers: HeaderMap, body: Bytes) -> Response {
+    let events = match intake::parse(&headers, &body) {
+        Ok(events) => events,
+        Err(said) => return refuse(&Status::invalid_argument(said)),
+    };
+    match append(&node, AppendRequest { events, request_id: String::new() }).await {
+        Ok(answer) => axum::Json(accepted(&answer)).into_response(),
+        Err(status) => refuse(&status),
+    }
+}
+
+fn accepted(answer: &AppendResponse) -> Value {
+    json!({
+        "log_index": answer.log_index, "accepted": answer.accepted, "duplicates": answer.duplicates,
+        "rejected": answer.rejected.iter()
+            .map(|each| json!({ "position": each.position, "reason": each.reason }))
+            .collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,84 @@
+//! Protocol messages as JSON, with the protocol's field names.
+
+use crate::proto::hearth::{Alert, StatusResponse};
+use features::civil;
+use features::table::Cell;
+use flight::Portrait;
+use serde_json::{Map, Value, json};
+
+pub fn alert(alert: &Alert) -> Value {
+    json!({
+        "alert_id": alert.alert_id, "kind": alert.kind, "severity": alert.severity,
+        "dwelling_id": alert.dwelling_id, "resident_key": alert.resident_key, "region": alert.region,
+        "condition": alert.condition, "work": alert.work, "level": alert.level,
+        "raised_us": alert.raised_us, "due_us": alert.due_us, "closed_us": alert.closed_us,
+        "evidence": alert.evidence, "model": alert.model, "version": alert.version,
+        "decision_id": alert.decision_id, "outcome": alert.outcome, "log_index": alert.log_index,
+        "history": alert.history.iter().map(|step| json!({
+            "from": step.from, "to": step.to, "actor": step.actor, "at_us": step.at_us,
+            "reason": step.reason, "log_index": step.log_index,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+pub fn status(status: &StatusResponse) -> Value {
+    json!({
+        "cluster_id": status.cluster_id, "node_id": status.node_id, "leader_id": status.leader_id,
+        "term": status.term, "last_log_index": status.last_log_index,
+        "committed_index": status.committed_index, "applied_index": status.applied_index,
+        "snapshot_index": status.snapshot_index, "recorded_index": status.recorded_index,
+        "scored_index": status.scored_index, "state_hash": crate::hex::encode(&status.state_hash),
+        "state_hash_index": status.state_hash_index, "version": status.version, "group": status.group,
+        "members": status.members.iter().map(|member| json!({
+            "id": member.id, "role": member.role, "grpc": member.grpc, "flight": member.flight,
+            "raft": member.raft, "http": member.http, "matched_index": member.matched_index,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+pub fn portrait(portrait: &Portrait) -> Value {
+    let rows = |table: &str, rows: &[Vec<Cell>]| rows.iter().map(|row| object(table, row)).collect::<Vec<_>>();
+    json!({
+        "resident": object("resident", &portrait.resident),
+        "age": portrait.age,
+        "region": portrait.region,
+        "household": portrait.household.as_ref().map(|row| object("household", row)),
+        "dwelling": portrait.dwelling.as_ref().map(|row| object("dwelling", row)),
+        "tags": rows("tag", &portrait.tags),
+        "devices": rows("device", &portrait.devices),
+        "indicators": portrait.indicators.iter().map(|each| json!({
+            "name": each.name, "value": each.value, "band": each.band, "model": each.model, "version": each.version,
+        })).collect::<Vec<_>>(),
+        "alerts": rows("alert", &portrait.alerts),
+        "events": portrait.events.iter().map(|each| json!({
+            "kind": each.kind, "ts": crate::clock::text(each.ts_us), "value": each.value,
+        })).collect::<Vec<_>>(),
+        "relations": rows("relation", &portrait.relations),
+        "subsidies": rows("subsidy", &portrait.subsidies),
+    })
+}
+
+/// A row by its table's column names; empty cells are left out.
+fn object(table: &str, row: &[Cell]) -> Value {
+    let columns = civil::table(table).map_or(&[][..], |table| table.columns);
+    let named = columns.iter().zip(row).filter(|(_, cell)| **cell != Cell::Null);
+    Value::Object(named.map(|(column, cell)| (column.name.to_owned(), value(cell))).collect::<Map<_, _>>())
+}
+
+fn value(cell: &Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Bool(value) => json!(value),
+        Cell::Int(value) => json!(value),
+        Cell::Real(value) => json!(value),
+        Cell::Text(value) => json!(value),
+        Cell::Time(us) => json!(crate::clock::text(*us)),
+        Cell::Date(days) => json!(crate::clock::text(i64::from(*days) * 86_400_000_000).chars().take(10).collect::<String>()),
+        Cell::Texts(values) => json!(values),
+        Cell::Ints(values) => json!(values),
+        Cell::Reasons(reasons) => reasons
+            .iter()
+            .map(|(feature, value, contribution)| json!({ "feature": feature, "value": value, "contribution": contribution }))
+            .collect(),
+    }
+}

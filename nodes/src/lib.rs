@@ -1,0 +1,29 @@
+//! The composition root: the replicated state, the services, the command line.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at once"))]
+
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod exit;
+pub mod hex;
+mod http;
+mod intake;
+mod json;
+mod live;
+pub mod machine;
+mod metrics;
+mod native;
+pub mod node;
+mod portrait;
+pub mod proto;
+mod recorder;
+mod rendering;
+pub mod replay;
+mod scorer;
+mod server;
+pub mod service;
+pub mod serving;
+mod shipped;
+pub mod simulate;
+pub mod state;

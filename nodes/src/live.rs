@@ -1,0 +1,136 @@
+//! What the analysts' server reads from the running node.
+
+use crate::node::Node;
+use crate::portrait;
+use crate::state::{Command, Reply};
+use async_trait::async_trait;
+use features::table::{Cell, Table, encode_row};
+use flight::{Error, FeatureRow, Live, NodeRow, Portrait};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows in one command: an ingest of more becomes several log entries.
+const ROWS_PER_COMMAND: usize = 2_000;
+/// Bytes of rows in one command.
+const BYTES_PER_COMMAND: usize = 2 << 20;
+
+#[derive(Debug)]
+pub(crate) struct NodeLive {
+    node: Arc<Node>,
+    started_us: i64,
+}
+
+impl NodeLive {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node, started_us: crate::clock::now_us() }
+    }
+}
+
+#[async_trait]
+impl Live for NodeLive {
+    fn log_index(&self) -> u64 {
+        self.node.machine().read().applied
+    }
+
+    fn portrait(&self, resident_key: &str) -> Option<Portrait> {
+        portrait::of(&self.node.machine().read(), resident_key)
+    }
+
+    fn features(&self) -> Vec<FeatureRow> {
+        let mut page = 0;
+        let mut rows = Vec::new();
+        while let Some(more) = self.feature_page(page) {
+            rows.extend(more);
+            page += 1;
+        }
+        rows
+    }
+
+    fn feature_page(&self, page: usize) -> Option<Vec<FeatureRow>> {
+        portrait::feature_page(&self.node.machine().read(), page)
+    }
+
+    fn nodes(&self) -> Vec<NodeRow> {
+        let status = self.node.raft().status();
+        status
+            .members
+            .iter()
+            .map(|member| {
+                let own = member.id == status.node_id;
+                let address = |name: &str| member.member.meta.get(name).cloned().unwrap_or_default();
+                NodeRow {
+                    id: member.id,
+                    group: self.node.config().node.group.clone(),
+                    role: member.role.as_str().to_owned(),
+                    state: if own { "serving" } else { "" }.to_owned(),
+                    term: own.then_some(status.term),
+                    committed_index: own.then_some(status.committed),
+                    applied_index: if own { Some(status.applied) } else { member.matched_index },
+                    recorded_index: own.then(|| self.node.machine().recorded_index()),
+                    grpc: address("grpc"),
+                    flight: address("flight"),
+                    raft: member.member.raft.clone(),
+                    http: address("http"),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    started_us: own.then_some(self.started_us),
+                }
+            })
+            .collect()
+    }
+
+    async fn ingest(&self, table: &'static Table, rows: Vec<Vec<Cell>>) -> Result<u64, Error> {
+        let mut index = 0;
+        let mut part = Vec::new();
+        let mut bytes = 0;
+        for row in &rows {
+            table.check(row)?;
+            table.key_of(row)?;
+            let encoded = encode_row(row)?;
+            bytes += encoded.len();
+            part.push(encoded);
+            if part.len() >= ROWS_PER_COMMAND || bytes >= BYTES_PER_COMMAND {
+                index = self.upsert(table, std::mem::take(&mut part)).await?;
+                bytes = 0;
+            }
+        }
+        if !part.is_empty() {
+            index = self.upsert(table, part).await?;
+        }
+        Ok(index)
+    }
+
+    async fn wait_recorded(&self, index: u64, timeout: Duration) -> Result<(), Error> {
+        let mut recorded = self.node.watch_recorded();
+        let reached = tokio::time::timeout(timeout, recorded.wait_for(|recorded| *recorded >= index)).await;
+        match reached {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Error::Late(format!(
+                "log index {index} is not recorded after {} ms (now {}): ask for less or wait longer",
+                timeout.as_millis(),
+                self.node.machine().recorded_index()
+            ))),
+        }
+    }
+
+    fn sign_in(&self, user: &str, _password: &str) -> Result<String, Error> {
+        // An open node knows nobody's password; the name is kept for the query log.
+        Ok(format!("open-{user}-{}", self.node.fresh_id("t")))
+    }
+
+    fn who(&self, token: Option<&str>) -> Result<String, Error> {
+        let name = token.and_then(|token| token.strip_prefix("open-")).and_then(|rest| rest.rsplit_once("-t"));
+        Ok(name.map_or("anonymous", |(name, _)| name).to_owned())
+    }
+}
+
+impl NodeLive {
+    async fn upsert(&self, table: &'static Table, rows: Vec<Vec<u8>>) -> Result<u64, Error> {
+        let command = Command::UpsertRows { table: table.name.to_owned(), rows };
+        match self.node.propose(&command).await {
+            Ok((_, Reply::Refused(refusal))) => Err(Error::Invalid(refusal.to_string())),
+            Ok((index, _)) => Ok(index),
+            Err(error) if error.is_retryable() => Err(Error::Unavailable(error.to_string())),
+            Err(error) => Err(Error::Internal(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The composition root: builds the parts of one node, runs them, and takes them down in reverse.
+
+use crate::config::{Config, Member};
+use crate::machine::{Machine, RECORD_QUEUE_ENTRIES};
+use crate::metrics::Metrics;
+use crate::recorder::{History, Recorder};
+use crate::serving::Serving;
+use crate::state::{Command, Reply};
+use crate::{exit, native, scorer};
+use bytes::Bytes;
+use features::civil;
+use features::table::{Cell, Mode, Table};
+use flight::Warehouse;
+use parking_lot::Mutex;
+use raft::Raft;
+use std::collections::BTreeMap;
+use futures::TryStreamExt as _;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// How often the leader lets the log's clock move when nothing else does.
+const TICK: Duration = Duration::from_millis(500);
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("{address} cannot be listened on: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Raft(#[from] raft::Error),
+    #[error(transparent)]
+    Warehouse(#[from] flight::Error),
+    #[error("{0}")]
+    Start(String),
+}
+
+impl NodeError {
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Raft(raft::Error::Damaged { .. })
+            | Self::Warehouse(flight::Error::Damaged { .. } | flight::Error::Newer { .. }) => exit::DAMAGED,
+            Self::Listen { .. } | Self::Raft(_) | Self::Warehouse(_) => exit::UNAVAILABLE,
+            Self::Start(_) => exit::REFUSED,
+        }
+    }
+}
+
+/// One running node.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    raft: Raft,
+    machine: Arc<Machine>,
+    serving: Arc<Serving>,
+    warehouse: Arc<Warehouse>,
+    metrics: Metrics,
+    recorded: watch::Receiver<u64>,
+    ids: AtomicU64,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    recorder: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Node {
+    pub async fn start(config: Config) -> Result<Arc<Self>, NodeError> {
+        let dir = config.node.dir.clone();
+        std::fs::create_dir_all(&dir).map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        let settings = flight::Settings {
+            memory_mib: config.limits.warehouse_mib,
+            query_timeout: Duration::from_millis(config.limits.query_ms),
+            ..flight::Settings::default()
+        };
+        let warehouse = Arc::new(Warehouse::open(&dir, settings)?);
+        let recorded = Arc::new(AtomicU64::new(warehouse.recorded_index()?));
+        let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
+        let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
+        let machine = Arc::new(Machine::new(queue, Arc::clone(&recorded)));
+        let peers: Arc<Mutex<Vec<String>>> = Arc::default();
+        let recorder = Recorder {
+            warehouse: Arc::clone(&warehouse),
+            queue: waiting,
+            recorded,
+            moved,
+            history: history(Arc::clone(&peers)),
+        };
+        let recorder = {
+            let machine = Arc::clone(&machine);
+            std::thread::Builder::new()
+                .name("recorder".to_owned())
+                .spawn(move || recorder.run(&machine))
+                .map_err(|error| NodeError::Start(format!("the recorder cannot start: {error}")))?
+        };
+        *peers.lock() = flight_addresses(&config.cluster.members, config.node.id);
+        let raft = Raft::start(raft_config(&config), Arc::clone(&machine) as Arc<dyn raft::StateMachine>).await?;
+        let serving = Serving::open(&dir.join("models"), &native::onnxruntime(config.native.onnxruntime.as_deref()));
+        let node = Arc::new(Self {
+            config,
+            raft,
+            machine,
+            serving: Arc::new(serving),
+            warehouse,
+            metrics: Metrics::default(),
+            recorded: recorded_moved,
+            ids: AtomicU64::new(crate::clock::now_us() as u64),
+            tasks: Mutex::default(),
+            recorder: Mutex::new(Some(recorder)),
+        });
+        node.bootstrap().await?;
+        let mut tasks = vec![tokio::spawn(tick(Arc::clone(&node)))];
+        tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
+        tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
+        node.tasks.lock().extend(tasks);
+        Ok(node)
+    }
+
+    /// The member with the lowest id forms the cluster; on a node that has a log this does nothing.
+    async fn bootstrap(&self) -> Result<(), NodeError> {
+        let members = &self.config.cluster.members;
+        let first = members.iter().map(|member| member.id).min();
+        if !self.config.cluster.bootstrap || first != Some(self.config.node.id) {
+            return Ok(());
+        }
+        let members = members.iter().map(|member| (member.id, raft_member(member))).collect();
+        Ok(self.raft.bootstrap(members).await?)
+    }
+
+    /// Proposes a command on whichever node leads and waits for its answer.
+    pub async fn propose(&self, command: &Command) -> Result<(u64, Reply), raft::Error> {
+        let begun = Instant::now();
+        let applied = self.raft.propose(Bytes::from(command.encode())).await?;
+        self.metrics.committed(begun.elapsed().as_micros() as u64);
+        let reply = Reply::decode(&applied.reply).map_err(|error| raft::Error::Refused(error.to_string()))?;
+        Ok((applied.index, reply))
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub fn serving(&self) -> &Arc<Serving> {
+        &self.serving
+    }
+
+    pub fn warehouse(&self) -> &Arc<Warehouse> {
+        &self.warehouse
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub fn watch_recorded(&self) -> watch::Receiver<u64> {
+        self.recorded.clone()
+    }
+
+    /// An id that no other node and no earlier start of this one gives out.
+    pub fn fresh_id(&self, prefix: &str) -> String {
+        format!("{prefix}{:x}-{:x}", self.config.node.id, self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Hands the leadership on, so that clients wait for no election.
+    pub async fn leave(&self) {
+        let status = self.raft.status();
+        if status.leader_id != Some(status.node_id) {
+            return;
+        }
+        let voters = status.members.iter().filter(|member| member.id != status.node_id);
+        let heir = voters.filter(|member| member.role == raft::Role::Follower).max_by_key(|member| member.matched_index);
+        if let Some(heir) = heir
+            && let Err(error) = self.raft.transfer_leader(heir.id).await
+        {
+            tracing::warn!(to = heir.id, %error, "the leadership was not handed on");
+        }
+    }
+
+    /// Stops everything, the recorder last, so that what was applied is recorded.
+    pub async fn close(self: Arc<Self>) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
+        // The recorder ends by itself with the process; what it has not written is in the log.
+        let recorder = self.recorder.lock().take();
+        drop(recorder);
+    }
+}
+
+fn raft_config(config: &Config) -> raft::Config {
+    raft::Config {
+        node_id: config.node.id,
+        group: config.node.group.clone(),
+        cluster_id: config.node.cluster_id.clone(),
+        dir: config.node.dir.join("raft"),
+        listen: config.listen.raft,
+        heartbeat_ms: config.raft.heartbeat_ms,
+        election_min_ms: config.raft.election_min_ms,
+        election_max_ms: config.raft.election_max_ms,
+        snapshot_bytes: config.raft.snapshot_mib << 20,
+        snapshot_entries: config.raft.snapshot_entries,
+        keep_entries: config.raft.keep_entries,
+        ..raft::Config::default()
+    }
+}
+
+fn raft_member(member: &Member) -> raft::Member {
+    let meta = [("grpc", &member.grpc), ("flight", &member.flight), ("http", &member.http)];
+    raft::Member {
+        raft: member.raft.clone(),
+        meta: meta.into_iter().map(|(name, address)| (name.to_owned(), address.clone())).collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn flight_addresses(members: &[Member], own: u64) -> Vec<String> {
+    members.iter().filter(|member| member.id != own).map(|member| member.flight.clone()).collect()
+}
+
+/// Asks the peers, one after the other, for the history that this node has missed.
+fn history(peers: Arc<Mutex<Vec<String>>>) -> History {
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move |after, through| {
+        let mut said = "no peer is known".to_owned();
+        let addresses = peers.lock().clone();
+        for address in addresses {
+            let copied = runtime.block_on(copy_history(&address, after, through));
+            match copied {
+                Ok(tables) => return Ok(tables),
+                Err(error) => said = format!("{address}: {error}"),
+            }
+        }
+        Err(said)
+    })
+}
+
+async fn copy_history(address: &str, after: u64, through: u64) -> Result<Vec<(&'static Table, Vec<Vec<Cell>>)>, flight::Error> {
+    let mut client = flight::Client::connect(&format!("http://{address}")).await?;
+    let mut tables = Vec::new();
+    for table in civil::TABLES.iter().filter(|table| table.mode == Mode::History) {
+        let mut batches = pin!(client.history(table.name, after, through).await?);
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.try_next().await? {
+            rows.extend(flight::batch_to_rows(table, &batch)?);
+        }
+        tables.push((table, rows));
+    }
+    Ok(tables)
+}
+
+/// On the leader, lets the clock of an idle log move, so that timers fire.
+async fn tick(node: Arc<Node>) {
+    let mut every = tokio::time::interval(TICK);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if !node.raft.is_leader() {
+            continue;
+        }
+        let idle_us = crate::clock::now_us() - node.machine.read().clock_us;
+        if idle_us < TICK.as_micros() as i64 {
+            continue;
+        }
+        if let Err(error) = node.propose(&Command::Tick).await {
+            tracing::debug!(%error, "a tick was not committed");
+        }
+    }
+}
+
+/// Keeps the peers' Flight addresses in step with the membership.
+async fn follow_members(node: Arc<Node>, peers: Arc<Mutex<Vec<String>>>) {
+    let mut leadership = node.raft.leadership();
+    while leadership.changed().await.is_ok() {
+        let status = node.raft.status();
+        let others = status.members.iter().filter(|member| member.id != status.node_id);
+        let known: Vec<String> = others.filter_map(|member| member.member.meta.get("flight").cloned()).collect();
+        if !known.is_empty() {
+            *peers.lock() = known;
+        }
+    }
+}

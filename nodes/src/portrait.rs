@@ -1,0 +1,125 @@
+//! One resident whole, and the live features as rows: read from memory, no query.
+
+use crate::state::{Alert, Homes, State};
+use features::civil;
+use features::store::RowSource as _;
+use features::table::{Cell, Table};
+use features::view::EntityKind;
+use flight::{FeatureRow, Indicator, LastEvent, Portrait};
+use std::sync::Arc;
+
+/// Rows of one section of a portrait at most.
+const SECTION_ROWS_MAX: usize = 200;
+/// Entities whose features are read while the state is held once.
+const ENTITIES_PER_PAGE: usize = 500;
+
+/// The portrait of a resident that the registers know.
+pub(crate) fn of(state: &State, resident_key: &str) -> Option<Portrait> {
+    let resident = state.rows.get("resident", resident_key.as_bytes())?;
+    let text = |table: &str, row: &[Cell], column: &str| cell(table, row, column)?.as_text().map(str::to_owned);
+    let household_id = text("resident", &resident, "household_id");
+    let household = household_id.and_then(|id| state.rows.get("household", id.as_bytes()));
+    let dwelling_id = state.homes.dwelling_of_resident(resident_key);
+    let alerts = state
+        .alerts
+        .iter()
+        .rev()
+        .filter(|alert| alert.is_open())
+        .filter(|alert| alert.resident_key == resident_key || Some(alert.dwelling_id.as_str()) == dwelling_id)
+        .take(SECTION_ROWS_MAX)
+        .map(Alert::to_row)
+        .collect();
+    Some(Portrait {
+        age: age(state, resident_key),
+        region: dwelling_id.and_then(|id| Homes::region_of(&state.rows, id)),
+        dwelling: dwelling_id.and_then(|id| state.rows.get("dwelling", id.as_bytes())),
+        devices: dwelling_id.map_or_else(Vec::new, |id| devices(state, id)),
+        tags: keyed(state, "tag", resident_key),
+        relations: keyed(state, "relation", resident_key),
+        subsidies: state.homes.subsidies_of(resident_key).filter_map(|id| state.rows.get("subsidy", id.as_bytes())).collect(),
+        indicators: indicators(state, resident_key),
+        alerts,
+        events: last_events(state, resident_key),
+        household,
+        resident,
+    })
+}
+
+fn cell<'a>(table: &str, row: &'a [Cell], column: &str) -> Option<&'a Cell> {
+    row.get(civil::table(table)?.position(column)?)
+}
+
+fn keyed(state: &State, table: &str, resident_key: &str) -> Vec<Vec<Cell>> {
+    civil::table(table).map_or_else(Vec::new, |table: &Table| {
+        state.rows.with_first_key(table, resident_key, SECTION_ROWS_MAX)
+    })
+}
+
+fn devices(state: &State, dwelling: &str) -> Vec<Vec<Cell>> {
+    let devices = state.homes.devices_of_dwelling(dwelling);
+    devices.filter_map(|id| state.rows.get("device", id.as_bytes())).take(SECTION_ROWS_MAX).collect()
+}
+
+fn age(state: &State, resident_key: &str) -> Option<i64> {
+    let table = civil::table("resident")?;
+    let born = state.rows.cell(table, resident_key, table.position("birth_ym")?)?;
+    features::view::years_since(&born, state.clock_us).map(|years| years as i64)
+}
+
+/// The newest score of every model, then the live features of the resident's view.
+fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
+    let scores = state.scores.of(resident_key).map(|score| Indicator {
+        name: score.model.clone(),
+        value: Some(score.score),
+        band: Some(score.band.clone()),
+        model: Some(score.model.clone()),
+        version: Some(score.version.clone()),
+    });
+    let features = features::view::builtin().iter().filter(|view| view.name == "resident_activity").flat_map(|view| {
+        let vector = state.features.read(view, resident_key, state.clock_us, &state.rows);
+        let named = vector.names.iter().cloned().zip(vector.values).zip(vector.statuses);
+        named
+            .filter(|(_, status)| *status == features::vector::Status::Present)
+            .map(|((name, value), _)| Indicator { name, value: Some(f64::from(value)), ..Indicator::default() })
+            .collect::<Vec<_>>()
+    });
+    scores.chain(features).collect()
+}
+
+fn last_events(state: &State, resident_key: &str) -> Vec<LastEvent> {
+    let mut events: Vec<LastEvent> = state
+        .features
+        .last_values(EntityKind::Resident, resident_key)
+        .map(|(kind, ts_us, value)| LastEvent { kind: kind.as_str().to_owned(), ts_us, value: Some(value) })
+        .collect();
+    events.sort_by_key(|event| std::cmp::Reverse(event.ts_us));
+    events
+}
+
+/// One page of `feature_current`: the built-in views over the entities that have features.
+pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>> {
+    let mut rows = Vec::new();
+    let mut any = false;
+    for view in features::view::builtin() {
+        let (kind, name): (Arc<str>, Arc<str>) = (view.entity.as_str().into(), view.name.as_str().into());
+        let names: Vec<Arc<str>> = view.features.iter().map(|feature| feature.name.as_str().into()).collect();
+        for key in state.features.entities(view.entity).skip(page * ENTITIES_PER_PAGE).take(ENTITIES_PER_PAGE) {
+            any = true;
+            let vector = state.features.read(view, key, state.clock_us, &state.rows);
+            let key: Arc<str> = key.into();
+            for (at, feature) in names.iter().enumerate() {
+                rows.push(FeatureRow {
+                    entity_kind: Arc::clone(&kind),
+                    entity_key: Arc::clone(&key),
+                    view: Arc::clone(&name),
+                    feature: Arc::clone(feature),
+                    value: vector.values.get(at).map(|value| f64::from(*value)),
+                    event_time_us: vector.event_times_us.get(at).copied().filter(|us| *us != 0),
+                    status: vector.statuses.get(at).map_or("", |status| status.as_str()).into(),
+                    log_index: state.applied,
+                });
+            }
+        }
+    }
+    any.then_some(rows)
+}

@@ -1,0 +1,22 @@
+//! The generated protocol types.
+#![allow(
+    clippy::allow_attributes_without_reason,
+    clippy::all,
+    clippy::pedantic,
+    missing_debug_implementations,
+    unreachable_pub,
+    unused_qualifications,
+    elided_lifetimes_in_paths,
+    reason = "generated code"
+)]
+
+pub mod hearth {
+    tonic::include_proto!("hearth.v1");
+}
+
+pub mod inference {
+    tonic::include_proto!("inference");
+}
+
+/// Every message and service, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

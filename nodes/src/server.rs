@@ -1,0 +1,102 @@
+//! The gRPC and Flight ports of a node.
+
+use crate::live::NodeLive;
+use crate::node::{Node, NodeError};
+use crate::proto::hearth::alerts_server::AlertsServer;
+use crate::proto::hearth::cluster_server::ClusterServer;
+use crate::proto::hearth::events_server::EventsServer;
+use crate::proto::hearth::models_server::ModelsServer;
+use crate::proto::hearth::scores_server::ScoresServer;
+use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use crate::service::inference::InferenceService;
+use crate::service::{AlertsService, ClusterService, EventsService, ModelsService, ScoresService};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::server::{Router, TcpIncoming};
+use tonic::transport::{Error, Server};
+
+/// How long calls that are under way may take once the node is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// HTTP/2 windows: one bulk stream must not fill the whole connection.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// The running ports.
+#[derive(Debug)]
+pub struct Servers {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<Result<(), Error>>>,
+}
+
+impl Servers {
+    /// No new calls; those under way may end, for a while.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for mut task in self.tasks {
+            if tokio::time::timeout(DRAIN, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+}
+
+pub async fn start(node: &Arc<Node>) -> Result<Servers, NodeError> {
+    let (stop, stopped) = watch::channel(false);
+    let listen = &node.config().listen;
+    let grpc = serve(services(node).await?, listen.grpc, stopped.clone()).await?;
+    let live = Arc::new(NodeLive::new(Arc::clone(node)));
+    let analysts = builder(node).add_service(flight::service(Arc::clone(node.warehouse()), live));
+    let analysts = serve(analysts, listen.flight, stopped).await?;
+    Ok(Servers { stop, tasks: vec![grpc, analysts] })
+}
+
+fn builder(node: &Node) -> Server {
+    Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .concurrency_limit_per_connection(node.config().limits.calls_per_connection)
+}
+
+async fn services(node: &Arc<Node>) -> Result<Router, NodeError> {
+    let bytes = node.config().limits.request_bytes;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<EventsServer<EventsService>>().await;
+    reporter.set_serving::<GrpcInferenceServiceServer<InferenceService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::proto::DESCRIPTORS)
+        .build_v1()
+        .map_err(|error| NodeError::Start(format!("server reflection: {error}")))?;
+    let shared = || Arc::clone(node);
+    Ok(builder(node)
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(EventsServer::new(EventsService::new(shared())).max_decoding_message_size(bytes))
+        .add_service(ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes))
+        .add_service(AlertsServer::new(AlertsService::new(shared())))
+        .add_service(ClusterServer::new(ClusterService::new(shared())))
+        .add_service(ModelsServer::new(ModelsService::new(shared())))
+        .add_service(
+            // A model file comes in one message here, as Triton's clients send it.
+            GrpcInferenceServiceServer::new(InferenceService::new(shared()))
+                .max_decoding_message_size(models::PACKAGE_BYTES_MAX),
+        ))
+}
+
+async fn serve(
+    router: Router,
+    address: SocketAddr,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<Result<(), Error>>, NodeError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    })))
+}

@@ -1,0 +1,140 @@
+//! Alerts out, actions in.
+
+use super::convert::alert_message;
+use super::status::{from_raft, from_refusal};
+use crate::node::Node;
+use crate::proto::hearth::alerts_server::Alerts;
+use crate::proto::hearth::{ActRequest, Alert, ListAlertsRequest, ListAlertsResponse, WatchAlertsRequest};
+use crate::state::{self, Action, Command, Reply, Work};
+use futures::stream::BoxStream;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Alerts in one answer unless the caller says less.
+const LIST_MAX: usize = 1_000;
+/// Alerts waiting for a slow watcher; more wait in the state.
+const WATCH_QUEUE: usize = 256;
+/// Longest text of an action's note, actor or outcome, in bytes.
+const TEXT_BYTES_MAX: usize = 2_048;
+
+#[derive(Clone, Debug)]
+pub struct AlertsService {
+    node: Arc<Node>,
+}
+
+impl AlertsService {
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+#[tonic::async_trait]
+impl Alerts for AlertsService {
+    async fn list(&self, request: Request<ListAlertsRequest>) -> Result<Response<ListAlertsResponse>, Status> {
+        let request = request.into_inner();
+        if let Some(unknown) = request.states.iter().find(|word| Work::parse(word).is_none()) {
+            let said = format!("unknown state {unknown:?}: one of {}", Work::WORDS.join(", "));
+            return Err(Status::invalid_argument(said));
+        }
+        let limit = match request.limit as usize {
+            0 => LIST_MAX,
+            limit => limit.min(LIST_MAX),
+        };
+        let state = self.node.machine().read();
+        // Newest first; the page is the id to go on below.
+        let mut found = state
+            .alerts
+            .iter()
+            .rev()
+            .filter(|alert| request.page.is_empty() || alert.alert_id < request.page)
+            .filter(|alert| alert.region.starts_with(&request.region))
+            .filter(|alert| request.states.is_empty() || request.states.iter().any(|word| word == alert.work.as_str()));
+        let alerts: Vec<Alert> = found.by_ref().take(limit).map(alert_message).collect();
+        let next_page = match (found.next(), alerts.last()) {
+            (Some(_), Some(last)) => last.alert_id.clone(),
+            _ => String::new(),
+        };
+        Ok(Response::new(ListAlertsResponse { alerts, next_page }))
+    }
+
+    type WatchStream = BoxStream<'static, Result<Alert, Status>>;
+
+    async fn watch(&self, request: Request<WatchAlertsRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let (to, from) = mpsc::channel(WATCH_QUEUE);
+        tokio::spawn(watch(Arc::clone(&self.node), request, to));
+        Ok(Response::new(Box::pin(ReceiverStream::new(from).map(Ok))))
+    }
+
+    async fn act(&self, request: Request<ActRequest>) -> Result<Response<Alert>, Status> {
+        let alert = act(&self.node, request.into_inner()).await?;
+        Ok(Response::new(alert_message(&alert)))
+    }
+}
+
+pub(crate) async fn act(node: &Node, request: ActRequest) -> Result<state::Alert, Status> {
+    let Some(action) = Action::parse(&request.action) else {
+        let said = format!("unknown action {:?}: one of {}", request.action, Action::WORDS.join(", "));
+        return Err(Status::invalid_argument(said));
+    };
+    if request.actor.is_empty() {
+        return Err(Status::invalid_argument("say who acts: actor is empty"));
+    }
+    for (name, text) in [
+        ("actor", &request.actor),
+        ("note", &request.note),
+        ("outcome", &request.outcome),
+        ("action_id", &request.action_id),
+    ] {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(Status::invalid_argument(format!("{name} may have {TEXT_BYTES_MAX} bytes, it has {}", text.len())));
+        }
+    }
+    let command = Command::ActOnAlert {
+        alert_id: request.alert_id,
+        action,
+        actor: request.actor,
+        note: request.note,
+        outcome: request.outcome,
+        action_id: request.action_id,
+    };
+    let (_, reply) = node.propose(&command).await.map_err(|error| from_raft(&error))?;
+    match reply {
+        Reply::Alert(alert) => Ok(*alert),
+        Reply::Refused(refusal) => Err(from_refusal(refusal)),
+        _ => Err(Status::internal("the log answered something else than an alert")),
+    }
+}
+
+/// Sends the current alerts, then every one that changes, until the watcher goes.
+async fn watch(node: Arc<Node>, request: WatchAlertsRequest, to: mpsc::Sender<Alert>) {
+    let mut applied = node.machine().watch_applied();
+    let mut sent: BTreeMap<String, u64> = BTreeMap::new();
+    loop {
+        let changed: Vec<Alert> = {
+            let state = node.machine().read();
+            state
+                .alerts
+                .iter()
+                .filter(|alert| alert.log_index >= request.from_log_index)
+                .filter(|alert| alert.region.starts_with(&request.region))
+                .filter(|alert| sent.get(&alert.alert_id) != Some(&alert.log_index))
+                .map(alert_message)
+                .collect()
+        };
+        for alert in changed {
+            sent.insert(alert.alert_id.clone(), alert.log_index);
+            if to.send(alert).await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            moved = applied.changed() => if moved.is_err() { return },
+            () = to.closed() => return,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The cluster as its operator sees it.
+
+use super::status::from_raft;
+use crate::node::Node;
+use crate::proto::hearth::cluster_server::Cluster;
+use crate::proto::hearth::{
+    ChangeMembershipRequest, Member, StatusRequest, StatusResponse, TransferLeadershipRequest,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+#[derive(Clone, Debug)]
+pub struct ClusterService {
+    node: Arc<Node>,
+}
+
+impl ClusterService {
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+/// What this node knows of the cluster.
+pub(crate) fn status(node: &Node) -> StatusResponse {
+    let status = node.raft().status();
+    let (state_hash, state_hash_index, scored_index) = {
+        let state = node.machine().read();
+        (state.hash.to_vec(), state.applied, state.scores.scored_index)
+    };
+    StatusResponse {
+        cluster_id: node.config().node.cluster_id.clone(),
+        node_id: status.node_id,
+        leader_id: status.leader_id.unwrap_or(0),
+        term: status.term,
+        last_log_index: status.last_log_index,
+        committed_index: status.committed,
+        applied_index: status.applied,
+        snapshot_index: status.snapshot_index,
+        recorded_index: node.machine().recorded_index(),
+        scored_index,
+        state_hash,
+        state_hash_index,
+        members: status.members.iter().map(member_message).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        group: node.config().node.group.clone(),
+    }
+}
+
+fn member_message(member: &raft::MemberStatus) -> Member {
+    let address = |name: &str| member.member.meta.get(name).cloned().unwrap_or_default();
+    Member {
+        id: member.id,
+        role: member.role.as_str().to_owned(),
+        grpc: address("grpc"),
+        flight: address("flight"),
+        raft: member.member.raft.clone(),
+        http: address("http"),
+        matched_index: member.matched_index.unwrap_or(0),
+    }
+}
+
+fn raft_member(member: &Member) -> raft::Member {
+    let meta = [("grpc", &member.grpc), ("flight", &member.flight), ("http", &member.http)];
+    raft::Member {
+        raft: member.raft.clone(),
+        meta: meta.into_iter().map(|(name, address)| (name.to_owned(), address.clone())).collect::<BTreeMap<_, _>>(),
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        Ok(Response::new(status(&self.node)))
+    }
+
+    async fn change_membership(
+        &self,
+        request: Request<ChangeMembershipRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        let ChangeMembershipRequest { action, member } = request.into_inner();
+        let Some(member) = member.filter(|member| member.id != 0) else {
+            return Err(Status::invalid_argument("say which member: member.id is 0"));
+        };
+        let raft = self.node.raft();
+        match action.as_str() {
+            "add_learner" if member.raft.is_empty() => {
+                return Err(Status::invalid_argument("a learner needs its raft address: member.raft is empty"));
+            }
+            "add_learner" => raft.add_learner(member.id, raft_member(&member)).await,
+            "promote" => raft.promote(member.id).await,
+            "demote" => raft.demote(member.id).await,
+            "remove" => raft.remove(member.id).await,
+            other => {
+                let said = format!("unknown action {other:?}: add_learner, promote, demote or remove");
+                return Err(Status::invalid_argument(said));
+            }
+        }
+        .map_err(|error| from_raft(&error))?;
+        Ok(Response::new(status(&self.node)))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<TransferLeadershipRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        self.node.raft().transfer_leader(request.into_inner().to).await.map_err(|error| from_raft(&error))?;
+        Ok(Response::new(status(&self.node)))
+    }
+}

@@ -1,0 +1,97 @@
+//! Events in: checked one by one, made durable together.
+
+use super::status::{from_raft, from_refusal};
+use crate::config::Limits;
+use crate::node::Node;
+use crate::proto::hearth::events_server::Events;
+use crate::proto::hearth::{AppendRequest, AppendResponse, Event as EventMessage, Rejection};
+use crate::state::{Command, Reply};
+use features::event::Event;
+use futures::stream::{BoxStream, StreamExt as _};
+use std::sync::Arc;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Requests of one stream that may be on their way to the log at once; answers keep their order.
+const STREAM_IN_FLIGHT: usize = 64;
+
+#[derive(Clone, Debug)]
+pub struct EventsService {
+    node: Arc<Node>,
+}
+
+impl EventsService {
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+#[tonic::async_trait]
+impl Events for EventsService {
+    async fn append(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
+        append(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    type StreamStream = BoxStream<'static, Result<AppendResponse, Status>>;
+
+    async fn stream(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::StreamStream>, Status> {
+        let node = Arc::clone(&self.node);
+        let answers = request
+            .into_inner()
+            .map(move |message| {
+                let node = Arc::clone(&node);
+                async move { append(&node, message?).await }
+            })
+            .buffered(STREAM_IN_FLIGHT);
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+/// Checks a batch, proposes what is good of it, and says what became of each event.
+pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendResponse, Status> {
+    let Limits { events_per_request, .. } = node.config().limits;
+    if request.events.len() > events_per_request {
+        let said = format!(
+            "a request may hold {events_per_request} events, this one has {}: send it in parts",
+            request.events.len()
+        );
+        return Err(Status::invalid_argument(said));
+    }
+    let now_us = crate::clock::now_us();
+    let mut rejected = Vec::new();
+    let mut events = Vec::with_capacity(request.events.len());
+    for (position, message) in request.events.into_iter().enumerate() {
+        let event = from_message(message);
+        match event.check(now_us) {
+            Ok(_) => events.push(event),
+            Err(error) => rejected.push(Rejection { position: position as u32, reason: error.to_string() }),
+        }
+    }
+    node.metrics().rejected(rejected.len());
+    if events.is_empty() {
+        let log_index = node.machine().read().applied;
+        return Ok(AppendResponse { log_index, rejected, request_id: request.request_id, ..Default::default() });
+    }
+    let (log_index, reply) = node.propose(&Command::IngestEvents { events }).await.map_err(|error| from_raft(&error))?;
+    match reply {
+        Reply::Ingested { accepted, duplicates } => {
+            Ok(AppendResponse { log_index, accepted, duplicates, rejected, request_id: request.request_id })
+        }
+        Reply::Refused(refusal) => Err(from_refusal(refusal)),
+        _ => Err(Status::internal("the log answered something else than an append")),
+    }
+}
+
+fn from_message(message: EventMessage) -> Event {
+    Event {
+        event_id: message.event_id,
+        device_id: message.device_id,
+        kind: message.kind,
+        event_time_us: message.event_time_us,
+        value: message.value,
+        unit: message.unit,
+        source: message.source,
+        boot_id: message.boot_id,
+        seq: message.seq,
+        attributes: message.attributes.into_iter().collect(),
+    }
+}

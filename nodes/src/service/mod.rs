@@ -1,0 +1,22 @@
+//! The gRPC services. Thin: they check, ask the node, and answer; `status` alone makes statuses.
+
+mod alerts;
+mod cluster;
+mod convert;
+mod events;
+pub mod inference;
+mod models;
+mod scores;
+pub(crate) mod status;
+
+pub(crate) use alerts::act;
+pub use alerts::AlertsService;
+pub use cluster::ClusterService;
+pub(crate) use cluster::status as cluster_status;
+pub use convert::alert_message;
+pub use events::{EventsService, append};
+pub use models::ModelsService;
+pub use scores::ScoresService;
+
+/// How long a call waits for this node to apply what it proposed elsewhere.
+const APPLY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);

@@ -1,0 +1,147 @@
+//! One log entry after another: the one exhaustive match, and what comes out of it.
+
+use super::act_on_alert::Act;
+use super::command::UnknownCommand;
+use super::{Alerts, Command, Dedup, Homes, Ledger, ModelRecord, Recent, Refusal, Reply, Rows, Rules, Scores};
+use features::civil;
+use features::Store;
+use features::table::{Cell, Mode, Table};
+use models::Registry;
+use raft::Position;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+
+/// What an entry changed in the tables, for the warehouse.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    Append { table: &'static Table, row: Vec<Cell> },
+    Upsert { table: &'static Table, row: Vec<Cell> },
+}
+
+/// Everything that the log says, held in memory.
+#[derive(Debug)]
+pub struct State {
+    pub applied: u64,
+    /// The log's clock in microseconds: the leader's, never running back.
+    pub clock_us: i64,
+    pub rows: Rows,
+    pub homes: Homes,
+    pub features: Store,
+    pub dedup: Dedup,
+    pub alerts: Alerts,
+    pub rules: Rules,
+    pub registry: Registry,
+    /// What the registry names, by name and version.
+    pub(crate) models: BTreeMap<(String, String), ModelRecord>,
+    pub scores: Scores,
+    pub ledger: Ledger,
+    pub events_total: u64,
+    pub alerts_total: u64,
+    /// A chain over every entry's commands and replies: equal at equal index on every node.
+    pub hash: [u8; 32],
+    pub recent: Recent,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl State {
+    pub fn new() -> Self {
+        Self {
+            applied: 0,
+            clock_us: 0,
+            rows: Rows::default(),
+            homes: Homes::default(),
+            features: Store::default(),
+            dedup: Dedup::default(),
+            alerts: Alerts::default(),
+            rules: Rules::default(),
+            registry: Registry::default(),
+            models: BTreeMap::new(),
+            scores: Scores::default(),
+            ledger: Ledger::default(),
+            events_total: 0,
+            alerts_total: 0,
+            hash: [0; 32],
+            recent: Recent::default(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Applies one entry. An error means that the bytes are of a newer program: the node must stop.
+    pub fn apply(&mut self, at: Position, commands: &[impl AsRef<[u8]>]) -> Result<Vec<Vec<u8>>, UnknownCommand> {
+        self.applied = at.index;
+        self.clock_us = self.clock_us.max(at.time_us);
+        self.features.advance(self.clock_us);
+        self.fire_timers(at);
+        let mut hash = Sha256::new();
+        hash.update(self.hash);
+        hash.update(at.index.to_le_bytes());
+        let mut replies = Vec::with_capacity(commands.len());
+        for bytes in commands {
+            let command = Command::decode(bytes.as_ref())?;
+            let reply = self.carry_out(at, command).encode();
+            hash.update(bytes.as_ref());
+            hash.update(&reply);
+            replies.push(reply);
+        }
+        self.hash = hash.finalize().into();
+        Ok(replies)
+    }
+
+    fn carry_out(&mut self, at: Position, command: Command) -> Reply {
+        match command {
+            Command::IngestEvents { events } => self.ingest_events(at, &events),
+            Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
+            Command::SetRules(rules) => self.set_rules(rules),
+            Command::RegisterModel(record) => self.register_model(at, *record),
+            Command::ChangeModel { name, version, action, actor } => self.change_model(at, &name, &version, action, &actor),
+            Command::RecordScores { residents, read_index, scores } => self.record_scores(at, &residents, read_index, scores),
+            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => self.act_on_alert(
+                at,
+                &Act {
+                    alert_id: &alert_id,
+                    action,
+                    actor: &actor,
+                    note: &note,
+                    outcome: &outcome,
+                    action_id: &action_id,
+                },
+            ),
+            Command::RecordDecision(record) => self.record_decision(at, *record),
+            Command::Tick => Reply::Done,
+        }
+    }
+
+    fn set_rules(&mut self, rules: Rules) -> Reply {
+        if rules.version < self.rules.version {
+            let said = format!("rules of version {} are in force, these are of version {}", self.rules.version, rules.version);
+            return Reply::Refused(Refusal::Precondition(said));
+        }
+        self.rules = rules;
+        Reply::Done
+    }
+
+    /// The changes since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(crate) fn append(&mut self, table: &str, row: Vec<Cell>) {
+        if let Some(table) = civil::table(table) {
+            debug_assert!(table.mode == Mode::History && table.check(&row).is_ok(), "{} {row:?}", table.name);
+            self.changes.push(Change::Append { table, row });
+        }
+    }
+
+    pub(crate) fn upsert_current(&mut self, table: &str, row: Vec<Cell>) {
+        if let Some(table) = civil::table(table) {
+            debug_assert!(table.mode == Mode::Current && table.check(&row).is_ok(), "{} {row:?}", table.name);
+            self.changes.push(Change::Upsert { table, row });
+        }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}

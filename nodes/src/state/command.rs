@@ -1,0 +1,88 @@
+//! Commands and replies as bytes, a version byte first.
+
+use super::{Action, Alert, DecisionRecord, ModelAction, ModelRecord, Rules, ScoreRecord};
+use features::event::Event;
+use serde::{Deserialize, Serialize};
+
+const COMMAND_VERSION: u8 = 1;
+
+/// Everything that can change the state. A repeat of any of them changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    IngestEvents { events: Vec<Event> },
+    /// Rows of a reference table in the encoding of [`features::table::encode_row`].
+    UpsertRows { table: String, rows: Vec<Vec<u8>> },
+    SetRules(Rules),
+    RegisterModel(Box<ModelRecord>),
+    ChangeModel { name: String, version: String, action: ModelAction, actor: String },
+    /// Scores of these residents from features at `read_index`; who is not scored was not scorable.
+    RecordScores { residents: Vec<String>, read_index: u64, scores: Vec<ScoreRecord> },
+    ActOnAlert { alert_id: String, action: Action, actor: String, note: String, outcome: String, action_id: String },
+    RecordDecision(Box<DecisionRecord>),
+    /// Lets the log's clock move, so that timers fire when nothing else happens.
+    Tick,
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    Done,
+    Ingested { accepted: u32, duplicates: u32 },
+    Upserted { rows: u32 },
+    Alert(Box<Alert>),
+    Decision(Box<DecisionRecord>),
+    Refused(Refusal),
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Precondition(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Exhausted(String),
+}
+
+/// Bytes in the log that this version cannot read; the node must not go on.
+#[derive(Debug, thiserror::Error)]
+#[error("a command of version {found} stands in the log, this program reads version {COMMAND_VERSION}: update the node")]
+pub struct UnknownCommand {
+    found: u8,
+}
+
+impl Command {
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, UnknownCommand> {
+        decode(bytes)
+    }
+}
+
+impl Reply {
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, UnknownCommand> {
+        decode(bytes)
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    // Serialising plain data into memory cannot fail; an empty command is refused on the way in.
+    postcard::to_extend(value, vec![COMMAND_VERSION]).unwrap_or_default()
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, UnknownCommand> {
+    let found = bytes.first().copied().unwrap_or(0);
+    match bytes.split_first() {
+        Some((&COMMAND_VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| UnknownCommand { found }),
+        _ => Err(UnknownCommand { found }),
+    }
+}

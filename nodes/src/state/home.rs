@@ -1,0 +1,127 @@
+//! Who lives where, and which device hangs in which home: read off the reference tables.
+
+use super::Rows;
+use features::civil;
+use features::table::Cell;
+use std::collections::HashMap;
+
+/// Derived from [`Rows`] and rebuilt after a restore; never stored.
+#[derive(Clone, Debug, Default)]
+pub struct Homes {
+    dwelling_of_device: HashMap<String, String>,
+    dwelling_of_household: HashMap<String, String>,
+    household_of_resident: HashMap<String, String>,
+    residents_of_household: HashMap<String, Vec<String>>,
+    households_of_dwelling: HashMap<String, Vec<String>>,
+    devices_of_dwelling: HashMap<String, Vec<String>>,
+    subsidies_of_resident: HashMap<String, Vec<String>>,
+}
+
+impl Homes {
+    pub fn rebuild(rows: &Rows) -> Self {
+        let mut homes = Self::default();
+        for name in ["device", "household", "resident", "subsidy"] {
+            for row in rows.scan(name) {
+                homes.learn(name, &row);
+            }
+        }
+        homes
+    }
+
+    /// Takes in one row of a table that says who belongs where.
+    pub fn learn(&mut self, table: &str, row: &[Cell]) {
+        match table {
+            "device" => {
+                if let (Some(device), Some(dwelling)) = (text(table, row, "device_id"), text(table, row, "dwelling_id")) {
+                    if let Some(old) = self.dwelling_of_device.insert(device.clone(), dwelling.clone()) {
+                        forget(&mut self.devices_of_dwelling, &old, &device);
+                    }
+                    join(&mut self.devices_of_dwelling, dwelling, device);
+                }
+            }
+            "household" => {
+                if let (Some(household), Some(dwelling)) = (text(table, row, "household_id"), text(table, row, "dwelling_id")) {
+                    if let Some(old) = self.dwelling_of_household.insert(household.clone(), dwelling.clone()) {
+                        forget(&mut self.households_of_dwelling, &old, &household);
+                    }
+                    join(&mut self.households_of_dwelling, dwelling, household);
+                }
+            }
+            "resident" => {
+                if let (Some(resident), Some(household)) = (text(table, row, "resident_key"), text(table, row, "household_id")) {
+                    if let Some(old) = self.household_of_resident.insert(resident.clone(), household.clone()) {
+                        forget(&mut self.residents_of_household, &old, &resident);
+                    }
+                    join(&mut self.residents_of_household, household, resident);
+                }
+            }
+            "subsidy" => {
+                if let (Some(grant), Some(resident)) = (text(table, row, "grant_id"), text(table, row, "resident_key")) {
+                    join(&mut self.subsidies_of_resident, resident, grant);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn devices_of_dwelling(&self, dwelling: &str) -> impl Iterator<Item = &str> {
+        self.devices_of_dwelling.get(dwelling).into_iter().flatten().map(String::as_str)
+    }
+
+    pub fn subsidies_of(&self, resident: &str) -> impl Iterator<Item = &str> {
+        self.subsidies_of_resident.get(resident).into_iter().flatten().map(String::as_str)
+    }
+
+    /// The community code of a dwelling: dwelling, building, grid, community.
+    pub fn region_of(rows: &Rows, dwelling: &str) -> Option<String> {
+        let building = follow(rows, "dwelling", dwelling, "building_id")?;
+        let grid = follow(rows, "building", &building, "grid_id")?;
+        follow(rows, "grid", &grid, "community")
+    }
+
+    pub fn dwelling_of_device(&self, device: &str) -> Option<&str> {
+        self.dwelling_of_device.get(device).map(String::as_str)
+    }
+
+    pub fn dwelling_of_resident(&self, resident: &str) -> Option<&str> {
+        let household = self.household_of_resident.get(resident)?;
+        self.dwelling_of_household.get(household).map(String::as_str)
+    }
+
+    /// Residents of a dwelling in key order.
+    pub fn residents_of_dwelling(&self, dwelling: &str) -> Vec<&str> {
+        let mut residents: Vec<&str> = self
+            .households_of_dwelling
+            .get(dwelling)
+            .into_iter()
+            .flatten()
+            .filter_map(|household| self.residents_of_household.get(household))
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        residents.sort_unstable();
+        residents
+    }
+}
+
+fn follow(rows: &Rows, table: &str, key: &str, column: &str) -> Option<String> {
+    text(table, &rows.get(table, key.as_bytes())?, column)
+}
+
+fn text(table: &str, row: &[Cell], column: &str) -> Option<String> {
+    let position = civil::table(table)?.position(column)?;
+    row.get(position)?.as_text().map(str::to_owned)
+}
+
+fn join(map: &mut HashMap<String, Vec<String>>, key: String, member: String) {
+    let members = map.entry(key).or_default();
+    if let Err(place) = members.binary_search(&member) {
+        members.insert(place, member);
+    }
+}
+
+fn forget(map: &mut HashMap<String, Vec<String>>, key: &str, member: &str) {
+    if let Some(members) = map.get_mut(key) {
+        members.retain(|each| each != member);
+    }
+}

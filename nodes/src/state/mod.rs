@@ -1,0 +1,34 @@
+//! The replicated state: a function of the log and of nothing else.
+//!
+//! `apply` is one exhaustive match; each command has its own file. What a command changes in tables
+//! leaves as [`Change`]s, which the recorder writes to the warehouse.
+
+mod act_on_alert;
+mod alert;
+mod apply;
+mod command;
+mod dedup;
+mod home;
+mod ingest_events;
+mod ledger;
+mod model_changes;
+mod recent;
+mod record_scores;
+mod rules;
+mod snapshot;
+mod tables;
+mod timers;
+mod upsert_rows;
+
+pub use act_on_alert::Action;
+pub use alert::{Alert, Alerts, Condition, Severity, Transition, Work};
+pub use apply::{Change, State};
+pub use command::{Command, Refusal, Reply};
+pub use dedup::Dedup;
+pub use home::Homes;
+pub use ledger::{DecisionRecord, Ledger};
+pub use model_changes::{ModelAction, ModelRecord};
+pub use recent::Recent;
+pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
+pub use rules::{AlertRule, Deadlines, Rules};
+pub use tables::Rows;

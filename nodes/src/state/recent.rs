@@ -1,0 +1,41 @@
+//! The newest events, for eyes only: a short list and a rate. Not part of the replicated state.
+
+use features::Event;
+use std::collections::VecDeque;
+
+/// Events kept for the cockpit.
+const EVENTS_KEPT: usize = 50;
+/// Seconds over which the rate is taken.
+const RATE_SECONDS: i64 = 10;
+
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    newest: VecDeque<Event>,
+    /// Events by second of receipt.
+    seconds: VecDeque<(i64, u64)>,
+}
+
+impl Recent {
+    pub(crate) fn note(&mut self, event: &Event, received_us: i64) {
+        self.newest.push_front(event.clone());
+        self.newest.truncate(EVENTS_KEPT);
+        let second = received_us / 1_000_000;
+        match self.seconds.back_mut() {
+            Some((last, count)) if *last == second => *count += 1,
+            _ => self.seconds.push_back((second, 1)),
+        }
+        while self.seconds.front().is_some_and(|(first, _)| *first < second - RATE_SECONDS) {
+            self.seconds.pop_front();
+        }
+    }
+
+    pub fn newest(&self) -> impl Iterator<Item = &Event> {
+        self.newest.iter()
+    }
+
+    pub fn per_second(&self, now_us: i64) -> f64 {
+        let from = now_us / 1_000_000 - RATE_SECONDS;
+        let counted: u64 = self.seconds.iter().filter(|(second, _)| *second > from).map(|(_, count)| count).sum();
+        counted as f64 / RATE_SECONDS as f64
+    }
+}

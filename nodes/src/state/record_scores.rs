@@ -1,0 +1,185 @@
+//! What the leader's scorer found. Results are replicated, computation is not.
+
+use super::act_on_alert::due_us;
+use super::{Alert, Condition, Homes, Reply, Severity, State, Transition, Work};
+use features::table::Cell;
+use raft::Position;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The alert that a score asks for, by its model's manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreAlert {
+    pub kind: String,
+    pub severity: Severity,
+}
+
+/// One score of one resident, with all that says how it came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRecord {
+    pub resident_key: String,
+    pub model: String,
+    pub version: String,
+    pub model_sha256: String,
+    pub score: f64,
+    pub band: String,
+    /// Feature, value, contribution.
+    pub reasons: Vec<(String, f64, f64)>,
+    /// Hash of the feature vector that was read.
+    pub feature_hash: String,
+    /// The applied index at which the features were read.
+    pub read_index: u64,
+    pub scored_us: i64,
+    pub alert: Option<ScoreAlert>,
+}
+
+/// Somebody whose features moved since the last score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Waiting {
+    /// The entry that moved them last.
+    moved_index: u64,
+    /// The earliest time of the next score.
+    due_us: i64,
+}
+
+/// The newest score by resident and model, and who is waiting to be scored again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    latest: BTreeMap<(String, String), ScoreRecord>,
+    waiting: BTreeMap<String, Waiting>,
+    /// When each resident was scored last.
+    scored_us: BTreeMap<String, i64>,
+    /// Features up to this index were read by the scorer.
+    pub scored_index: u64,
+}
+
+impl Scores {
+    pub(crate) fn touch(&mut self, resident: &str, index: u64, interval_us: i64) {
+        if let Some(waiting) = self.waiting.get_mut(resident) {
+            waiting.moved_index = index;
+            return;
+        }
+        let due_us = self.scored_us.get(resident).map_or(0, |last| last + interval_us);
+        self.waiting.insert(resident.to_owned(), Waiting { moved_index: index, due_us });
+    }
+
+    /// Residents that may be scored now, in key order.
+    pub fn due(&self, now_us: i64, limit: usize) -> Vec<String> {
+        let due = self.waiting.iter().filter(|(_, waiting)| waiting.due_us <= now_us);
+        due.take(limit).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The resident was scored from features at `read_index`; what moved later is scored again.
+    fn settle(&mut self, resident: &str, read_index: u64, now_us: i64, interval_us: i64) {
+        self.scored_us.insert(resident.to_owned(), now_us);
+        if let Some(waiting) = self.waiting.get_mut(resident) {
+            if waiting.moved_index <= read_index {
+                self.waiting.remove(resident);
+            } else {
+                waiting.due_us = now_us + interval_us;
+            }
+        }
+    }
+
+    pub fn latest(&self, resident: &str, model: &str) -> Option<&ScoreRecord> {
+        self.latest.get(&(resident.to_owned(), model.to_owned()))
+    }
+
+    /// The newest scores of a resident, by model name.
+    pub fn of(&self, resident: &str) -> impl Iterator<Item = &ScoreRecord> {
+        let from = (resident.to_owned(), String::new());
+        let resident = resident.to_owned();
+        self.latest.range(from..).take_while(move |((key, _), _)| *key == resident).map(|(_, score)| score)
+    }
+}
+
+impl State {
+    pub(crate) fn record_scores(
+        &mut self,
+        at: Position,
+        residents: &[String],
+        read_index: u64,
+        scores: Vec<ScoreRecord>,
+    ) -> Reply {
+        self.scores.scored_index = self.scores.scored_index.max(read_index);
+        for resident in residents {
+            self.scores.settle(resident, read_index, self.clock_us, self.rules.score_interval_us());
+        }
+        for score in scores {
+            let key = (score.resident_key.clone(), score.model.clone());
+            // The same vector under the same model says nothing new.
+            let same = self.scores.latest.get(&key).is_some_and(|old| {
+                old.feature_hash == score.feature_hash && old.model_sha256 == score.model_sha256
+            });
+            if same {
+                continue;
+            }
+            self.append("risk_score", score_row(at, &score));
+            if let Some(alert) = &score.alert {
+                self.raise_from_score(at, &score, alert);
+            }
+            self.scores.latest.insert(key, score);
+        }
+        Reply::Done
+    }
+
+    /// One alert for a resident and kind while one is open.
+    fn raise_from_score(&mut self, at: Position, score: &ScoreRecord, wanted: &ScoreAlert) {
+        let dwelling = self.homes.dwelling_of_resident(&score.resident_key).unwrap_or_default().to_owned();
+        let place = if dwelling.is_empty() { &score.resident_key } else { &dwelling };
+        if self.alerts.open_at(&wanted.kind, place).is_some() {
+            return;
+        }
+        self.alerts_total += 1;
+        let mut alert = Alert {
+            alert_id: format!("a{:012}-{}", at.index, self.alerts_total),
+            kind: wanted.kind.clone(),
+            severity: wanted.severity,
+            region: Homes::region_of(&self.rows, &dwelling).unwrap_or_default(),
+            dwelling_id: dwelling,
+            resident_key: score.resident_key.clone(),
+            condition: Condition::Firing,
+            work: Work::New,
+            level: 1,
+            raised_us: self.clock_us,
+            due_us: 0,
+            closed_us: 0,
+            told_us: [self.clock_us, 0, 0],
+            evidence: Vec::new(),
+            model: score.model.clone(),
+            version: score.version.clone(),
+            decision_id: String::new(),
+            outcome: String::new(),
+            log_index: at.index,
+            transitions: 0,
+            history: Vec::new(),
+            action_ids: Vec::new(),
+        };
+        alert.due_us = due_us(&self.rules, &alert, alert.work, self.clock_us);
+        alert.note(Transition {
+            from: String::new(),
+            to: Work::New.as_str().to_owned(),
+            actor: format!("{} {}", score.model, score.version),
+            at_us: self.clock_us,
+            reason: format!("score {:.4}, band {}", score.score, score.band),
+            log_index: at.index,
+        });
+        self.keep_alert(alert);
+    }
+}
+
+fn score_row(at: Position, score: &ScoreRecord) -> Vec<Cell> {
+    vec![
+        Cell::text(&score.resident_key),
+        Cell::text(&score.model),
+        Cell::text(&score.version),
+        Cell::Time(score.scored_us),
+        Cell::Real(score.score),
+        Cell::text(&score.band),
+        Cell::Reasons(score.reasons.clone()),
+        Cell::Null,
+        Cell::text(&score.feature_hash),
+        Cell::text(&score.model_sha256),
+        Cell::Int(at.index as i64),
+    ]
+}

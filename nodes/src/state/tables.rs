@@ -1,0 +1,63 @@
+//! The reference tables: rows by key, kept as bytes.
+
+use features::store::RowSource;
+use features::table::{Cell, Mode, RowError, Table, decode_row, encode_row};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Rows of every reference table. Reads decode the one row they need.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rows {
+    tables: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl Rows {
+    /// Puts a row in its place; false when the very same row stood there already.
+    pub fn upsert(&mut self, table: &Table, row: &[Cell]) -> Result<bool, RowError> {
+        debug_assert!(table.mode == Mode::Reference);
+        table.check(row)?;
+        let key = table.key_of(row)?;
+        let bytes = encode_row(row)?;
+        let rows = self.tables.entry(table.name.to_owned()).or_default();
+        if rows.get(&key) == Some(&bytes) {
+            return Ok(false);
+        }
+        rows.insert(key, bytes);
+        Ok(true)
+    }
+
+    pub fn get(&self, table: &str, key: &[u8]) -> Option<Vec<Cell>> {
+        decode_row(self.tables.get(table)?.get(key)?).ok()
+    }
+
+    pub fn count(&self, table: &str) -> usize {
+        self.tables.get(table).map_or(0, BTreeMap::len)
+    }
+
+    /// Rows of a table in key order.
+    pub fn scan(&self, table: &str) -> impl Iterator<Item = Vec<Cell>> {
+        self.tables.get(table).into_iter().flatten().filter_map(|(_, bytes)| decode_row(bytes).ok())
+    }
+
+    /// Rows of a table with a key of several columns, whose first is this text.
+    pub fn with_first_key(&self, table: &Table, first: &str, limit: usize) -> Vec<Vec<Cell>> {
+        let (Some(rows), Ok(cell)) = (self.tables.get(table.name), postcard::to_stdvec(&Cell::text(first)))
+        else {
+            return Vec::new();
+        };
+        // A key of several columns is the encoding of a list: its length, then the cells.
+        let mut from = vec![table.key as u8];
+        from.extend_from_slice(&cell);
+        rows.range(from.clone()..)
+            .take_while(|(key, _)| key.starts_with(&from))
+            .filter_map(|(_, bytes)| decode_row(bytes).ok())
+            .take(limit)
+            .collect()
+    }
+}
+
+impl RowSource for Rows {
+    fn cell(&self, table: &Table, key: &str, column: usize) -> Option<Cell> {
+        self.get(table.name, key.as_bytes())?.into_iter().nth(column)
+    }
+}

@@ -1,0 +1,307 @@
+//! openraft's state machine on ours: positions, the monotonic clock, snapshots.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use openraft::RaftSnapshotBuilder;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::batch::Replies;
+use crate::machine::{Frozen, Position, StateMachine};
+use crate::snapshot::{self, Folder, Head, SnapshotFile};
+use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
+
+/// Entries handed to the machine in one go, by bytes and count; replies go out after each entry.
+const GROUP_MAX_BYTES: usize = 4 << 20;
+const GROUP_MAX_ENTRIES: usize = 256;
+/// How often a finished snapshot asks whether derived stores have caught up with it.
+const DURABLE_POLL: Duration = Duration::from_millis(50);
+
+/// What everybody else may see of the applied state.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) applied: watch::Sender<u64>,
+    pub(crate) time_us: std::sync::atomic::AtomicI64,
+    /// Log since the last snapshot.
+    pub(crate) bytes: AtomicU64,
+    pub(crate) entries: AtomicU64,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            applied: watch::Sender::new(0),
+            time_us: std::sync::atomic::AtomicI64::new(0),
+            bytes: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+        }
+    }
+}
+
+type Current = Arc<Mutex<Option<SnapshotFile>>>;
+
+pub(crate) struct Adapter {
+    machine: Arc<dyn StateMachine>,
+    folder: Folder,
+    current: Current,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    time_us: i64,
+    progress: Arc<Progress>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Adapter {
+    pub(crate) fn new(
+        machine: Arc<dyn StateMachine>,
+        folder: Folder,
+        current: Option<SnapshotFile>,
+        progress: Arc<Progress>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            machine,
+            folder,
+            current: Arc::new(Mutex::new(current)),
+            applied: None,
+            membership: StoredMembership::default(),
+            time_us: 0,
+            progress,
+            stop,
+        }
+    }
+
+    /// Applies a group of entries on a thread that may block.
+    async fn apply_group(&mut self, group: Vec<EntryResponder<Types>>) -> io::Result<()> {
+        let mut work = Vec::with_capacity(group.len());
+        let mut last = self.applied;
+        for (entry, responder) in group {
+            let id = entry.log_id;
+            last = Some(id);
+            let opened = match entry.payload {
+                Payload::Blank => None,
+                Payload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(id), membership);
+                    None
+                }
+                Payload::Normal(batch) => {
+                    self.progress.bytes.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    let opened = batch.open().map_err(|what| {
+                        io::Error::new(io::ErrorKind::InvalidData, format!("entry {id}: {what}"))
+                    })?;
+                    self.time_us = self.time_us.max(opened.time_us);
+                    Some((self.time_us, opened.commands))
+                }
+            };
+            self.progress.entries.fetch_add(1, Ordering::Relaxed);
+            work.push((id, opened, responder));
+        }
+        let machine = self.machine.clone();
+        let progress = self.progress.clone();
+        run_blocking(move || {
+            for (id, opened, responder) in work {
+                let replies = match opened {
+                    None => Replies::default(),
+                    Some((time_us, commands)) => {
+                        let at = position(id, time_us);
+                        progress.time_us.store(time_us, Ordering::Relaxed);
+                        let replies = machine.apply(at, &commands);
+                        if replies.len() != commands.len() {
+                            return Err(io::Error::other(format!(
+                                "entry {id}: {} commands got {} replies",
+                                commands.len(),
+                                replies.len()
+                            )));
+                        }
+                        Replies(replies)
+                    }
+                };
+                // Before the reply: who hears of it may read it.
+                progress.applied.send_replace(id.index);
+                if let Some(responder) = responder {
+                    responder.send(replies);
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        self.applied = last;
+        Ok(())
+    }
+}
+
+fn position(id: LogId, time_us: i64) -> Position {
+    Position { index: id.index, term: id.leader_id.term, time_us }
+}
+
+/// A panic in the machine stops the core instead of leaving a half-applied state in service.
+async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(io::Error::other(format!("the state machine has failed: {e}"))))
+}
+
+impl RaftStateMachine<Types> for Adapter {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + Send,
+    {
+        let mut group = Vec::new();
+        let mut size = 0;
+        while let Some(item) = entries.next().await {
+            let item = item?;
+            if let Payload::Normal(batch) = &item.0.payload {
+                size += batch.len();
+            }
+            group.push(item);
+            if size >= GROUP_MAX_BYTES || group.len() >= GROUP_MAX_ENTRIES {
+                self.apply_group(std::mem::take(&mut group)).await?;
+                size = 0;
+            }
+        }
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.apply_group(group).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let machine = self.machine.clone();
+        // A panic while freezing is reported by the builder, which may fail.
+        let frozen = run_blocking(move || Ok(machine.freeze())).await;
+        self.progress.bytes.store(0, Ordering::Relaxed);
+        self.progress.entries.store(0, Ordering::Relaxed);
+        Builder {
+            machine: self.machine.clone(),
+            folder: self.folder.clone(),
+            current: self.current.clone(),
+            head: Head {
+                meta: SnapshotMeta {
+                    last_log_id: self.applied,
+                    last_membership: self.membership.clone(),
+                },
+                time_us: self.time_us,
+            },
+            frozen: Mutex::new(Some(frozen)),
+            stop: self.stop.clone(),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        file: SnapshotFile,
+    ) -> Result<(), io::Error> {
+        let machine = self.machine.clone();
+        let folder = self.folder.clone();
+        let current = self.current.clone();
+        let time_us = file.head().time_us;
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.time_us = time_us;
+        run_blocking(move || {
+            // On disk first: once this call returns, the log before it may be purged.
+            let file = {
+                let mut current = current.lock();
+                let file = folder.adopt(&file)?;
+                *current = Some(file.clone());
+                folder.retain(&file)?;
+                file
+            };
+            let at = file
+                .head()
+                .meta
+                .last_log_id
+                .map_or(Position::default(), |id| position(id, time_us));
+            file.unpack(|from| machine.restore(at, from))
+        })
+        .await?;
+        self.progress.bytes.store(0, Ordering::Relaxed);
+        self.progress.entries.store(0, Ordering::Relaxed);
+        self.progress.time_us.store(time_us, Ordering::Relaxed);
+        self.progress.applied.send_replace(meta.last_log_id.map_or(0, |id| id.index));
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let current = self.current.lock();
+        Ok(current.as_ref().map(whole))
+    }
+}
+
+/// Writes one frozen state to disk.
+pub(crate) struct Builder {
+    machine: Arc<dyn StateMachine>,
+    folder: Folder,
+    current: Current,
+    head: Head,
+    /// Behind a lock only because the core wants builders that can be shared.
+    frozen: Mutex<Option<io::Result<Frozen>>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Builder {
+    /// The log before a snapshot may be purged, so derived stores must not need it any more.
+    async fn wait_durable(&mut self) -> io::Result<()> {
+        let index = self.head.meta.last_log_id.map_or(0, |id| id.index);
+        while self.machine.durable_index() < index {
+            tokio::select! {
+                () = tokio::time::sleep(DURABLE_POLL) => {}
+                _ = self.stop.wait_for(|stop| *stop) => {
+                    return Err(io::Error::other("stopped while a snapshot was waiting"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let Some(frozen) = self.frozen.get_mut().take() else {
+            return Err(io::Error::other("a snapshot builder works once"));
+        };
+        let frozen = frozen?;
+        let dir = self.folder.path().to_owned();
+        let head = self.head.clone();
+        let draft = run_blocking(move || snapshot::write(&dir, &head, frozen)).await?;
+        self.wait_durable().await?;
+        let folder = self.folder.clone();
+        let head = self.head.clone();
+        let current = self.current.clone();
+        run_blocking(move || {
+            let mut current = current.lock();
+            // A newer one may have been installed meanwhile; it must not be replaced.
+            if let Some(newer) = current.as_ref()
+                && newer.head().meta.last_log_id > head.meta.last_log_id
+            {
+                return Ok(whole(newer));
+            }
+            let file = folder.keep(draft, head)?;
+            folder.retain(&file)?;
+            *current = Some(file.clone());
+            Ok(whole(&file))
+        })
+        .await
+    }
+}
+
+fn whole(file: &SnapshotFile) -> Snapshot {
+    Snapshot { meta: file.head().meta.clone(), snapshot: file.clone() }
+}

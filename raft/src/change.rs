@@ -1,0 +1,144 @@
+//! Changes of membership and leadership. Run on the leader, one at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::member::Member;
+use crate::types::{Core, Types};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Change {
+    AddLearner(u64, Member),
+    Promote(u64),
+    Demote(u64),
+    Remove(u64),
+    Transfer(u64),
+}
+
+/// How often a transfer looks whether it has happened.
+const TRANSFER_POLL: Duration = Duration::from_millis(10);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+pub(crate) async fn run(core: &Core, change: Change, timeout: Duration) -> Result<(), Error> {
+    let started = tokio::time::Instant::now();
+    let work = async {
+        match change {
+            Change::AddLearner(id, member) => add_learner(core, id, member).await,
+            Change::Promote(id) => promote(core, id).await,
+            Change::Demote(id) => {
+                require(core, id)?;
+                apply(core, ChangeMembers::RemoveVoters(BTreeSet::from([id])), true).await
+            }
+            Change::Remove(id) => remove(core, id).await,
+            Change::Transfer(to) => transfer(core, to).await,
+        }
+    };
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        Err(Error::DeadlineExceeded {
+            what: "a change of membership",
+            waited_ms: started.elapsed().as_millis() as u64,
+        })
+    })
+}
+
+fn members(core: &Core) -> (BTreeMap<u64, Member>, BTreeSet<u64>) {
+    let metrics = core.metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let nodes = membership.nodes().map(|(id, m)| (*id, m.clone())).collect();
+    (nodes, membership.voter_ids().collect())
+}
+
+fn require(core: &Core, id: u64) -> Result<(), Error> {
+    if members(core).0.contains_key(&id) {
+        Ok(())
+    } else {
+        Err(Error::Refused(format!("node {id} is not in the group; add it as a learner first")))
+    }
+}
+
+async fn add_learner(core: &Core, id: u64, member: Member) -> Result<(), Error> {
+    let (known, _) = members(core);
+    if let Some(there) = known.get(&id) {
+        return if *there == member {
+            Ok(())
+        } else {
+            Err(Error::Refused(format!(
+                "node {id} is in the group with other addresses ({there}); remove it and use a new id"
+            )))
+        };
+    }
+    let added = ChangeMembers::AddNodes(BTreeMap::from([(id, member)]));
+    apply(core, added, true).await
+}
+
+async fn promote(core: &Core, id: u64) -> Result<(), Error> {
+    require(core, id)?;
+    apply(core, ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await
+}
+
+async fn remove(core: &Core, id: u64) -> Result<(), Error> {
+    let (known, voters) = members(core);
+    if !known.contains_key(&id) {
+        return Ok(());
+    }
+    if voters == BTreeSet::from([id]) {
+        return Err(Error::Refused("the last voter cannot be removed".into()));
+    }
+    let ids = BTreeSet::from([id]);
+    let removed = if voters.contains(&id) {
+        ChangeMembers::RemoveVoters(ids)
+    } else {
+        ChangeMembers::RemoveNodes(ids)
+    };
+    apply(core, removed, false).await
+}
+
+async fn transfer(core: &Core, to: u64) -> Result<(), Error> {
+    if !members(core).1.contains(&to) {
+        return Err(Error::Refused(format!("node {to} is not a voter and cannot lead")));
+    }
+    core.trigger().transfer_leader(to).await.map_err(|e| Error::Fatal(e.to_string()))?;
+    loop {
+        if core.metrics().borrow_watched().current_leader == Some(to) {
+            return Ok(());
+        }
+        tokio::time::sleep(TRANSFER_POLL).await;
+    }
+}
+
+async fn apply(core: &Core, change: ChangeMembers<u64, Member>, retain: bool) -> Result<(), Error> {
+    loop {
+        match core.change_membership(change.clone(), retain).await {
+            Ok(_) => return Ok(()),
+            // The change before this one, or a new leader's first entry, is about to be committed.
+            Err(RaftError::APIError(e)) if is_passing(&e) => tokio::time::sleep(RETRY_PAUSE).await,
+            Err(RaftError::APIError(e)) => return Err(explain(&e)),
+            Err(RaftError::Fatal(e)) => return Err(Error::Fatal(e.to_string())),
+        }
+    }
+}
+
+fn is_passing(error: &ClientWriteError<Types>) -> bool {
+    matches!(
+        error,
+        ClientWriteError::ChangeMembershipError(
+            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_)
+        )
+    )
+}
+
+fn explain(error: &ClientWriteError<Types>) -> Error {
+    match error {
+        ClientWriteError::ForwardToLeader(_) | ClientWriteError::LogEntryDiscarded(_) => {
+            Error::NoLeader
+        }
+        other => Error::Refused(other.to_string()),
+    }
+}

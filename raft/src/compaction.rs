@@ -1,0 +1,34 @@
+//! When to make a snapshot: after so many bytes or entries of log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::adapter::Progress;
+use crate::config::Config;
+use crate::types::Core;
+
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+pub(crate) async fn run(
+    core: Core,
+    config: Arc<Config>,
+    progress: Arc<Progress>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        let bytes = progress.bytes.load(Ordering::Relaxed);
+        let entries = progress.entries.load(Ordering::Relaxed);
+        let due = bytes >= config.snapshot_bytes || entries >= config.snapshot_entries;
+        // A request while one is being built changes nothing.
+        if due && core.trigger().snapshot().await.is_err() {
+            return;
+        }
+    }
+}

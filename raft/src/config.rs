@@ -1,0 +1,153 @@
+//! Settings of one node of one group.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Largest command accepted.
+pub const COMMAND_MAX_BYTES: usize = 8 << 20;
+/// Largest message between nodes.
+pub const MESSAGE_MAX_BYTES: usize = 64 << 20;
+/// Log read for one message; a single entry may be larger, up to the batch limit.
+pub(crate) const APPEND_MAX_BYTES: usize = 8 << 20;
+/// Largest entry the log reads back; a batch has at most COMMAND_MAX_BYTES and its framing.
+pub(crate) const ENTRY_MAX_BYTES: usize = 32 << 20;
+/// Piece of a snapshot or blob in one message.
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
+/// Largest blob.
+pub const BLOB_MAX_BYTES: usize = 256 << 20;
+/// Largest snapshot file accepted from a peer.
+pub(crate) const SNAPSHOT_MAX_BYTES: u64 = 64 << 30;
+/// Entries in one append message.
+pub(crate) const APPEND_MAX_ENTRIES: u64 = 1024;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub node_id: u64,
+    /// The group this log belongs to; a node refuses peers of another group.
+    pub group: String,
+    pub cluster_id: String,
+    /// Everything the node keeps is below this folder.
+    pub dir: PathBuf,
+    /// Address of the peer port; port 0 takes a free one (see `Raft::local_addr`).
+    pub listen: SocketAddr,
+    pub heartbeat_ms: u64,
+    pub election_min_ms: u64,
+    pub election_max_ms: u64,
+    /// A snapshot is made after this much log since the last one, by bytes or by entries.
+    pub snapshot_bytes: u64,
+    pub snapshot_entries: u64,
+    /// Entries kept before the snapshot, so that a follower that was away for a while catches up
+    /// from the log.
+    pub keep_entries: u64,
+    /// A snapshot transfer and its installation have to end within this time.
+    pub snapshot_timeout_ms: u64,
+    /// Log is purged in whole chunks of this size.
+    pub log_chunk_bytes: usize,
+    /// Payloads of recent entries kept in memory.
+    pub log_cache_bytes: usize,
+    /// Most commands in one entry.
+    pub batch_commands_max: usize,
+    /// An entry is closed when it has this many bytes.
+    pub batch_bytes_max: usize,
+    /// Entries on their way at the same time.
+    pub entries_in_flight: usize,
+    /// Calls that may wait to be proposed; more are refused.
+    pub propose_queue_max: usize,
+    pub propose_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+}
+
+impl Default for Config {
+    /// Fit for a cluster on one machine; kill the leader and another takes over within two seconds.
+    fn default() -> Self {
+        Self {
+            node_id: 1,
+            group: "main".into(),
+            cluster_id: "dev".into(),
+            dir: PathBuf::from("data/raft"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            heartbeat_ms: 100,
+            election_min_ms: 500,
+            election_max_ms: 1000,
+            snapshot_bytes: 1 << 30,
+            snapshot_entries: 200_000,
+            keep_entries: 20_000,
+            snapshot_timeout_ms: 600_000,
+            log_chunk_bytes: 64 << 20,
+            log_cache_bytes: 128 << 20,
+            batch_commands_max: 4096,
+            batch_bytes_max: 1 << 20,
+            entries_in_flight: 2,
+            propose_queue_max: 65_536,
+            propose_timeout_ms: 10_000,
+            connect_timeout_ms: 1_000,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let refuse = |why: &str| Err(Error::Refused(format!("raft config: {why}")));
+        if self.group.is_empty() || self.cluster_id.is_empty() {
+            return refuse("group and cluster_id must not be empty");
+        }
+        let plain = |name: &str| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_graphic());
+        if !plain(&self.group) || !plain(&self.cluster_id) {
+            return refuse("group and cluster_id take at most 64 printable ASCII letters");
+        }
+        if self.batch_commands_max == 0
+            || self.batch_bytes_max == 0
+            || self.entries_in_flight == 0
+            || self.propose_queue_max == 0
+        {
+            return refuse("batch, in-flight and queue limits must be above 0");
+        }
+        if self.batch_bytes_max > COMMAND_MAX_BYTES {
+            return refuse("batch_bytes_max is larger than the largest command");
+        }
+        if self.log_chunk_bytes == 0 || self.snapshot_bytes == 0 || self.snapshot_entries == 0 {
+            return refuse("log_chunk_bytes and the snapshot thresholds must be above 0");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn consensus(&self) -> Result<openraft::Config, Error> {
+        openraft::Config {
+            cluster_name: format!("{}/{}", self.cluster_id, self.group),
+            heartbeat_interval: self.heartbeat_ms,
+            election_timeout_min: self.election_min_ms,
+            election_timeout_max: self.election_max_ms,
+            install_snapshot_timeout: self.snapshot_timeout_ms,
+            max_payload_entries: APPEND_MAX_ENTRIES,
+            // Snapshots are triggered by bytes and entries, see `compaction`.
+            snapshot_policy: openraft::SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: self.keep_entries,
+            enable_pre_vote: Some(true),
+            // The state is in memory: a restarted leader must win an election first.
+            enable_leader_restore: Some(false),
+            allow_log_reversion: Some(false),
+            ..openraft::Config::default()
+        }
+        .validate()
+        .map_err(|e| Error::Refused(format!("raft config: {e}")))
+    }
+
+    pub(crate) fn propose_timeout(&self) -> Duration {
+        Duration::from_millis(self.propose_timeout_ms)
+    }
+
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    pub(crate) fn snapshot_dir(&self) -> PathBuf {
+        self.dir.join("snapshots")
+    }
+
+    pub(crate) fn blob_dir(&self) -> PathBuf {
+        self.dir.join("blobs")
+    }
+}

@@ -1,0 +1,54 @@
+//! What can go wrong, and whether trying again helps.
+
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no leader is known; wait for an election or check that most voters are up")]
+    NoLeader,
+    #[error("the deadline passed after {waited_ms} ms ({what}); the outcome is unknown, try again")]
+    DeadlineExceeded { what: &'static str, waited_ms: u64 },
+    #[error("too many commands are waiting (limit {limit}); slow down and try again")]
+    Overloaded { limit: usize },
+    #[error("{what} has {size} bytes, the limit is {limit}; split it")]
+    TooLarge { what: &'static str, size: u64, limit: u64 },
+    #[error("{} is damaged ({what}); restore the node from its peers", file.display())]
+    Damaged { file: PathBuf, what: String },
+    #[error("the consensus core has stopped ({0}); restart the process")]
+    Fatal(String),
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error("a peer could not be reached: {0}")]
+    Unreachable(String),
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("the node is shutting down")]
+    Stopped,
+}
+
+impl Error {
+    /// True if the same call may succeed later. A command may by then have been applied, so
+    /// commands must be idempotent.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::NoLeader
+                | Self::DeadlineExceeded { .. }
+                | Self::Overloaded { .. }
+                | Self::Unreachable(_)
+        )
+    }
+
+    pub(crate) fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+
+    pub(crate) fn damaged(file: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { file: file.to_owned(), what: what.into() }
+    }
+}
+
+/// Damage found where only an `io::Error` may be returned; names the file.
+pub(crate) fn damage(file: &Path, what: &str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, Error::damaged(file, what).to_string())
+}

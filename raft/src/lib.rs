@@ -1,0 +1,43 @@
+//! Replicates opaque commands between processes.
+//!
+//! A command is acknowledged when a majority has it on disk and this group's state machine has
+//! applied it. The owner of the state implements [`StateMachine`]; everything else goes through
+//! [`Raft`].
+#![cfg_attr(
+    test,
+    // A test may fail loudly.
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod adapter;
+mod batch;
+mod blob;
+mod change;
+mod compaction;
+mod config;
+mod durable;
+mod error;
+mod forward;
+mod handle;
+mod identity;
+mod log;
+mod machine;
+mod member;
+mod peer;
+mod propose;
+mod read;
+mod running;
+mod snapshot;
+mod status;
+#[cfg(test)]
+mod suite;
+mod types;
+mod watch;
+
+pub use blob::BlobId;
+pub use config::{BLOB_MAX_BYTES, COMMAND_MAX_BYTES, Config, MESSAGE_MAX_BYTES};
+pub use error::Error;
+pub use handle::{Applied, Raft};
+pub use log::LogFigures;
+pub use machine::{Frozen, Position, StateMachine};
+pub use member::{Member, MemberStatus, Role, Status};

@@ -1,0 +1,193 @@
+//! openraft's log storage on raft-log.
+//!
+//! Everything goes through one ordered writer, so a vote and an append can never change places.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use parking_lot::RwLock;
+use raft_log::RaftLog;
+use raft_log::api::raft_log_writer::RaftLogWriter;
+use tokio::sync::oneshot;
+
+use super::codec::{Ballot, Body, Flushed, Key, LogTypes};
+use super::reader::LogReader;
+use crate::config::Config;
+use crate::error::Error;
+use crate::types::{Entry, LogId, Types, Vote};
+
+pub(super) type Shared = Arc<RwLock<RaftLog<LogTypes>>>;
+
+/// Records in a log chunk; a chunk is closed by records or bytes, whatever comes first.
+const CHUNK_MAX_RECORDS: usize = 1 << 20;
+/// Bytes waiting to be written before an append blocks.
+const FLUSH_QUEUE_MAX_BYTES: usize = 64 << 20;
+const READ_BUFFER_BYTES: usize = 4 << 20;
+
+#[derive(Debug)]
+pub(crate) struct LogStore {
+    log: Shared,
+}
+
+/// Tells whether the log is still held by somebody.
+#[derive(Debug, Clone)]
+pub(crate) struct LogHold(std::sync::Weak<RwLock<RaftLog<LogTypes>>>);
+
+impl LogHold {
+    pub(crate) fn is_held(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    pub(crate) fn figures(&self) -> LogFigures {
+        let Some(log) = self.0.upgrade() else {
+            return LogFigures::default();
+        };
+        let log = log.read();
+        let flushes = log.stat().flush_metrics;
+        LogFigures {
+            bytes: log.on_disk_size(),
+            flushes: flushes.sync_batch_count,
+            flush_p50_us: flushes.sync_percentiles.p50_us,
+            flush_p99_us: flushes.sync_percentiles.p99_us,
+            flush_max_us: flushes.sync_max_us,
+        }
+    }
+}
+
+/// How the disk under the log does, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogFigures {
+    pub bytes: u64,
+    pub flushes: u64,
+    pub flush_p50_us: u64,
+    pub flush_p99_us: u64,
+    pub flush_max_us: u64,
+}
+
+impl LogStore {
+    /// Opens or creates the log. A torn tail is cut; any other damage is refused.
+    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+        let dir = config.log_dir();
+        std::fs::create_dir_all(&dir)
+            .map_err(|e| Error::io(format!("cannot create {}", dir.display()), e))?;
+        let mut settings = raft_log::Config::new(dir.display());
+        settings.wal.chunk_max_records = Some(CHUNK_MAX_RECORDS);
+        settings.wal.chunk_max_size = Some(config.log_chunk_bytes);
+        settings.wal.read_buffer_size = Some(READ_BUFFER_BYTES);
+        settings.wal.flush_queue_max_bytes = Some(FLUSH_QUEUE_MAX_BYTES);
+        // Commands are gathered before they reach the log, waiting again would only add delay.
+        settings.wal.flush_batch_wait = Some(Duration::ZERO);
+        settings.log_cache_capacity = Some(config.log_cache_bytes);
+        let log = RaftLog::open(Arc::new(settings)).map_err(|e| explain(&dir, e))?;
+        Ok(Self { log: Arc::new(RwLock::new(log)) })
+    }
+
+    pub(crate) fn hold(&self) -> LogHold {
+        LogHold(Arc::downgrade(&self.log))
+    }
+}
+
+impl LogStore {
+    /// The last index that is no longer in the log.
+    pub(crate) fn purged_index(&self) -> Option<u64> {
+        self.log.read().log_state().purged().map(|key| key.0.index)
+    }
+}
+
+/// Damage is told apart from a disk that does not work, and names the chunk.
+fn explain(dir: &Path, error: io::Error) -> Error {
+    if error.kind() != io::ErrorKind::InvalidData {
+        return Error::io(format!("cannot open the log in {}", dir.display()), error);
+    }
+    let what = error.to_string();
+    Error::Damaged { file: chunk_in(dir, &what), what }
+}
+
+/// The errors of the log name a chunk as `ChunkId(<digits>)`.
+fn chunk_in(dir: &Path, text: &str) -> PathBuf {
+    let digits = text
+        .split_once("ChunkId(")
+        .and_then(|(_, rest)| rest.split_once(')'))
+        .map(|(digits, _)| digits);
+    match digits {
+        Some(digits) => dir.join(format!("r-{digits}.wal")),
+        None => dir.to_owned(),
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = LogReader;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
+        let log = self.log.read();
+        let state = log.log_state();
+        Ok(LogState {
+            last_purged_log_id: state.purged().map(|k| k.0),
+            last_log_id: state.last().map(|k| k.0),
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> LogReader {
+        LogReader::new(self.log.clone())
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        let (sender, flushed) = oneshot::channel();
+        {
+            let mut log = self.log.write();
+            log.save_vote(Ballot(*vote))?;
+            log.flush(true, Some(Flushed::Waiter(sender)))?;
+        }
+        flushed.await.map_err(|_| io::Error::other("the log writer has stopped"))?
+    }
+
+    /// Not synced on its own: it only saves replaying, and the entries it names are on disk.
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
+        let Some(committed) = committed.map(Key) else {
+            return Ok(());
+        };
+        let mut log = self.log.write();
+        let state = log.log_state();
+        // A snapshot may commit more than the log holds; the log refuses to name what it lacks.
+        if state.last() < Some(&committed) || state.committed() >= Some(&committed) {
+            return Ok(());
+        }
+        log.commit(committed)?;
+        log.flush(false, None)
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
+        Ok(self.log.read().log_state().committed().map(|k| k.0))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let records = entries.into_iter().map(|entry| (Key(entry.log_id), Body(entry.payload)));
+        let mut log = self.log.write();
+        log.append(records)?;
+        log.flush(true, Some(Flushed::Entries(callback)))
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
+        let first_gone = last.map_or(0, |id| id.index + 1);
+        let mut log = self.log.write();
+        let next = log.log_state().last().map_or(0, |key| key.0.index + 1);
+        if first_gone >= next {
+            return Ok(());
+        }
+        log.truncate(first_gone).map(drop)
+    }
+
+    async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
+        let mut log = self.log.write();
+        log.purge(Key(upto))?;
+        // Chunk files are removed after this flush; nobody has to wait for it.
+        log.flush(true, None)
+    }
+}

@@ -1,0 +1,91 @@
+//! Versioned bodies.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tonic::Status;
+
+use super::proto::Frame;
+use crate::error::Error;
+
+pub(super) const VERSION: u32 = 1;
+
+/// What a body is. Numbers are never used again for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    Append = 1,
+    AppendReply = 2,
+    AppendStreamReply = 3,
+    Ballot = 4,
+    BallotReply = 5,
+    SnapshotHead = 6,
+    Piece = 7,
+    SnapshotReply = 8,
+    Commands = 9,
+    CommandsReply = 10,
+    ReadIndex = 11,
+    ReadIndexReply = 12,
+    Change = 13,
+    ChangeReply = 14,
+    BlobHead = 15,
+    BlobReply = 16,
+    BlobWanted = 17,
+}
+
+pub(crate) fn pack<T: Serialize>(kind: Kind, body: &T) -> Result<Frame, Status> {
+    let body = postcard::to_stdvec(body)
+        .map_err(|e| Status::internal(format!("cannot write a message: {e}")))?;
+    Ok(plain(kind, body.into()))
+}
+
+pub(crate) fn plain(kind: Kind, body: Bytes) -> Frame {
+    Frame { version: VERSION, kind: kind as u32, body }
+}
+
+pub(crate) fn open(kind: Kind, frame: Frame) -> Result<Bytes, Status> {
+    if frame.version != VERSION {
+        return Err(Status::failed_precondition(format!(
+            "message version {} is not known here ({VERSION} is); update the older node",
+            frame.version
+        )));
+    }
+    if frame.kind != kind as u32 {
+        return Err(Status::invalid_argument(format!(
+            "expected a message of kind {}, got {}",
+            kind as u32, frame.kind
+        )));
+    }
+    Ok(frame.body)
+}
+
+pub(crate) fn unpack<T: DeserializeOwned>(kind: Kind, frame: Frame) -> Result<T, Status> {
+    postcard::from_bytes(&open(kind, frame)?)
+        .map_err(|e| Status::invalid_argument(format!("cannot read a message: {e}")))
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::NoLeader | Error::Unreachable(_) | Error::Stopped => Self::unavailable(text),
+            Error::DeadlineExceeded { .. } => Self::deadline_exceeded(text),
+            Error::Overloaded { .. } => Self::resource_exhausted(text),
+            Error::TooLarge { .. } => Self::out_of_range(text),
+            Error::Damaged { .. } => Self::data_loss(text),
+            Error::Refused(why) => Self::invalid_argument(why),
+            Error::Fatal(_) | Error::Io { .. } => Self::internal(text),
+        }
+    }
+}
+
+/// What a peer's answer means for the caller here.
+pub(crate) fn meaning(status: &Status, queue_limit: usize) -> Error {
+    match status.code() {
+        tonic::Code::ResourceExhausted => Error::Overloaded { limit: queue_limit },
+        tonic::Code::InvalidArgument
+        | tonic::Code::OutOfRange
+        | tonic::Code::FailedPrecondition => Error::Refused(status.message().to_owned()),
+        _ => Error::Unreachable(format!("{}: {}", status.code(), status.message())),
+    }
+}

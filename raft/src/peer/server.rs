@@ -1,0 +1,225 @@
+//! The peer port.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::channel::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES};
+use super::frame::{Kind, open, pack, plain, unpack};
+use super::link::{BallotReply, BallotRequest};
+use super::proto::Frame;
+use super::proto::peer_server::{Peer, PeerServer};
+use super::receive::{blob_pieces, blocking, receive_file};
+use super::stream::next_piece;
+use crate::batch::Batch;
+use crate::blob::{BlobHead, BlobId, Blobs};
+use crate::change::{self, Change};
+use crate::config::{Config, MESSAGE_MAX_BYTES, SNAPSHOT_MAX_BYTES};
+use crate::error::Error;
+use crate::propose::{Queue, check_size};
+use crate::read;
+use crate::snapshot::SnapshotFile;
+use crate::types::{Core, Snapshot, Types, Vote};
+
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls open on one connection.
+const STREAMS_MAX: u32 = 1024;
+/// Open calls may end in peace for so long at shutdown.
+const DRAIN: Duration = Duration::from_millis(300);
+
+/// What the port answers with.
+pub(crate) struct Service {
+    pub(crate) core: Core,
+    pub(crate) config: Arc<Config>,
+    pub(crate) queue: Queue,
+    pub(crate) blobs: Blobs,
+    pub(crate) receiving: Mutex<()>,
+}
+
+/// Serves until told to stop. Calls for another cluster, group or node are refused.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Service,
+    peers: Arc<Peers>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut stopping = stop.clone();
+    let service = PeerServer::new(service)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(MESSAGE_MAX_BYTES);
+    let gate = move |request: Request<()>| {
+        peers.check(request.metadata())?;
+        Ok(request)
+    };
+    let serving = tonic::transport::Server::builder()
+        .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(InterceptedService::new(service, gate))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            drop(stopping.wait_for(|stop| *stop).await);
+        });
+    tokio::select! {
+        served = serving => {
+            if let Err(e) = served {
+                tracing::error!(error = %e, "the peer port has failed");
+            }
+        }
+        // Streams of peers stay open as long as they like, so the end is forced.
+        () = async {
+            drop(stop.wait_for(|stop| *stop).await);
+            tokio::time::sleep(DRAIN).await;
+        } => {}
+    }
+}
+
+type Frames = Pin<Box<dyn Stream<Item = Result<Frame, Status>> + Send>>;
+
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("the consensus core has stopped: {error}"))
+}
+
+async fn first(frames: &mut Streaming<Frame>) -> Result<Frame, Status> {
+    next_piece(frames).await?.ok_or_else(|| Status::invalid_argument("an empty stream"))
+}
+
+#[tonic::async_trait]
+impl Peer for Service {
+    type AppendStreamStream = Frames;
+    type GetBlobStream = Frames;
+
+    async fn append(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let rpc: AppendEntriesRequest<Types> = unpack(Kind::Append, request.into_inner())?;
+        let reply = self.core.append_entries(rpc).await.map_err(stopped)?;
+        Ok(Response::new(pack(Kind::AppendReply, &reply)?))
+    }
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Frames>, Status> {
+        let frames = request.into_inner();
+        // The stream ends at the first thing that cannot be read; the leader starts another.
+        let requests = futures::stream::unfold(frames, |mut frames| async move {
+            match frames.message().await {
+                Ok(Some(frame)) => match unpack(Kind::Append, frame) {
+                    Ok(rpc) => Some((rpc, frames)),
+                    Err(status) => {
+                        tracing::warn!(%status, "an append cannot be read");
+                        None
+                    }
+                },
+                Ok(None) | Err(_) => None,
+            }
+        });
+        let replies = self.core.stream_append(requests).map(|reply| {
+            let reply: StreamAppendResult<Types> = reply.map_err(stopped)?;
+            pack(Kind::AppendStreamReply, &reply)
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn ballot(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let reply = match unpack(Kind::Ballot, request.into_inner())? {
+            BallotRequest::Vote(rpc) => {
+                BallotReply::Vote(self.core.vote(rpc).await.map_err(stopped)?)
+            }
+            BallotRequest::PreVote(rpc) => {
+                BallotReply::Vote(self.core.pre_vote(rpc).await.map_err(stopped)?)
+            }
+            BallotRequest::Transfer(rpc) => {
+                BallotReply::Transfer(self.core.handle_transfer_leader(rpc).await.map_err(stopped)?)
+            }
+        };
+        Ok(Response::new(pack(Kind::BallotReply, &reply)?))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Frame>, Status> {
+        let _one_at_a_time = self
+            .receiving
+            .try_lock()
+            .map_err(|_| Status::aborted("another snapshot is coming in"))?;
+        let mut frames = request.into_inner();
+        let (vote, size): (Vote, u64) = unpack(Kind::SnapshotHead, first(&mut frames).await?)?;
+        if size > SNAPSHOT_MAX_BYTES {
+            return Err(Status::out_of_range("the snapshot is larger than the limit"));
+        }
+        let draft = receive_file(&self.config.snapshot_dir(), size, &mut frames).await?;
+        let path = draft.path().to_owned();
+        let file = blocking(move || SnapshotFile::verify(&path)).await?;
+        let snapshot = Snapshot { meta: file.head().meta.clone(), snapshot: file };
+        let reply = self.core.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        // If it was installed it has another name by now, else it goes.
+        drop(draft);
+        Ok(Response::new(pack(Kind::SnapshotReply, &reply)?))
+    }
+
+    async fn propose(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        if !self.core.is_leader() {
+            return Err(Error::NoLeader.into());
+        }
+        let body = open(Kind::Commands, request.into_inner())?;
+        let commands = Batch::from_bytes(body).open().map_err(Status::invalid_argument)?.commands;
+        check_size(&commands, &self.config)?;
+        let done = self.queue.submit(commands, true).await?;
+        Ok(Response::new(pack(Kind::CommandsReply, &done)?))
+    }
+
+    async fn read_index(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let () = unpack(Kind::ReadIndex, request.into_inner())?;
+        let index = read::confirm(&self.core).await?;
+        Ok(Response::new(pack(Kind::ReadIndexReply, &index)?))
+    }
+
+    async fn change(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let change: Change = unpack(Kind::Change, request.into_inner())?;
+        if !self.core.is_leader() {
+            return Err(Error::NoLeader.into());
+        }
+        change::run(&self.core, change, self.config.propose_timeout()).await?;
+        Ok(Response::new(pack(Kind::ChangeReply, &())?))
+    }
+
+    async fn put_blob(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Frame>, Status> {
+        let mut frames = request.into_inner();
+        let head: BlobHead = unpack(Kind::BlobHead, first(&mut frames).await?)?;
+        self.blobs.receive(head, &mut frames).await?;
+        Ok(Response::new(pack(Kind::BlobReply, &())?))
+    }
+
+    async fn get_blob(&self, request: Request<Frame>) -> Result<Response<Frames>, Status> {
+        let id: BlobId = unpack(Kind::BlobWanted, request.into_inner())?;
+        let path = self
+            .blobs
+            .find(&id)
+            .ok_or_else(|| Status::not_found("this node does not have the blob"))?;
+        let (file, size) = blocking(move || {
+            let file = std::fs::File::open(path)?;
+            let size = file.metadata()?.len();
+            Ok((file, size))
+        })
+        .await?;
+        let head = pack(Kind::BlobHead, &BlobHead { id, size })?;
+        let pieces = blob_pieces(file).map(|piece| piece.map(|bytes| plain(Kind::Piece, bytes)));
+        let frames = futures::stream::once(futures::future::ready(Ok(head))).chain(pieces);
+        Ok(Response::new(Box::pin(frames)))
+    }
+}

@@ -1,0 +1,193 @@
+//! Streams to one other node: appends without waiting for each answer, and snapshots.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use openraft::RPCTypes;
+use openraft::base::BoxStream;
+use openraft::errors::{NetworkError, RPCError, StreamingError};
+use openraft::raft::{AppendEntriesRequest, SnapshotResponse, StreamAppendResult};
+use tokio::time::timeout;
+use tonic::{Status, Streaming};
+
+use super::channel::Lane;
+use super::frame::{Kind, pack, plain, unpack};
+use super::link::{Link, broken};
+use super::proto::Frame;
+use crate::config::PIECE_BYTES;
+use crate::snapshot::SnapshotFile;
+use crate::types::{Types, Vote};
+
+/// A snapshot transfer without progress for so long is given up.
+pub(super) const STALL: Duration = Duration::from_secs(30);
+
+type Answer = Result<StreamAppendResult<Types>, RPCError<Types>>;
+
+/// Answers that are outstanding on one stream.
+struct Outstanding {
+    link: LinkFacts,
+    replies: Streaming<Frame>,
+    sent: Arc<AtomicU64>,
+    received: u64,
+    over: bool,
+}
+
+struct LinkFacts {
+    timed_out: openraft::errors::Timeout<Types>,
+    stall: Duration,
+}
+
+pub(super) async fn append_stream<S>(
+    link: &Link,
+    input: S,
+) -> Result<BoxStream<'_, Answer>, RPCError<Types>>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+{
+    let mut client = link.client(Lane::Append)?;
+    let sent = Arc::new(AtomicU64::new(0));
+    let counter = sent.clone();
+    let frames = input.filter_map(move |request| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        // A request that cannot be written ends in a stall, and then in a new stream.
+        futures::future::ready(pack(Kind::Append, &request).ok())
+    });
+    let stall = link.append_timeout;
+    let timed_out = link.timed_out(RPCTypes::AppendEntries, stall);
+    let opened = timeout(stall, client.append_stream(frames)).await;
+    let replies = match opened {
+        Ok(Ok(reply)) => reply.into_inner(),
+        Ok(Err(status)) => return Err(broken(&status)),
+        Err(_) => {
+            link.forget(Lane::Append);
+            return Err(timed_out.into());
+        }
+    };
+    let state = Outstanding {
+        link: LinkFacts { timed_out, stall },
+        replies,
+        sent,
+        received: 0,
+        over: false,
+    };
+    let answers = futures::stream::unfold(state, move |mut state| async move {
+        if state.over {
+            return None;
+        }
+        let answer = next_answer(&mut state).await?;
+        if let Err(RPCError::Timeout(_)) = &answer {
+            link.forget(Lane::Append);
+        }
+        state.over = !matches!(&answer, Ok(Ok(_)));
+        Some((answer, state))
+    });
+    Ok(Box::pin(answers))
+}
+
+/// Waits without end while nothing is outstanding; otherwise an answer has to come in time.
+async fn next_answer(state: &mut Outstanding) -> Option<Answer> {
+    let mut was_waiting = false;
+    loop {
+        match timeout(state.link.stall, state.replies.message()).await {
+            Ok(Ok(Some(frame))) => {
+                state.received += 1;
+                return Some(unpack(Kind::AppendStreamReply, frame).map_err(|s| broken(&s)));
+            }
+            Ok(Ok(None)) => return None,
+            Ok(Err(status)) => return Some(Err(broken(&status))),
+            Err(_) => {
+                let waiting = state.sent.load(Ordering::Relaxed) > state.received;
+                // Twice in a row: the question may have been sent just now.
+                if waiting && was_waiting {
+                    return Some(Err(state.link.timed_out.clone().into()));
+                }
+                was_waiting = waiting;
+            }
+        }
+    }
+}
+
+/// Sends a snapshot file in pieces and waits until it is installed there.
+pub(super) async fn send_snapshot(
+    link: &Link,
+    vote: Vote,
+    file: &SnapshotFile,
+    ttl: Duration,
+) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+    let mut client = link.client(Lane::Bulk)?;
+    let head = pack(Kind::SnapshotHead, &(vote, file.size())).map_err(|s| broken(&s))?;
+    let progress = Arc::new(AtomicU64::new(0));
+    let pieces = pieces(file.clone(), progress.clone());
+    let frames = futures::stream::once(futures::future::ready(head)).chain(pieces);
+    let whole = file.size();
+    let call = async {
+        let reply = client.snapshot(frames).await?.into_inner();
+        unpack(Kind::SnapshotReply, reply)
+    };
+    tokio::select! {
+        reply = timeout(ttl, call) => match reply {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(status)) => Err(broken(&status).into()),
+            Err(_) => Err(link.timed_out(RPCTypes::InstallSnapshot, ttl).into()),
+        },
+        () = stalled(&progress, whole) => {
+            link.forget(Lane::Bulk);
+            Err(NetworkError::from_string("a snapshot transfer made no progress").into())
+        }
+    }
+}
+
+/// Ends when nothing has moved for a while and the file is not yet through. The end of the
+/// transfer is not watched: installing takes its time.
+async fn stalled(progress: &AtomicU64, whole: u64) {
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(STALL).await;
+        let now = progress.load(Ordering::Relaxed);
+        if now == seen && now < whole {
+            return;
+        }
+        seen = now;
+    }
+}
+
+/// The file in order; ends early if it cannot be read, which the receiver finds by the size.
+fn pieces(file: SnapshotFile, progress: Arc<AtomicU64>) -> impl Stream<Item = Frame> + Send {
+    futures::stream::unfold((file, 0_u64), move |(file, offset)| {
+        let progress = progress.clone();
+        async move {
+            if offset >= file.size() {
+                return None;
+            }
+            let reading = file.clone();
+            let piece = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; PIECE_BYTES];
+                let read = reading.read_at(&mut piece, offset)?;
+                piece.truncate(read);
+                Ok::<_, std::io::Error>(piece)
+            })
+            .await;
+            match piece {
+                Ok(Ok(piece)) if !piece.is_empty() => {
+                    let next = offset + piece.len() as u64;
+                    progress.store(next, Ordering::Relaxed);
+                    Some((plain(Kind::Piece, Bytes::from(piece)), (file, next)))
+                }
+                failed => {
+                    tracing::error!(file = %file.path().display(), ?failed, "a snapshot cannot be read");
+                    None
+                }
+            }
+        }
+    })
+}
+
+/// A stream of pieces has to go on within a given time.
+pub(super) async fn next_piece(frames: &mut Streaming<Frame>) -> Result<Option<Frame>, Status> {
+    timeout(STALL, frames.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("a transfer made no progress"))?
+}

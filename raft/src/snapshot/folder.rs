@@ -1,0 +1,88 @@
+//! The folder with the one current snapshot.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::file::{Head, SnapshotFile};
+use crate::durable::{Draft, prepare_folder, sync_folder_of};
+use crate::error::Error;
+use crate::types::SnapshotMeta;
+
+const ENDING: &str = "snapshot";
+
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    dir: PathBuf,
+}
+
+impl Folder {
+    /// Opens the folder and verifies the current snapshot, if there is one.
+    pub(crate) fn open(dir: PathBuf) -> Result<(Self, Option<SnapshotFile>), Error> {
+        let broken = |e| Error::io(format!("cannot read the snapshots in {}", dir.display()), e);
+        prepare_folder(&dir).map_err(broken)?;
+        let newest = list(&dir).map_err(broken)?.pop();
+        let current = match newest {
+            None => None,
+            Some(path) => Some(SnapshotFile::verify(&path).map_err(|e| match e.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                    Error::damaged(&path, e.to_string())
+                }
+                _ => broken(e),
+            })?),
+        };
+        Ok((Self { dir }, current))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Names a finished draft after what it holds.
+    pub(crate) fn keep(&self, draft: Draft, head: Head) -> io::Result<SnapshotFile> {
+        let path = self.place(&head.meta);
+        draft.keep(&path)?;
+        SnapshotFile::trust(&path, head)
+    }
+
+    /// Takes over a file that was received under a temporary name.
+    pub(crate) fn adopt(&self, file: &SnapshotFile) -> io::Result<SnapshotFile> {
+        let path = self.place(&file.head().meta);
+        if file.path() == path {
+            return Ok(file.clone());
+        }
+        fs::rename(file.path(), &path)?;
+        sync_folder_of(&path)?;
+        SnapshotFile::trust(&path, file.head().clone())
+    }
+
+    /// Removes all snapshots but this one.
+    pub(crate) fn retain(&self, current: &SnapshotFile) -> io::Result<()> {
+        for path in list(&self.dir)? {
+            if path != current.path() {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names sort by index, then by term.
+    fn place(&self, meta: &SnapshotMeta) -> PathBuf {
+        let (index, term, node) = meta
+            .last_log_id
+            .map_or((0, 0, 0), |id| (id.index, id.leader_id.term, id.leader_id.node_id));
+        self.dir.join(format!("{index:020}-{term:020}-{node:020}.{ENDING}"))
+    }
+}
+
+fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == ENDING) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,44 @@
+//! Files beside the log.
+
+use bytes::Bytes;
+use raft::Error;
+
+use crate::nodes::Group;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_is_on_a_majority_and_the_rest_can_fetch_it() {
+    let mut group = Group::found(|_| {}).await;
+    let away = group.follower().await;
+    group.stop(away).await;
+    let content: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
+    let content = Bytes::from(content);
+    let leader = group.leader().await;
+    let id = group.raft(leader).put_blob(content.clone()).await.unwrap();
+    assert_eq!(group.raft(leader).put_blob(content.clone()).await.unwrap(), id);
+    for node in group.nodes.values() {
+        let path = node.raft.blob_path(&id).expect("on both nodes of the majority");
+        assert_eq!(std::fs::read(path).unwrap(), content);
+    }
+    group.restart(away).await;
+    assert_eq!(group.raft(away).blob_path(&id), None);
+    let path = group.raft(away).fetch_blob(&id).await.unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), content);
+    assert!(group.raft(away).fetch_blob(&[0; 32]).await.is_err());
+    group.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_minority_does_not_claim_to_keep_a_blob() {
+    let mut group = Group::found(|_| {}).await;
+    let stays = group.follower().await;
+    for id in 1..=3 {
+        if id != stays {
+            group.stop(id).await;
+        }
+    }
+    let refused = group.raft(stays).put_blob(Bytes::from_static(b"content")).await;
+    assert!(refused.as_ref().is_err_and(Error::is_retryable), "{refused:?}");
+    let huge = Bytes::from(vec![0; raft::BLOB_MAX_BYTES + 1]);
+    assert!(matches!(group.raft(stays).put_blob(huge).await, Err(Error::TooLarge { .. })));
+    group.shutdown().await;
+}

@@ -1,0 +1,11 @@
+//! Several nodes in one process, talking over real loopback sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly
+
+mod blobs;
+mod damage;
+mod failover;
+mod machine;
+mod membership;
+mod nodes;
+mod replication;
+mod snapshots;
