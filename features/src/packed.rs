@@ -142,7 +142,7 @@ fn encode(out: &mut Vec<u8>, newer: Option<i64>, tile: &Tile) {
     let spread = tile.max.abs_diff(tile.min);
     let beyond = (tile.sum - i128::from(tile.count) * i128::from(tile.min)).unsigned_abs();
     let is_whole = tile.min % MICROS == 0
-        && spread % MICROS.unsigned_abs() == 0
+        && spread.is_multiple_of(MICROS.unsigned_abs())
         && whole(beyond).is_some();
     let (scale, mut flags) = if is_whole { (MICROS, WHOLE) } else { (1, 0) };
     if tile.count == 1 {
@@ -166,8 +166,8 @@ fn encode(out: &mut Vec<u8>, newer: Option<i64>, tile: &Tile) {
 fn whole(micros: u128) -> Option<u128> {
     let unit = MICROS.unsigned_abs();
     match u64::try_from(micros) {
-        Ok(short) => (short % unit == 0).then(|| u128::from(short / unit)),
-        Err(_) => (micros % u128::from(unit) == 0).then(|| micros / u128::from(unit)),
+        Ok(short) => short.is_multiple_of(unit).then(|| u128::from(short / unit)),
+        Err(_) => micros.is_multiple_of(u128::from(unit)).then(|| micros / u128::from(unit)),
     }
 }
 

@@ -53,7 +53,7 @@ impl Client {
 
     /// Signs in by name and password; the token is used from then on.
     pub async fn sign_in(&mut self, user: &str, password: &str) -> Result<(), Error> {
-        let refused = |error: arrow_flight::error::FlightError| Error::Unauthenticated(error.to_string());
+        let refused = |error: FlightError| Error::Unauthenticated(error.to_string());
         self.inner.handshake(user, password).await.map(drop).map_err(refused)
     }
 

@@ -247,21 +247,35 @@ mod tests {
         }
     }
 
+    fn wrap(layers: &[u64], inner: &[u8]) -> Vec<u8> {
+        layers.iter().fold(inner.to_vec(), |message, number| {
+            let mut outer = Vec::new();
+            write_bytes(&mut outer, *number, &message);
+            outer
+        })
+    }
+
     #[test]
     fn weights_in_other_files_are_refused_wherever_they_hide() {
-        let mut tensor = Vec::new();
-        write_number(&mut tensor, TENSOR_DATA_LOCATION, 1);
-        let mut plain = Vec::new();
-        write_bytes(&mut plain, GRAPH_INITIALIZER, &tensor);
-        assert!(matches!(prepare(&model_with(&plain)), Err(Error::Model(_))));
-
-        let mut attribute = Vec::new();
-        write_bytes(&mut attribute, ATTRIBUTE_GRAPH, &plain);
-        let mut node = Vec::new();
-        write_bytes(&mut node, NODE_ATTRIBUTE, &attribute);
-        let mut nested = Vec::new();
-        write_bytes(&mut nested, GRAPH_NODE, &node);
-        assert!(matches!(prepare(&model_with(&nested)), Err(Error::Model(_))));
+        let mut located = Vec::new();
+        write_number(&mut located, TENSOR_DATA_LOCATION, 1);
+        let mut listed = Vec::new();
+        write_bytes(&mut listed, TENSOR_EXTERNAL_DATA, b"");
+        for tensor in [located, listed] {
+            for layers in [
+                &[GRAPH_INITIALIZER][..],
+                &[1, GRAPH_SPARSE_INITIALIZER],
+                &[ATTRIBUTE_TENSOR, NODE_ATTRIBUTE, GRAPH_NODE],
+                &[GRAPH_INITIALIZER, ATTRIBUTE_GRAPH, NODE_ATTRIBUTE, GRAPH_NODE],
+                &[2, ATTRIBUTE_SPARSE, NODE_ATTRIBUTE, GRAPH_NODE],
+            ] {
+                let model = model_with(&wrap(layers, &tensor));
+                assert!(matches!(prepare(&model), Err(Error::Model(_))), "{layers:?}");
+            }
+            let layers = [ATTRIBUTE_TENSOR, NODE_ATTRIBUTE, FUNCTION_NODE, MODEL_FUNCTIONS];
+            let model = [model_with(&[]), wrap(&layers, &tensor)].concat();
+            assert!(matches!(prepare(&model), Err(Error::Model(_))), "in a function");
+        }
         assert!(prepare(&model_with(&[])).is_ok());
     }
 }

@@ -29,7 +29,7 @@ pub use digest::sha256_hex;
 pub use error::Error;
 pub use golden::Golden;
 pub use linear::{LogisticModel, fit_logistic};
-pub use manifest::{Alert, Band, Format, Manifest, Missing, Reason};
+pub use manifest::{Alert, Band, Format, GoldenRule, Input, Manifest, Missing, Output, Reason};
 pub use model::{Model, TensorSpec};
 pub use onnx::{Layout, OnnxModel, Runtime};
 pub use package::{Digests, PACKAGE_BYTES_MAX, PACKAGE_FILES_MAX, Package};

@@ -126,6 +126,14 @@ impl Client {
         Ok(status.members)
     }
 
+    /// What the node that answers has applied.
+    pub async fn applied_index(&self) -> Result<u64, ClientError> {
+        let status = self
+            .call(|channel| async move { Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner()) })
+            .await?;
+        Ok(status.applied_index)
+    }
+
     /// Flight addresses of the members, the leader's first.
     pub async fn flight_addresses(&self) -> Result<Vec<String>, ClientError> {
         let mut members = self.members().await?;

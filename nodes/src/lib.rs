@@ -27,3 +27,4 @@ pub mod serving;
 mod shipped;
 pub mod simulate;
 pub mod state;
+pub mod views;

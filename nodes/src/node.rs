@@ -9,10 +9,11 @@ use crate::state::{Command, Reply};
 use crate::{exit, native, scorer};
 use bytes::Bytes;
 use features::civil;
-use features::table::{Cell, Mode, Table};
+use features::table::{Cell as Value, Mode, Table};
 use flight::Warehouse;
 use parking_lot::Mutex;
 use raft::Raft;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use futures::TryStreamExt as _;
 use std::net::SocketAddr;
@@ -69,12 +70,12 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir).map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
         let settings = flight::Settings {
-            memory_mib: config.limits.warehouse_mib,
-            query_timeout: Duration::from_millis(config.limits.query_ms),
+            memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
+            query_time_max: Duration::from_millis(config.limits.query_ms),
             ..flight::Settings::default()
         };
-        let warehouse = Arc::new(Warehouse::open(&dir, settings)?);
-        let recorded = Arc::new(AtomicU64::new(warehouse.recorded_index()?));
+        let warehouse = Arc::new(Warehouse::open(&dir.join(flight::WAREHOUSE_FILE), settings)?);
+        let recorded = Arc::new(AtomicU64::new(warehouse.recorded_index()));
         let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
         let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
         let machine = Arc::new(Machine::new(queue, Arc::clone(&recorded)));
@@ -85,6 +86,7 @@ impl Node {
             recorded,
             moved,
             history: history(Arc::clone(&peers)),
+            unfolded: Cell::new(0),
         };
         let recorder = {
             let machine = Arc::clone(&machine);
@@ -245,10 +247,15 @@ fn history(peers: Arc<Mutex<Vec<String>>>) -> History {
     })
 }
 
-async fn copy_history(address: &str, after: u64, through: u64) -> Result<Vec<(&'static Table, Vec<Vec<Cell>>)>, flight::Error> {
+/// The query log is a node's own; every other history table says which entry wrote a row.
+fn is_history_of_the_log(table: &Table) -> bool {
+    table.mode == Mode::History && table.position("log_index").is_some()
+}
+
+async fn copy_history(address: &str, after: u64, through: u64) -> Result<Vec<(&'static Table, Vec<Vec<Value>>)>, flight::Error> {
     let mut client = flight::Client::connect(&format!("http://{address}")).await?;
     let mut tables = Vec::new();
-    for table in civil::TABLES.iter().filter(|table| table.mode == Mode::History) {
+    for table in civil::TABLES.iter().filter(|table| is_history_of_the_log(table)) {
         let mut batches = pin!(client.history(table.name, after, through).await?);
         let mut rows = Vec::new();
         while let Some(batch) = batches.try_next().await? {

@@ -1,10 +1,10 @@
 //! One resident whole, and the live features as rows: read from memory, no query.
 
 use crate::state::{Alert, Homes, State};
-use features::civil;
-use features::store::RowSource as _;
+use crate::views;
+use features::{civil, fixed};
 use features::table::{Cell, Table};
-use features::view::EntityKind;
+use features::{EntityKind, RowSource as _, Status, Transform};
 use flight::{FeatureRow, Indicator, LastEvent, Portrait};
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ fn devices(state: &State, dwelling: &str) -> Vec<Vec<Cell>> {
 fn age(state: &State, resident_key: &str) -> Option<i64> {
     let table = civil::table("resident")?;
     let born = state.rows.cell(table, resident_key, table.position("birth_ym")?)?;
-    features::view::years_since(&born, state.clock_us).map(|years| years as i64)
+    Transform::YearsSince.apply(&born, state.clock_us).map(|years| years as i64)
 }
 
 /// The newest score of every model, then the live features of the resident's view.
@@ -75,11 +75,11 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
         model: Some(score.model.clone()),
         version: Some(score.version.clone()),
     });
-    let features = features::view::builtin().iter().filter(|view| view.name == "resident_activity").flat_map(|view| {
+    let features = views::find("resident_activity").into_iter().flat_map(|view| {
         let vector = state.features.read(view, resident_key, state.clock_us, &state.rows);
         let named = vector.names.iter().cloned().zip(vector.values).zip(vector.statuses);
         named
-            .filter(|(_, status)| *status == features::vector::Status::Present)
+            .filter(|(_, status)| *status == Status::Present)
             .map(|((name, value), _)| Indicator { name, value: Some(f64::from(value)), ..Indicator::default() })
             .collect::<Vec<_>>()
     });
@@ -89,8 +89,14 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
 fn last_events(state: &State, resident_key: &str) -> Vec<LastEvent> {
     let mut events: Vec<LastEvent> = state
         .features
-        .last_values(EntityKind::Resident, resident_key)
-        .map(|(kind, ts_us, value)| LastEvent { kind: kind.as_str().to_owned(), ts_us, value: Some(value) })
+        .series(EntityKind::Resident, resident_key)
+        .iter()
+        .filter_map(|series| Some((series.kind(), series.last()?)))
+        .map(|(kind, last)| LastEvent {
+            kind: kind.as_str().to_owned(),
+            ts_us: last.at_us,
+            value: Some(fixed::from_micros(last.value)),
+        })
         .collect();
     events.sort_by_key(|event| std::cmp::Reverse(event.ts_us));
     events
@@ -100,10 +106,10 @@ fn last_events(state: &State, resident_key: &str) -> Vec<LastEvent> {
 pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>> {
     let mut rows = Vec::new();
     let mut any = false;
-    for view in features::view::builtin() {
-        let (kind, name): (Arc<str>, Arc<str>) = (view.entity.as_str().into(), view.name.as_str().into());
-        let names: Vec<Arc<str>> = view.features.iter().map(|feature| feature.name.as_str().into()).collect();
-        for key in state.features.entities(view.entity).skip(page * ENTITIES_PER_PAGE).take(ENTITIES_PER_PAGE) {
+    for view in views::all() {
+        let (kind, name): (Arc<str>, Arc<str>) = (view.entity().as_str().into(), view.name().into());
+        let names: Vec<Arc<str>> = view.features().iter().map(|feature| feature.name.as_str().into()).collect();
+        for key in state.features.entities(view.entity()).skip(page * ENTITIES_PER_PAGE).take(ENTITIES_PER_PAGE) {
             any = true;
             let vector = state.features.read(view, key, state.clock_us, &state.rows);
             let key: Arc<str> = key.into();

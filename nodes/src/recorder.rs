@@ -6,8 +6,9 @@
 use crate::machine::{Machine, Recorded};
 use crate::state::{Alert, Change};
 use features::civil;
-use features::table::{Cell, Mode, Table};
+use features::table::{Cell as Value, Mode, Table};
 use flight::{Recording, Warehouse};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,13 +19,15 @@ use tokio::sync::{mpsc, watch};
 const ROWS_PER_TRANSACTION: usize = 50_000;
 /// Entries taken from the queue for one transaction.
 const ENTRIES_PER_TRANSACTION: usize = 2_048;
+/// Rows after which the warehouse's log is folded into its file, once nothing waits.
+const ROWS_PER_CHECKPOINT: usize = 200_000;
 /// Entries whose history is copied from a peer at once.
 const HISTORY_ENTRIES: u64 = 2_000;
 /// Pause before a transaction that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Rows of one table.
-type Rows = (&'static Table, Vec<Vec<Cell>>);
+type Rows = (&'static Table, Vec<Vec<Value>>);
 /// Copies the history of `after < log index <= through` from a peer.
 pub(crate) type History = Box<dyn Fn(u64, u64) -> Result<Vec<Rows>, String> + Send>;
 
@@ -35,6 +38,8 @@ pub(crate) struct Recorder {
     pub(crate) recorded: Arc<AtomicU64>,
     pub(crate) moved: watch::Sender<u64>,
     pub(crate) history: History,
+    /// Rows written since the last checkpoint.
+    pub(crate) unfolded: Cell<usize>,
 }
 
 impl Recorder {
@@ -75,15 +80,31 @@ impl Recorder {
     /// Writes until it is written: a full disk delays the warehouse, it never loses a row.
     fn write(&self, recording: Recording) {
         let through = recording.through;
+        let rows = recording.appends.iter().chain(&recording.upserts).map(|(_, rows)| rows.len()).sum();
         if through <= self.recorded.load(Ordering::Acquire) {
             return;
         }
-        while let Err(error) = self.warehouse.record(&recording) {
+        while let Err(error) = self.warehouse.record(recording.clone()) {
             tracing::error!(through, %error, "the warehouse did not take the rows; trying again");
             std::thread::sleep(RETRY);
         }
         self.recorded.store(through, Ordering::Release);
         self.moved.send_replace(through);
+        self.fold(rows);
+    }
+
+    /// Folds DuckDB's write-ahead log into its file while nothing waits.
+    fn fold(&self, rows: usize) {
+        let unfolded = self.unfolded.get() + rows;
+        self.unfolded.set(unfolded);
+        if unfolded < ROWS_PER_CHECKPOINT || !self.queue.is_empty() {
+            return;
+        }
+        match self.warehouse.checkpoint() {
+            Ok(true) => self.unfolded.set(0),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the warehouse's log was not folded"),
+        }
     }
 
     /// The state was replaced by a snapshot taken at `index`: copies the history up to there, a
@@ -122,7 +143,7 @@ impl Recorder {
 fn add_current(recording: &mut Recording, machine: &Machine) {
     let state = machine.read();
     for table in civil::TABLES {
-        let rows: Vec<Vec<Cell>> = match (table.mode, table.name) {
+        let rows: Vec<Vec<Value>> = match (table.mode, table.name) {
             (Mode::Reference, name) => state.rows.scan(name).collect(),
             (Mode::Current, "alert") => state.alerts.iter().map(Alert::to_row).collect(),
             (Mode::Current, "model_version") => state.model_rows(),

@@ -3,7 +3,8 @@
 use crate::node::Node;
 use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::{DecisionRecord, State};
-use features::{EntityKind, FeatureVector, FeatureView, builtin};
+use crate::views;
+use features::{EntityKind, FeatureVector, FeatureView};
 use models::{Loaded as Package, Manifest, Missing, Model, Repository, Runtime};
 use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
@@ -203,7 +204,6 @@ impl Scored {
 pub struct Serving {
     repository: Result<Repository, models::Error>,
     runtime: Result<Runtime, models::Error>,
-    views: BTreeMap<String, Arc<FeatureView>>,
     loaded: RwLock<BTreeMap<(String, String), Arc<Loaded>>>,
     /// Why a version of the registry is not loaded here.
     failed: RwLock<BTreeMap<(String, String), String>>,
@@ -216,25 +216,12 @@ impl Serving {
         if let Err(error) = &runtime {
             tracing::error!(%error, "models are not served");
         }
-        let views = builtin::views().unwrap_or_else(|error| {
-            tracing::error!(%error, "the built-in views cannot be read");
-            Vec::new()
-        });
         Self {
             repository: Repository::open(folder),
             runtime,
-            views: views.into_iter().map(|view| (view.name().to_owned(), Arc::new(view))).collect(),
             loaded: RwLock::default(),
             failed: RwLock::default(),
         }
-    }
-
-    pub fn views(&self) -> impl Iterator<Item = &Arc<FeatureView>> {
-        self.views.values()
-    }
-
-    pub fn view(&self, name: &str) -> Option<&Arc<FeatureView>> {
-        self.views.get(name)
     }
 
     pub fn runtime(&self) -> Result<&Runtime, ServingError> {
@@ -333,8 +320,8 @@ impl Serving {
     pub fn validate(&self, package: &models::Package) -> Result<models::Validation, ServingError> {
         let manifest = package.manifest();
         if !manifest.view.is_empty() {
-            let Some(view) = self.views.get(&manifest.view) else {
-                let known: Vec<&str> = self.views.keys().map(String::as_str).collect();
+            let Some(view) = views::find(&manifest.view) else {
+                let known: Vec<&str> = views::all().iter().map(|view| view.name()).collect();
                 let said = format!("manifest.toml: unknown view {:?}: one of {}", manifest.view, known.join(", "));
                 return Err(ServingError::Invalid(said));
             };
@@ -352,7 +339,7 @@ impl Serving {
         let manifest = package.manifest();
         let package = repository.load(self.runtime()?, &manifest.name, &manifest.version, &package.digests())?;
         let sha256 = crate::hex::decode32(&package.digests.model).unwrap_or_default();
-        let view = self.views.get(&package.manifest.view).cloned();
+        let view = views::find(&package.manifest.view).cloned();
         Ok(Loaded { package, view, sha256, runs: Runs::default() })
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Progress {
     /// Log since the last snapshot.
     pub(crate) bytes: AtomicU64,
     pub(crate) entries: AtomicU64,
+    pub(crate) snapshot_failures: AtomicU64,
 }
 
 impl Progress {
@@ -39,6 +40,7 @@ impl Progress {
             time_us: std::sync::atomic::AtomicI64::new(0),
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            snapshot_failures: AtomicU64::new(0),
         }
     }
 }
@@ -197,6 +199,7 @@ impl RaftStateMachine<Types> for Adapter {
                 time_us: self.time_us,
             },
             frozen: Mutex::new(Some(frozen)),
+            progress: self.progress.clone(),
             stop: self.stop.clone(),
         }
     }
@@ -251,6 +254,7 @@ pub(crate) struct Builder {
     head: Head,
     /// Behind a lock only because the core wants builders that can be shared.
     frozen: Mutex<Option<io::Result<Frozen>>>,
+    progress: Arc<Progress>,
     stop: watch::Receiver<bool>,
 }
 
@@ -268,12 +272,8 @@ impl Builder {
         }
         Ok(())
     }
-}
 
-impl RaftSnapshotBuilder<Types> for Builder {
-    type SnapshotData = SnapshotFile;
-
-    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+    async fn build(&mut self) -> io::Result<Snapshot> {
         let Some(frozen) = self.frozen.get_mut().take() else {
             return Err(io::Error::other("a snapshot builder works once"));
         };
@@ -299,6 +299,27 @@ impl RaftSnapshotBuilder<Types> for Builder {
             Ok(whole(&file))
         })
         .await
+    }
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    /// Only a stop is an error: a full disk must not end the core, it may go on without a new
+    /// snapshot for a while.
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let error = match self.build().await {
+            Err(error) if !*self.stop.borrow() => error,
+            outcome => return outcome,
+        };
+        tracing::error!(%error, "a snapshot could not be made; the log is kept");
+        self.progress.snapshot_failures.fetch_add(1, Ordering::Relaxed);
+        if let Some(current) = self.current.lock().as_ref() {
+            return Ok(whole(current));
+        }
+        // Says that nothing is covered; the core looks at the meta data only.
+        let nothing = Head { meta: SnapshotMeta::default(), time_us: 0 };
+        SnapshotFile::trust(self.folder.path(), nothing).map(|file| whole(&file))
     }
 }
 

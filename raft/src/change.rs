@@ -1,12 +1,14 @@
 //! Changes of membership and leadership. Run on the leader, one at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::error::Error;
 use crate::member::Member;
@@ -23,28 +25,68 @@ pub(crate) enum Change {
 
 /// How often a transfer looks whether it has happened.
 const TRANSFER_POLL: Duration = Duration::from_millis(10);
+/// No change takes longer; whatever hangs must not block the next one for ever.
+const LONGEST: Duration = Duration::from_mins(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-pub(crate) async fn run(core: &Core, change: Change, timeout: Duration) -> Result<(), Error> {
-    let started = tokio::time::Instant::now();
-    let work = async {
-        match change {
-            Change::AddLearner(id, member) => add_learner(core, id, member).await,
-            Change::Promote(id) => promote(core, id).await,
-            Change::Demote(id) => {
-                require(core, id)?;
-                apply(core, ChangeMembers::RemoveVoters(BTreeSet::from([id])), true).await
-            }
-            Change::Remove(id) => remove(core, id).await,
-            Change::Transfer(to) => transfer(core, to).await,
-        }
-    };
-    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
-        Err(Error::DeadlineExceeded {
+/// Runs changes on this node while it leads.
+#[derive(Clone)]
+pub(crate) struct Changes {
+    core: Core,
+    one_at_a_time: Arc<Mutex<()>>,
+}
+
+impl Changes {
+    pub(crate) fn new(core: Core) -> Self {
+        Self { core, one_at_a_time: Arc::default() }
+    }
+
+    /// A change goes on when the caller gives up waiting: it has two steps, and stopping between
+    /// them would leave the group with two sets of voters.
+    pub(crate) async fn run(&self, change: Change, timeout: Duration) -> Result<(), Error> {
+        let started = tokio::time::Instant::now();
+        let (core, lock) = (self.core.clone(), self.one_at_a_time.clone());
+        let work = tokio::spawn(async move {
+            let _one_at_a_time = lock.lock().await;
+            tokio::time::timeout(LONGEST, perform(&core, change)).await
+        });
+        let late = || Error::DeadlineExceeded {
             what: "a change of membership",
             waited_ms: started.elapsed().as_millis() as u64,
-        })
-    })
+        };
+        match tokio::time::timeout(timeout, work).await {
+            Ok(Ok(Ok(outcome))) => outcome,
+            Ok(Ok(Err(_))) | Err(_) => Err(late()),
+            Ok(Err(e)) => Err(Error::Fatal(e.to_string())),
+        }
+    }
+}
+
+async fn perform(core: &Core, change: Change) -> Result<(), Error> {
+    finish_last(core).await?;
+    match change {
+        Change::AddLearner(id, member) => add_learner(core, id, member).await,
+        Change::Promote(id) => promote(core, id).await,
+        Change::Demote(id) => {
+            require(core, id)?;
+            apply(core, ChangeMembers::RemoveVoters(BTreeSet::from([id])), true).await
+        }
+        Change::Remove(id) => remove(core, id).await,
+        Change::Transfer(to) => transfer(core, to).await,
+    }
+}
+
+/// A leader that died between the two steps of a change has left the second to us.
+async fn finish_last(core: &Core) -> Result<(), Error> {
+    let joint = {
+        let metrics = core.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.get_joint_config().len() > 1
+    };
+    if !joint {
+        return Ok(());
+    }
+    apply(core, ChangeMembers::AddVoterIds(BTreeSet::new()), true).await
 }
 
 fn members(core: &Core) -> (BTreeMap<u64, Member>, BTreeSet<u64>) {

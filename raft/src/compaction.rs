@@ -11,6 +11,8 @@ use crate::config::Config;
 use crate::types::Core;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Pause after a snapshot that could not be made.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(
     core: Core,
@@ -18,14 +20,18 @@ pub(crate) async fn run(
     progress: Arc<Progress>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut failures = 0;
     loop {
+        let failed = progress.snapshot_failures.load(Ordering::Relaxed);
+        let again = failed != failures;
+        failures = failed;
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(if again { RETRY_AFTER } else { LOOK_EVERY }) => {}
         }
         let bytes = progress.bytes.load(Ordering::Relaxed);
         let entries = progress.entries.load(Ordering::Relaxed);
-        let due = bytes >= config.snapshot_bytes || entries >= config.snapshot_entries;
+        let due = again || bytes >= config.snapshot_bytes || entries >= config.snapshot_entries;
         // A request while one is being built changes nothing.
         if due && core.trigger().snapshot().await.is_err() {
             return;

@@ -34,6 +34,8 @@ pub struct Config {
     /// Address of the peer port; port 0 takes a free one (see `Raft::local_addr`).
     pub listen: SocketAddr,
     pub heartbeat_ms: u64,
+    /// A follower stands for election when it has not heard of the leader for `election_max_ms`
+    /// (nobody may vote before that) and then a random time between min and max.
     pub election_min_ms: u64,
     pub election_max_ms: u64,
     /// A snapshot is made after this much log since the last one, by bytes or by entries.
@@ -48,6 +50,8 @@ pub struct Config {
     pub log_chunk_bytes: usize,
     /// Payloads of recent entries kept in memory.
     pub log_cache_bytes: usize,
+    /// A leader with less free disk than this refuses commands.
+    pub disk_reserve_bytes: u64,
     /// Most commands in one entry.
     pub batch_commands_max: usize,
     /// An entry is closed when it has this many bytes.
@@ -70,14 +74,15 @@ impl Default for Config {
             dir: PathBuf::from("data/raft"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             heartbeat_ms: 100,
-            election_min_ms: 500,
-            election_max_ms: 1000,
+            election_min_ms: 400,
+            election_max_ms: 700,
             snapshot_bytes: 1 << 30,
             snapshot_entries: 200_000,
             keep_entries: 20_000,
             snapshot_timeout_ms: 600_000,
             log_chunk_bytes: 64 << 20,
             log_cache_bytes: 128 << 20,
+            disk_reserve_bytes: 256 << 20,
             batch_commands_max: 4096,
             batch_bytes_max: 1 << 20,
             entries_in_flight: 2,

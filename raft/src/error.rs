@@ -10,6 +10,8 @@ pub enum Error {
     DeadlineExceeded { what: &'static str, waited_ms: u64 },
     #[error("too many commands are waiting (limit {limit}); slow down and try again")]
     Overloaded { limit: usize },
+    #[error("the disk has {free_bytes} bytes left, {reserve_bytes} are kept in reserve; free some")]
+    DiskFull { free_bytes: u64, reserve_bytes: u64 },
     #[error("{what} has {size} bytes, the limit is {limit}; split it")]
     TooLarge { what: &'static str, size: u64, limit: u64 },
     #[error("{} is damaged ({what}); restore the node from its peers", file.display())]

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::adapter::Progress;
 use crate::blob::{self, BlobHead, BlobId, Blobs};
-use crate::change::{self, Change};
+use crate::change::{Change, Changes};
 use crate::config::Config;
 use crate::error::Error;
 use crate::forward::Forward;
@@ -24,6 +24,7 @@ use crate::member::{Member, Status};
 use crate::peer::{Lane, Peers};
 use crate::propose::{Queue, check_size};
 use crate::running::Running;
+use crate::space::Space;
 use crate::types::Core;
 use crate::{read, running, status};
 
@@ -57,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) failed: watch::Receiver<Option<String>>,
     pub(crate) local_addr: SocketAddr,
     pub(crate) hold: LogHold,
+    pub(crate) changes: Changes,
+    pub(crate) space: Arc<Space>,
 }
 
 impl std::fmt::Debug for Raft {
@@ -205,7 +208,7 @@ impl Raft {
             match leader {
                 None => Err(Error::NoLeader),
                 Some(id) if id == self.parts.config.node_id => {
-                    change::run(&self.parts.core, change.clone(), timeout).await
+                    self.parts.changes.run(change.clone(), timeout).await
                 }
                 Some(id) => self.parts.forward.change(id, &change).await,
             }

@@ -3,11 +3,6 @@
 //! A command is acknowledged when a majority has it on disk and this group's state machine has
 //! applied it. The owner of the state implements [`StateMachine`]; everything else goes through
 //! [`Raft`].
-#![cfg_attr(
-    test,
-    // A test may fail loudly.
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)
-)]
 
 mod adapter;
 mod batch;
@@ -28,6 +23,7 @@ mod propose;
 mod read;
 mod running;
 mod snapshot;
+mod space;
 mod status;
 #[cfg(test)]
 mod suite;

@@ -76,5 +76,8 @@ pub struct Status {
     /// Time of the last applied entry, in microseconds.
     pub applied_time_us: i64,
     pub log: LogFigures,
+    pub disk_free_bytes: u64,
+    /// Snapshots that could not be made since the start.
+    pub snapshot_failures: u64,
     pub members: Vec<MemberStatus>,
 }

@@ -13,6 +13,7 @@ use crate::batch::Batch;
 use crate::config::{COMMAND_MAX_BYTES, Config};
 use crate::error::Error;
 use crate::forward::Forward;
+use crate::space::Space;
 use crate::types::{Core, Types};
 
 /// Bytes that may wait in the queue.
@@ -32,6 +33,7 @@ pub(crate) enum Miss {
     Unreachable(String),
     Overloaded(usize),
     Refused(String),
+    DiskFull { free_bytes: u64, reserve_bytes: u64 },
     Fatal(String),
 }
 
@@ -42,6 +44,9 @@ impl From<Miss> for Error {
             Miss::Unreachable(why) => Self::Unreachable(why),
             Miss::Overloaded(limit) => Self::Overloaded { limit },
             Miss::Refused(why) => Self::Refused(why),
+            Miss::DiskFull { free_bytes, reserve_bytes } => {
+                Self::DiskFull { free_bytes, reserve_bytes }
+            }
             Miss::Fatal(why) => Self::Fatal(why),
         }
     }
@@ -150,6 +155,7 @@ pub(crate) struct Proposer {
     pub(crate) config: Arc<Config>,
     pub(crate) leader: watch::Receiver<Option<u64>>,
     pub(crate) forward: Arc<Forward>,
+    pub(crate) space: Arc<Space>,
 }
 
 impl Proposer {
@@ -175,6 +181,10 @@ impl Proposer {
 
     /// Hands the entry to the core in the order of the queue, and waits for it elsewhere.
     async fn write(&self, entry: Vec<Group>, permit: tokio::sync::OwnedSemaphorePermit) {
+        if let Some(free_bytes) = self.space.shortage() {
+            let reserve_bytes = self.config.disk_reserve_bytes;
+            return fail(entry, &Miss::DiskFull { free_bytes, reserve_bytes });
+        }
         let commands = entry.iter().flat_map(|group| group.commands.iter());
         let batch = Batch::new(now_us(), commands);
         let (responder, outcome) = ProgressResponder::<Types, _>::complete_only();

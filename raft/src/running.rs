@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::adapter::{Adapter, Progress};
 use crate::blob::Blobs;
+use crate::change::Changes;
 use crate::config::Config;
 use crate::error::Error;
 use crate::forward::{CoreView, Forward};
@@ -18,8 +19,9 @@ use crate::machine::StateMachine;
 use crate::peer::{Links, Peers, Service, serve};
 use crate::propose::{Proposer, Queue};
 use crate::snapshot::Folder;
+use crate::space::Space;
 use crate::types::Core;
-use crate::{compaction, identity, watch as follow};
+use crate::{compaction, identity, space, watch as follow};
 
 /// An append may stay unanswered for so many heartbeats: a disk may be slow for a while.
 const APPEND_HEARTBEATS: u64 = 20;
@@ -101,17 +103,21 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         queue_limit: config.propose_queue_max,
         timeout: config.propose_timeout() / 2,
     });
+    let space = Arc::new(Space::new(config.dir.clone(), config.disk_reserve_bytes));
     let proposer = Proposer {
         core: core.clone(),
         config: config.clone(),
         leader: leader.clone(),
         forward: forward.clone(),
+        space: space.clone(),
     };
+    let changes = Changes::new(core.clone());
     let service = Service {
         core: core.clone(),
         config: config.clone(),
         queue: queue.clone(),
         blobs: stored.blobs.clone(),
+        changes: changes.clone(),
         receiving: Mutex::new(()),
     };
 
@@ -120,6 +126,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));
     tasks.spawn(serve(listener, service, peers.clone(), stop.subscribe()));
     tasks.spawn(compaction::run(core.clone(), config.clone(), progress.clone(), stop.subscribe()));
+    tasks.spawn(space::watch(space.clone(), stop.subscribe()));
     tasks.spawn(end_core(core.clone(), stop.subscribe()));
 
     Ok(Raft {
@@ -135,6 +142,8 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
             failed,
             local_addr,
             hold: hold.clone(),
+            changes,
+            space,
         }),
         running: Arc::new(Running { stop, tasks: Mutex::new(tasks), hold }),
     })

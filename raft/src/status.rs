@@ -52,6 +52,8 @@ pub(crate) fn of(parts: &Parts) -> Status {
         purged: now.purged.map_or(0, |id| id.index),
         applied_time_us: parts.progress.time_us.load(Ordering::Relaxed),
         log: parts.hold.figures(),
+        disk_free_bytes: parts.space.free_bytes(),
+        snapshot_failures: parts.progress.snapshot_failures.load(Ordering::Relaxed),
         members,
     }
 }

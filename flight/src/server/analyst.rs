@@ -2,36 +2,32 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use arrow::array::RecordBatch;
 use arrow_flight::{
     Action, ActionType, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket,
     flight_service_server::FlightService,
     sql::{
-        ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
-        ActionCreatePreparedStatementResult, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas,
-        CommandGetExportedKeys, CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo,
-        CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo, CommandPreparedStatementQuery,
-        CommandPreparedStatementUpdate, CommandStatementIngest, CommandStatementQuery, CommandStatementUpdate,
-        DoPutPreparedStatementResult, ProstMessageExt, SqlInfo, TicketStatementQuery,
+        ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionClosePreparedStatementRequest,
+        ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, ActionEndTransactionRequest,
+        CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest,
+        CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, SqlInfo,
+        TicketStatementQuery,
         metadata::{SqlInfoData, XdbcTypeInfoData},
-        server::{FlightSqlService, PeekableFlightDataStream},
+        server::{DoPutError, FlightSqlService, PeekableFlightDataStream},
     },
 };
 use futures::Stream;
-use prost::Message;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{
-    actions, answer::{info, one_batch}, catalog, handles::Handles, handshake, ingest, keys, prepared, sql_info,
-    statement, type_info,
-};
+use super::{actions, handles::Handles, handshake, ingest, prepared, sql_info, statement, type_info};
 use crate::{Error, Live, Reader, Warehouse};
 
 pub(super) type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 type Info = Result<Response<FlightInfo>, Status>;
 type Rows = Result<Response<Boxed<FlightData>>, Status>;
 
-const NO_UPDATES: &str = "statements only read; reference tables are loaded by ingest (CommandStatementIngest)";
+const NO_UPDATES: &str =
+    "statements only read; reference tables are loaded by ingest (CommandStatementIngest)";
+const NO_TRANSACTIONS: &str = "there are no transactions; every statement sees one recorded state";
 
 /// The analysts' side of the server.
 pub(super) struct Analyst {
@@ -39,8 +35,8 @@ pub(super) struct Analyst {
     pub(super) reader: Reader,
     pub(super) live: Arc<dyn Live>,
     pub(super) handles: Handles,
-    sql_infos: Result<SqlInfoData, Error>,
-    type_infos: Result<XdbcTypeInfoData, Error>,
+    pub(super) sql_infos: Result<SqlInfoData, Error>,
+    pub(super) type_infos: Result<XdbcTypeInfoData, Error>,
 }
 
 impl Analyst {
@@ -54,47 +50,134 @@ impl Analyst {
             type_infos: type_info::type_infos(),
         }
     }
-
-    fn sql_info(&self, command: CommandGetSqlInfo) -> Result<RecordBatch, Status> {
-        let infos = self.sql_infos.as_ref().map_err(|error| Status::internal(error.to_string()))?;
-        Ok(sql_info::batch(infos, command)?)
-    }
-
-    fn type_info(&self, command: CommandGetXdbcTypeInfo) -> Result<RecordBatch, Status> {
-        let infos = self.type_infos.as_ref().map_err(|error| Status::internal(error.to_string()))?;
-        Ok(type_info::batch(infos, command)?)
-    }
-
-    /// The info of a command whose answer is small and made at once: the command is the ticket.
-    fn known(
-        &self,
-        command: &impl ProstMessageExt,
-        metadata: &MetadataMap,
-        descriptor: FlightDescriptor,
-        batch: Result<RecordBatch, impl Into<Status>>,
-    ) -> Info {
-        self.caller(metadata)?;
-        let schema = batch.map_err(Into::into)?.schema();
-        info(descriptor, command.as_any().encode_to_vec(), Some(&schema))
-    }
-
-    fn given(&self, metadata: &MetadataMap, batch: Result<RecordBatch, impl Into<Status>>) -> Rows {
-        self.caller(metadata)?;
-        Ok(one_batch(batch.map_err(Into::into)?))
-    }
 }
 
-/// A command's two halves: where its answer is to be had, and the answer.
-macro_rules! known_command {
-    ($info:ident, $get:ident, $command:ty, |$self:ident, $given:ident| $batch:expr) => {
-        async fn $info(&$self, $given: $command, request: Request<FlightDescriptor>) -> Info {
-            let (metadata, _, descriptor) = request.into_parts();
-            let command = $given.clone();
-            $self.known(&command, &metadata, descriptor, $batch)
-        }
+#[tonic::async_trait]
+impl FlightSqlService for Analyst {
+    type FlightService = Self;
 
-        async fn $get(&$self, $given: $command, request: Request<Ticket>) -> Rows {
-            $self.given(request.metadata(), $batch)
-        }
-    };
+    async fn do_handshake(
+        &self,
+        request: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Boxed<HandshakeResponse>>, Status> {
+        handshake::handshake(self, request).await
+    }
+
+    async fn get_flight_info_statement(
+        &self,
+        command: CommandStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        let (metadata, _, descriptor) = request.into_parts();
+        statement::flight_info(self, command, &metadata, descriptor).await
+    }
+
+    async fn get_flight_info_prepared_statement(
+        &self,
+        command: CommandPreparedStatementQuery,
+        request: Request<FlightDescriptor>,
+    ) -> Info {
+        let (metadata, _, descriptor) = request.into_parts();
+        prepared::flight_info(self, command, &metadata, descriptor).await
+    }
+
+    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Rows {
+        statement::get(self, ticket, request.metadata()).await
+    }
+
+    async fn do_get_prepared_statement(
+        &self,
+        command: CommandPreparedStatementQuery,
+        request: Request<Ticket>,
+    ) -> Rows {
+        prepared::get(self, command, request.metadata()).await
+    }
+
+    async fn do_put_error_callback(
+        &self,
+        _: Request<PeekableFlightDataStream>,
+        error: DoPutError,
+    ) -> Result<Response<<Self as FlightService>::DoPutStream>, Status> {
+        Err(Status::invalid_argument(format!("DoPut: {error}")))
+    }
+
+    async fn do_put_statement_update(
+        &self,
+        _: CommandStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        self.caller(request.metadata())?;
+        Err(Status::invalid_argument(NO_UPDATES))
+    }
+
+    async fn do_put_statement_ingest(
+        &self,
+        command: CommandStatementIngest,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        ingest::ingest(self, command, request).await
+    }
+
+    async fn do_put_prepared_statement_query(
+        &self,
+        command: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        prepared::bind(self, command, request).await
+    }
+
+    async fn do_put_prepared_statement_update(
+        &self,
+        _: CommandPreparedStatementUpdate,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<i64, Status> {
+        self.caller(request.metadata())?;
+        Err(Status::invalid_argument(NO_UPDATES))
+    }
+
+    async fn do_action_create_prepared_statement(
+        &self,
+        command: ActionCreatePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        prepared::create(self, command, request.metadata()).await
+    }
+
+    async fn do_action_close_prepared_statement(
+        &self,
+        command: ActionClosePreparedStatementRequest,
+        request: Request<Action>,
+    ) -> Result<(), Status> {
+        prepared::close(self, &command, request.metadata())
+    }
+
+    async fn do_action_begin_transaction(
+        &self,
+        _: ActionBeginTransactionRequest,
+        _: Request<Action>,
+    ) -> Result<ActionBeginTransactionResult, Status> {
+        Err(Status::unimplemented(NO_TRANSACTIONS))
+    }
+
+    async fn do_action_end_transaction(
+        &self,
+        _: ActionEndTransactionRequest,
+        _: Request<Action>,
+    ) -> Result<(), Status> {
+        Err(Status::unimplemented(NO_TRANSACTIONS))
+    }
+
+    async fn do_action_fallback(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<<Self as FlightService>::DoActionStream>, Status> {
+        actions::act(self, request)
+    }
+
+    async fn list_custom_actions(&self) -> Option<Vec<Result<ActionType, Status>>> {
+        Some(actions::action_types())
+    }
+
+    // What this server can do is fixed when it starts.
+    async fn register_sql_info(&self, _: i32, _: &SqlInfo) {}
 }

@@ -1,13 +1,22 @@
 //! Sign-in: a name and a password for a bearer token.
 
 use arrow_flight::{BasicAuth, HandshakeRequest, HandshakeResponse};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use futures::stream;
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::analyst::{Analyst, Boxed};
 
+/// Go clients leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// A payload larger than this is no name and password.
 const PAYLOAD_BYTES_MAX: usize = 4096;
 
@@ -37,7 +46,7 @@ fn basic_header(metadata: &MetadataMap) -> Result<Option<(String, String)>, Stat
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(refused());
     }
-    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = BASE64.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let (user, password) = decoded.as_deref().and_then(|pair| pair.split_once(':')).ok_or_else(refused)?;
     Ok(Some((user.to_owned(), password.to_owned())))
 }
@@ -51,4 +60,25 @@ async fn basic_payload(mut requests: Streaming<HandshakeRequest>) -> Result<(Str
     }
     let pair = BasicAuth::decode(request.payload).map_err(|_| refused())?;
     Ok((pair.username, pair.password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_and_a_password_are_read_with_and_without_padding() {
+        let check = |header: &str, expected: Option<(&str, &str)>| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("authorization", header.parse().unwrap());
+            let found = basic_header(&metadata).ok().flatten();
+            let found = found.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+            assert_eq!(found, expected, "{header}");
+        };
+        check("Basic YWRhOmxvdmU=", Some(("ada", "love")));
+        check("basic YWRhOmxvdmU", Some(("ada", "love")));
+        check("Basic YTpiOmM=", Some(("a", "b:c")));
+        check("Basic ????", None);
+        check("Bearer YWRhOmxvdmU=", None);
+    }
 }

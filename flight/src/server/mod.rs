@@ -17,6 +17,7 @@ mod handles;
 mod handshake;
 mod ingest;
 mod keys;
+mod known;
 mod portrait;
 mod prepared;
 mod session_options;

@@ -113,7 +113,7 @@ impl<S: Source> VTab for LiveTable<S> {
             bind.add_result_column(field.name(), to_duckdb_logical_type_for_field(field)?);
         }
         let key = if S::KEYED { bind.get_parameter(1).to_string() } else { String::new() };
-        Ok(Bound { id: bind.get_parameter(0).to_uint64(), key })
+        Ok(Bound { id: bind.get_parameter(0).to_int64().unsigned_abs(), key })
     }
 
     fn init(_: &InitInfo) -> Result<Mutex<Scan>, Failure> {
@@ -141,7 +141,7 @@ impl<S: Source> VTab for LiveTable<S> {
     }
 
     fn parameters() -> Option<Vec<LogicalTypeHandle>> {
-        let mut kinds = vec![LogicalTypeHandle::from(LogicalTypeId::UBigint)];
+        let mut kinds = vec![LogicalTypeHandle::from(LogicalTypeId::Bigint)];
         if S::KEYED {
             kinds.push(LogicalTypeHandle::from(LogicalTypeId::Varchar));
         }

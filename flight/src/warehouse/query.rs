@@ -17,9 +17,9 @@ use std::{
 };
 
 use arrow::{
-    array::{RecordBatch, RecordBatchOptions},
-    compute::concat_batches,
-    datatypes::{Schema, SchemaRef},
+    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StructArray},
+    compute::{cast, concat_batches},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use duckdb::{Connection, InterruptHandle, Statement, params_from_iter, types::Value};
 use features::table::Cell;
@@ -33,7 +33,7 @@ use tokio::{
 use super::{
     guard::{Checked, check},
     open::one_line,
-    pool::{Borrowed, Pool},
+    pool::Pool,
 };
 use crate::{Error, LOG_INDEX_KEY};
 
@@ -99,19 +99,27 @@ pub(super) async fn start(pool: &Arc<Pool>, text: Text, params: Vec<Cell>) -> Re
     let (interrupt_sender, interrupt) = oneshot::channel();
     let time_over = Arc::new(AtomicBool::new(false));
     let (over_sender, over) = oneshot::channel::<()>();
-    tokio::spawn(watch(interrupt, batch_sender.clone(), deadline, Arc::clone(&time_over), over));
+    let watchdog =
+        tokio::spawn(watch(interrupt, batch_sender.clone(), deadline, Arc::clone(&time_over), over));
     let pool = Arc::clone(pool);
     let mut run = Run { params, head: Some(head_sender), batches: batch_sender, deadline, time_over };
     tokio::task::spawn_blocking(move || {
-        let outcome = pool.borrow(place).and_then(|borrowed| {
-            drop(interrupt_sender.send(borrowed.connection()?.interrupt_handle()));
-            run.work(&borrowed, text)
+        let borrowed = match pool.borrow(place) {
+            Ok(borrowed) => borrowed,
+            Err(error) => return run.fail(error),
+        };
+        let outcome = borrowed.connection().and_then(|connection| {
+            drop(interrupt_sender.send(connection.interrupt_handle()));
+            run.work(connection, text)
         });
         if let Err(error) = outcome {
             run.fail(error);
         }
-        // Held until here: the watchdog must be gone before the connection serves anybody else.
+        drop(run);
         drop(over_sender);
+        // The watchdog must be gone before the connection serves anybody else.
+        drop(Handle::current().block_on(watchdog));
+        drop(borrowed);
     });
     let (schema, log_index) =
         head.await.map_err(|_| Error::Internal("the query ended without an answer".to_owned()))??;
@@ -142,8 +150,7 @@ async fn watch(
 }
 
 impl Run {
-    fn work(&mut self, borrowed: &Borrowed, text: Text) -> Result<(), Error> {
-        let connection = borrowed.connection()?;
+    fn work(&mut self, connection: &Connection, text: Text) -> Result<(), Error> {
         let checked = match text {
             Text::Checked(checked) => checked,
             Text::Raw(sql) => check(connection, &sql)?,
@@ -162,8 +169,8 @@ impl Run {
         let mut ready = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         while let Some(chunk) = statement.step().map_err(|error| classify(&error))? {
-            let options = RecordBatchOptions::new().with_row_count(Some(arrow::array::Array::len(&chunk)));
-            let columns = chunk.columns().to_vec();
+            let options = RecordBatchOptions::new().with_row_count(Some(chunk.len()));
+            let columns = plain_columns(&chunk, schema)?;
             let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
             rows += batch.num_rows();
             bytes += batch.get_array_memory_size();
@@ -233,10 +240,30 @@ fn bound(cell: &Cell) -> Result<Value, Error> {
     })
 }
 
-/// The schema that clients see: every field may be empty, and the index is told.
+/// The columns in the types of the schema that clients see.
+fn plain_columns(chunk: &StructArray, schema: &Schema) -> Result<Vec<ArrayRef>, Error> {
+    let columns = chunk.columns().iter().zip(schema.fields());
+    columns
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                Ok(cast(column, field.data_type())?)
+            }
+        })
+        .collect()
+}
+
+/// The schema that clients see: every field may be empty, enums are text, and the index is told.
 pub(super) fn with_log_index(schema: &Schema, log_index: u64) -> SchemaRef {
-    let fields: Vec<_> =
-        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let field = |field: &Arc<Field>| {
+        let kind = match field.data_type() {
+            DataType::Dictionary(_, value) => value.as_ref().clone(),
+            other => other.clone(),
+        };
+        field.as_ref().clone().with_nullable(true).with_data_type(kind)
+    };
+    let fields: Vec<_> = schema.fields().iter().map(field).collect();
     let metadata = HashMap::from([(LOG_INDEX_KEY.to_owned(), log_index.to_string())]);
     Arc::new(Schema::new_with_metadata(fields, metadata))
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod demo;
 mod dev;
 mod events;
+mod folder;
 mod model;
 mod output;
 mod report;

@@ -28,8 +28,8 @@ pub(crate) async fn run(file: &Path) -> anyhow::Result<i32> {
     let web = http::start(&node).await?;
     tracing::info!(node = node.config().node.id, grpc = %node.config().listen.grpc, "serving");
     let code = tokio::select! {
-        () = node.raft().failed() => {
-            tracing::error!("the consensus core died; the process ends so that it is started again");
+        why = node.raft().failed() => {
+            tracing::error!(why, "the consensus core died; the process ends so that it is started again");
             exit::CORE_DIED
         }
         () = told_to_stop() => exit::DONE,

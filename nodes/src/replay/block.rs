@@ -15,8 +15,17 @@ use super::place::{Field, PLACES, Place};
 use super::row::Row;
 
 const KNOWN: &[&str] = &[
-    "when", "event_id", "device_id", "kind", "event_time", "value", "unit", "source", "boot_id",
-    "seq", "attributes",
+    "when",
+    "event_id",
+    "device_id",
+    "kind",
+    "event_time",
+    "value",
+    "unit",
+    "source",
+    "boot_id",
+    "seq",
+    "attributes",
 ];
 /// File names up to this length stand in an event's id as they are, longer ones as a hash.
 const FILE_NAME_BYTES_MAX: usize = 48;
@@ -125,14 +134,20 @@ impl Block {
 
     /// Every place of this block, to be resolved or checked.
     pub(super) fn places(&mut self) -> Vec<&mut Place> {
-        let mut places: Vec<&mut Place> = self.when.iter_mut().map(|each| &mut each.place).collect();
+        let mut places: Vec<&mut Place> =
+            self.when.iter_mut().map(|each| &mut each.place).collect();
         if let Identity::Field(field) = &mut self.event_id {
             places.push(&mut field.place);
         }
         places.push(&mut self.event_time.place);
         let fields = [
-            &mut self.device_id, &mut self.kind, &mut self.value, &mut self.unit, &mut self.source,
-            &mut self.boot_id, &mut self.seq,
+            &mut self.device_id,
+            &mut self.kind,
+            &mut self.value,
+            &mut self.unit,
+            &mut self.source,
+            &mut self.boot_id,
+            &mut self.seq,
         ];
         let fields = fields.into_iter().chain(&mut self.event_time.plus_s);
         let fields = fields.chain(self.attributes.values_mut());
@@ -166,7 +181,10 @@ impl Block {
             kind,
             event_time_us: self.event_time.read(row, line)?,
             value: need("value", self.value.number(row, line))?,
-            unit: self.unit.text(row, line).map_err(|reason| format!("unit: {reason}"))?
+            unit: self
+                .unit
+                .text(row, line)
+                .map_err(|reason| format!("unit: {reason}"))?
                 .unwrap_or_default(),
             source,
             boot_id: whole("boot_id", self.boot_id.text(row, line))?,

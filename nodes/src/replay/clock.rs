@@ -9,10 +9,16 @@ use super::mapping::MappingError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Clock {
     /// A number of this many microseconds each.
-    Unix { unit_us: i64 },
+    Unix {
+        unit_us: i64,
+    },
     Rfc3339,
     /// A strftime-like pattern; a time without its own offset is at `offset_s` from UTC.
-    Pattern { pattern: String, offset_s: i32, has_offset: bool },
+    Pattern {
+        pattern: String,
+        offset_s: i32,
+        has_offset: bool,
+    },
 }
 
 impl Clock {
@@ -31,9 +37,12 @@ impl Clock {
                 if StrftimeItems::new(pattern).any(|item| matches!(item, Item::Error)) {
                     return Err(refuse(format!("the pattern {pattern:?} cannot be read")));
                 }
-                let has_offset = ["%z", "%:z", "%#z", "%+"].iter().any(|each| pattern.contains(each));
+                let has_offset =
+                    ["%z", "%:z", "%#z", "%+"].iter().any(|each| pattern.contains(each));
                 if !has_offset && offset.is_none() {
-                    return Err(refuse("a pattern without %z needs offset = \"+08:00\"".to_owned()));
+                    return Err(refuse(
+                        "a pattern without %z needs offset = \"+08:00\"".to_owned(),
+                    ));
                 }
                 let offset_s = offset_s(offset.unwrap_or("Z"))
                     .ok_or_else(|| refuse("an offset is written +08:00, -05:00 or Z".to_owned()))?;
@@ -101,7 +110,8 @@ fn offset_s(text: &str) -> Option<i32> {
         return None;
     }
     let (hours, minutes) = (hours.parse::<u8>().ok()?, minutes.parse::<u8>().ok()?);
-    (hours <= 14 && minutes < 60).then(|| sign * (i32::from(hours) * 3_600 + i32::from(minutes) * 60))
+    (hours <= 14 && minutes < 60)
+        .then(|| sign * (i32::from(hours) * 3_600 + i32::from(minutes) * 60))
 }
 
 #[cfg(test)]
@@ -120,7 +130,10 @@ mod tests {
         assert_eq!(read("unix_us", None, "1105489507250000"), want);
         assert_eq!(read("rfc3339", None, "2005-01-12T08:25:07.25+08:00"), want);
         assert_eq!(read("%Y-%m-%d %H:%M:%S%.f", Some("+08:00"), "2005-01-12 08:25:07.25"), want);
-        assert_eq!(read("%d/%m/%Y %I:%M:%S%.f %p", Some("-06:00"), "11/01/2005 06:25:07.25 PM"), want);
+        assert_eq!(
+            read("%d/%m/%Y %I:%M:%S%.f %p", Some("-06:00"), "11/01/2005 06:25:07.25 PM"),
+            want
+        );
         assert_eq!(read("%Y-%m-%d %H:%M:%S%.f %z", None, "2005-01-12 00:25:07.25 +0000"), want);
         assert_eq!(read("%Y %j", Some("Z"), "1970 002"), Some(86_400_000_000));
         assert_eq!(read("unix_s", None, "-0.5"), Some(-500_000));

@@ -17,7 +17,15 @@ const BLOCKS_MAX: usize = 64;
 const SKIP_LINES_MAX: u64 = 10_000;
 
 const KNOWN: &[&str] = &[
-    "about", "format", "delimiter", "quote", "trim", "skip_lines", "header", "comment", "source",
+    "about",
+    "format",
+    "delimiter",
+    "quote",
+    "trim",
+    "skip_lines",
+    "header",
+    "comment",
+    "source",
     "event",
 ];
 
@@ -127,7 +135,10 @@ impl Mapping {
                     return Err(refuse(&path, "pointer is for format = \"ndjson\"; use column"));
                 }
                 if !named && !place.all(&|leaf| !matches!(leaf, Place::Named(_))) {
-                    return Err(refuse(&path, "a column's name needs header = true; or use its number"));
+                    return Err(refuse(
+                        &path,
+                        "a column's name needs header = true; or use its number",
+                    ));
                 }
             }
         }

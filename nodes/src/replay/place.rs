@@ -48,7 +48,9 @@ impl Place {
             ("column", Value::String(name)) => Ok(Self::Named(name)),
             ("column", other) => Err(wrong(path, "a number from 1 or a header's name", &other)),
             ("pointer", Value::String(text)) if text.starts_with('/') => Ok(Self::Pointer(text)),
-            ("pointer", other) => Err(wrong(path, "a JSON pointer such as \"/reading/at\"", &other)),
+            ("pointer", other) => {
+                Err(wrong(path, "a JSON pointer such as \"/reading/at\"", &other))
+            }
             ("template", Value::String(text)) => template(&path, &text),
             ("template", other) => Err(wrong(path, "a text such as \"home-{3}\"", &other)),
             (_, value) => match scalar(&value) {
@@ -66,10 +68,9 @@ impl Place {
                     *self = Self::Column(column);
                     Ok(())
                 }
-                None => Err(format!(
-                    "the header has no column {name:?}; it has {}",
-                    header.join(", ")
-                )),
+                None => {
+                    Err(format!("the header has no column {name:?}; it has {}", header.join(", ")))
+                }
             },
             Self::Template(places) => places.iter_mut().try_for_each(|each| each.resolve(header)),
             _ => Ok(()),
@@ -176,9 +177,10 @@ impl Field {
         }
         let otherwise = match keys.take("otherwise") {
             None => None,
-            Some(value) => Some(scalar(&value).ok_or_else(|| {
-                wrong(keys.path("otherwise"), "a text or a number", &value)
-            })?),
+            Some(value) => Some(
+                scalar(&value)
+                    .ok_or_else(|| wrong(keys.path("otherwise"), "a text or a number", &value))?,
+            ),
         };
         let (scale, offset) = (keys.number("scale")?, keys.number("offset")?);
         Ok(Self { place, map, otherwise, scale, offset })
@@ -256,7 +258,9 @@ mod tests {
         assert_eq!(read("kind = { column = 2 }"), Ok(None));
         assert_eq!(read("kind = { column = 9, otherwise = 'x' }"), Ok(Some("x".to_owned())));
         assert_eq!(read("kind = { column = 1, map = { 17 = 'bed' } }"), Ok(Some("bed".to_owned())));
-        assert!(read("kind = { column = 1, map = { 18 = 'bed' } }").unwrap_err().contains("\"17\""));
+        assert!(
+            read("kind = { column = 1, map = { 18 = 'bed' } }").unwrap_err().contains("\"17\"")
+        );
         let joined = read("kind = { template = '{{{1}}}@{line}' }");
         assert_eq!(joined, Ok(Some("{17}@4".to_owned())));
         let scaled = field("kind = { column = 1, scale = 0.5, offset = 1 }").unwrap();

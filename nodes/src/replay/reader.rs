@@ -38,7 +38,11 @@ pub struct Reader {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Reader").field("file", &self.file).field("line", &self.line).finish_non_exhaustive()
+        formatter
+            .debug_struct("Reader")
+            .field("file", &self.file)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
     }
 }
 
@@ -190,7 +194,9 @@ impl Iterator for Reader {
         if self.ended {
             return None;
         }
-        if !self.opened && let Err(error) = self.start() {
+        if !self.opened
+            && let Err(error) = self.start()
+        {
             self.ended = true;
             return Some(Err(error));
         }
@@ -242,7 +248,8 @@ mod tests {
     fn a_row_makes_its_events_and_a_bad_line_its_report() {
         let text = "# a remark\nat,home,sensor,lasted,room\n100,7,M,,\r\n\n200,8,D,2.5,hall\nx,9,D,,\n300,9,Q,,\n400,9,M,,";
         let found = read(text);
-        let lines: Vec<_> = found.iter().map(|each| each.as_ref().map_err(|bad| bad.line)).collect();
+        let lines: Vec<_> =
+            found.iter().map(|each| each.as_ref().map_err(|bad| bad.line)).collect();
         assert_eq!(lines.len(), 6);
         let first = lines[0].unwrap();
         assert_eq!((first.event_id.as_str(), first.event_time_us), ("homes.csv:3.1", 100_000_000));
@@ -271,7 +278,8 @@ mod tests {
         assert_eq!(fits.len(), LINE_BYTES_MAX);
         let long = "x".repeat(3 * LINE_BYTES_MAX);
         let found = read(&format!("{head}{fits}\r\n{fits}y\n{long}\n2,7,M,,\n{long}"));
-        let lines: Vec<_> = found.iter().map(|each| each.as_ref().map_err(|bad| bad.line)).collect();
+        let lines: Vec<_> =
+            found.iter().map(|each| each.as_ref().map_err(|bad| bad.line)).collect();
         assert!(lines[0].is_ok() && lines[3].is_ok());
         assert_eq!((lines[1], lines[2], lines[4]), (Err(3), Err(4), Err(6)));
         assert_eq!(lines.len(), 5);
@@ -316,7 +324,9 @@ mod tests {
         assert_eq!(read(&plain), read(&packed));
         assert_eq!(read(&plain).len(), 3);
         std::fs::write(&packed, &packed_bytes[..packed_bytes.len() - 12]).unwrap();
-        assert!(read(&packed).last().unwrap().as_ref().unwrap_err().reason.contains("cannot be read"));
+        assert!(
+            read(&packed).last().unwrap().as_ref().unwrap_err().reason.contains("cannot be read")
+        );
     }
 
     #[test]

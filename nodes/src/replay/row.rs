@@ -48,7 +48,10 @@ impl Cut {
             Some(delimiter) => self.split(line, delimiter)?,
         };
         if cells.len() > CELLS_MAX {
-            return Err(format!("a line may have {CELLS_MAX} columns, this one has {}", cells.len()));
+            return Err(format!(
+                "a line may have {CELLS_MAX} columns, this one has {}",
+                cells.len()
+            ));
         }
         Ok(cells)
     }
@@ -101,7 +104,10 @@ mod tests {
     fn lines_are_cut() {
         let comma = cut(Some(','));
         assert_eq!(comma.cells("a, b ,,c").unwrap(), ["a", "b", "", "c"]);
-        assert_eq!(comma.cells("\"a,b\",\"say \"\"no\"\"\", \" x \" ").unwrap(), ["a,b", "say \"no\"", " x "]);
+        assert_eq!(
+            comma.cells("\"a,b\",\"say \"\"no\"\"\", \" x \" ").unwrap(),
+            ["a,b", "say \"no\"", " x "]
+        );
         assert_eq!(comma.cells("5\" pipe,2").unwrap(), ["5\" pipe", "2"]);
         assert!(comma.cells("\"open,2").is_err());
         assert_eq!(cut(None).cells("  a \t b  c ").unwrap(), ["a", "b", "c"]);

@@ -11,7 +11,7 @@ pub(crate) fn from_raft(error: &raft::Error) -> Status {
             Status::unavailable(said)
         }
         raft::Error::DeadlineExceeded { .. } => Status::deadline_exceeded(said),
-        raft::Error::Overloaded { .. } => Status::resource_exhausted(said),
+        raft::Error::Overloaded { .. } | raft::Error::DiskFull { .. } => Status::resource_exhausted(said),
         raft::Error::TooLarge { .. } => Status::invalid_argument(said),
         raft::Error::Refused(_) => Status::failed_precondition(said),
         raft::Error::Damaged { .. } => Status::data_loss(said),

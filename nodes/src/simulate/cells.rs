@@ -43,6 +43,13 @@ pub(super) fn year_month(day: i32) -> String {
     format!("{year:04}-{month:02}")
 }
 
+/// The month so many months before that of a day.
+pub(super) fn month_before(day: i32, ago: i32) -> String {
+    let (year, month) = civil(day);
+    let months = year * 12 + month - 1 - ago;
+    format!("{:04}-{:02}", months.div_euclid(12), months.rem_euclid(12) + 1)
+}
+
 /// Year and month of a count of days since 1970 (after the public-domain algorithm for the
 /// Gregorian calendar with years that begin in March).
 fn civil(day: i32) -> (i32, i32) {
@@ -71,6 +78,8 @@ mod tests {
         assert_eq!(year_month(-1), "1969-12");
         assert_eq!(year_month(20_454), "2026-01");
         assert_eq!(year_month(20_453), "2025-12");
+        assert_eq!(month_before(20_454, 1), "2025-12");
+        assert_eq!(month_before(20_454, 12), "2025-01");
         assert_eq!(year_month(11_016), "2000-02");
         assert_eq!(year_month(11_017), "2000-03");
     }

@@ -64,14 +64,7 @@ impl Dice {
 
     /// The place of a weight, each as likely as it is heavy.
     pub(super) fn weighted(&mut self, weights: &[f64]) -> usize {
-        let mut left = self.unit() * weights.iter().sum::<f64>();
-        for (at, weight) in weights.iter().enumerate() {
-            left -= weight;
-            if left < 0.0 {
-                return at;
-            }
-        }
-        weights.len().saturating_sub(1)
+        weighted_at(weights, self.unit())
     }
 
     /// Mean 0, deviation 1. The sum of twelve equal shares needs no logarithm, whose last bit
@@ -100,6 +93,26 @@ impl Dice {
     pub(super) fn doubling(&mut self, low: f64, high: f64) -> f64 {
         self.between(low.ln(), high.ln()).exp()
     }
+}
+
+/// The place of a weight, `unit` of the way through all of them.
+pub(super) fn weighted_at(weights: &[f64], unit: f64) -> usize {
+    let mut left = unit * weights.iter().sum::<f64>();
+    for (at, weight) in weights.iter().enumerate() {
+        left -= weight;
+        if left < 0.0 {
+            return at;
+        }
+    }
+    weights.len().saturating_sub(1)
+}
+
+/// A number from 0 to 1 for an index, so that any run of indices covers that stretch evenly: shares
+/// drawn from it come out right in a small district too.
+pub(super) fn even(seed: u64, realm: Realm, index: u32) -> f64 {
+    const GOLDEN: f64 = 0.618_033_988_749_894_9;
+    let offset = Dice::new(seed, realm, u64::MAX, 0).unit();
+    (offset + f64::from(index) * GOLDEN).fract()
 }
 
 /// The probability whose logit is `x`.
@@ -138,8 +151,10 @@ mod tests {
         let base = first(1, Realm::Person, 1, 1);
         assert!((base - first(1, Realm::Person, 1, 1)).abs() < f64::EPSILON);
         let others = [
-            first(2, Realm::Person, 1, 1), first(1, Realm::Home, 1, 1),
-            first(1, Realm::Person, 2, 1), first(1, Realm::Person, 1, 2),
+            first(2, Realm::Person, 1, 1),
+            first(1, Realm::Home, 1, 1),
+            first(1, Realm::Person, 2, 1),
+            first(1, Realm::Person, 1, 2),
         ];
         assert!(others.iter().all(|other| (other - base).abs() > 1e-12));
     }

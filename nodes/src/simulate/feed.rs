@@ -97,7 +97,11 @@ pub struct Feed<D> {
 
 impl<D> fmt::Debug for Feed<D> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Feed").field("slot", &self.slot).field("late", &self.late.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Feed")
+            .field("slot", &self.slot)
+            .field("late", &self.late.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,17 +191,25 @@ impl<D: Deref<Target = District>> Feed<D> {
         let home = &self.district.homes[number as usize];
         let readings = read_hour(&self.district, home, self.slot);
         let seed = self.district.plan.seed;
-        let mut dice = Dice::new(seed, Realm::Delivery, u64::from(home.household), u64::from(self.slot));
+        let mut dice =
+            Dice::new(seed, Realm::Delivery, u64::from(home.household), u64::from(self.slot));
         let late = dice.chance(LATE);
         let held_us = (dice.doubling(LATE_S.0, LATE_S.1) * SECOND_US as f64) as i64;
         let back_us = i64::from(self.slot + 1) * HOUR_US + held_us;
         let mut pending = Vec::with_capacity(readings.len());
         for (count, reading) in readings.into_iter().enumerate() {
             let held = late && !reading.is_urgent();
-            let arrives_us = if held { back_us + count as i64 * LATE_STEP_US } else { reading.at_us };
+            let arrives_us =
+                if held { back_us + count as i64 * LATE_STEP_US } else { reading.at_us };
             let seq = u64::from(self.slot) * SEQ_STEP + count as u64;
-            let once =
-                Pending { arrives_us, home: number, seq, device: reading.device, again: false, reading };
+            let once = Pending {
+                arrives_us,
+                home: number,
+                seq,
+                device: reading.device,
+                again: false,
+                reading,
+            };
             pending.push(once);
             if dice.chance(AGAIN) {
                 let after_us = (dice.between(AGAIN_S.0, AGAIN_S.1) * SECOND_US as f64) as i64;

@@ -27,7 +27,7 @@ pub(super) struct Ground {
 impl Ground {
     pub(super) fn new(seed: u64, households: u32) -> Self {
         let count = ((households + GRID_HOUSEHOLDS / 2) / GRID_HOUSEHOLDS).max(1);
-        let mut grids = Vec::with_capacity(count as usize + 1);
+        let mut grids: Vec<u32> = Vec::with_capacity(count as usize + 1);
         let mut buildings = Vec::with_capacity(count as usize + 1);
         let mut building = 0;
         for grid in 0..=count {
@@ -35,7 +35,8 @@ impl Ground {
             let shift = if grid == 0 || grid == count {
                 0
             } else {
-                Dice::new(seed, Realm::Ground, u64::from(grid), 0).whole(-BORDER_SHIFT, BORDER_SHIFT + 1)
+                Dice::new(seed, Realm::Ground, u64::from(grid), 0)
+                    .whole(-BORDER_SHIFT, BORDER_SHIFT + 1)
             };
             let border = (even + shift) as u32;
             if let Some(&last) = grids.last() {
@@ -93,17 +94,13 @@ impl Ground {
     pub(super) fn community_code(&self, community: u32) -> String {
         let street = self.street_of_community(community);
         // The first community that `spread` gives to this street.
-        let first = (u64::from(street) * u64::from(self.communities)).div_ceil(u64::from(self.streets));
+        let first =
+            (u64::from(street) * u64::from(self.communities)).div_ceil(u64::from(self.streets));
         format!("{DISTRICT}{:03}{:03}", street + 1, u64::from(community) - first + 1)
     }
 
     pub(super) fn community_code_of(&self, household: u32) -> String {
         self.community_code(self.community_of_grid(self.grid_of(household)))
-    }
-
-    pub(super) fn street_code_of(&self, household: u32) -> String {
-        let community = self.community_of_grid(self.grid_of(household));
-        Self::street_code(self.street_of_community(community))
     }
 }
 

@@ -11,12 +11,12 @@ const TRIP_DAYS_MAX: u32 = 5;
 
 /// The liveliness of each hour, and of the front door's.
 pub(super) const MOTION: [f64; 24] = [
-    0.3, 0.2, 0.2, 0.2, 0.4, 1.2, 3.0, 4.0, 4.0, 3.5, 3.3, 3.6, 3.4, 2.4, 2.2, 2.6, 3.0, 4.0, 4.8, 4.5,
-    3.6, 2.2, 0.9, 0.5,
+    0.3, 0.2, 0.2, 0.2, 0.4, 1.2, 3.0, 4.0, 4.0, 3.5, 3.3, 3.6, 3.4, 2.4, 2.2, 2.6, 3.0, 4.0, 4.8,
+    4.5, 3.6, 2.2, 0.9, 0.5,
 ];
 pub(super) const DOOR: [f64; 24] = [
-    0.0, 0.0, 0.0, 0.0, 0.02, 0.3, 1.0, 1.6, 1.4, 1.2, 1.0, 0.9, 0.6, 0.7, 1.0, 1.1, 1.0, 0.9, 0.6, 0.3,
-    0.1, 0.02, 0.0, 0.0,
+    0.0, 0.0, 0.0, 0.0, 0.02, 0.3, 1.0, 1.6, 1.4, 1.2, 1.0, 0.9, 0.6, 0.7, 1.0, 1.1, 1.0, 0.9, 0.6,
+    0.3, 0.1, 0.02, 0.0, 0.0,
 ];
 
 /// One day of a home. Times count from the start of the plan.
@@ -33,7 +33,8 @@ impl Habit {
     pub(super) fn new(seed: u64, home: &Home, day: u32) -> Self {
         let mut dice = Dice::new(seed, Realm::Habit, u64::from(home.household), u64::from(day));
         let day_us = i64::from(day) * DAY_US;
-        let mut at = |hour: f64| day_us + ((hour + dice.between(-0.4, 0.4)) * HOUR_US as f64) as i64;
+        let mut at =
+            |hour: f64| day_us + ((hour + dice.between(-0.4, 0.4)) * HOUR_US as f64) as i64;
         Self {
             wake_us: at(home.wake_h),
             sleep_us: at(home.sleep_h),
@@ -85,8 +86,8 @@ mod tests {
             let sum: f64 = (0..24).map(|hour| Habit::share(&MOTION, hour, phase_h)).sum();
             assert!((sum - 1.0).abs() < 1e-9);
         }
-        let away = (0..400).flat_map(|home| (0..100).map(move |day| trip(5, home, day)))
-            .filter(Option::is_some).count();
-        assert!((700..950).contains(&away), "{away}");
+        let away =
+            (0..150).flat_map(|home| (0..100).filter_map(move |day| trip(5, home, day))).count();
+        assert!((240..370).contains(&away), "{away}");
     }
 }

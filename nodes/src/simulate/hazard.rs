@@ -81,13 +81,19 @@ impl Hazard {
     }
 
     /// The hazard's own readings between two moments: their number and time.
-    pub(super) fn readings(&self, from_us: i64, to_us: i64) -> impl Iterator<Item = (i64, i64)> + use<> {
+    pub(super) fn readings(
+        &self,
+        from_us: i64,
+        to_us: i64,
+    ) -> impl Iterator<Item = (i64, i64)> + use<> {
         let (start_us, step_us) = (self.start_us, self.step_us.max(1));
         let none = self.step_us == 0;
         let to_us = if none { from_us } else { to_us.min(self.end_us) };
         let first = (from_us - start_us).max(0).div_euclid(step_us)
             + i64::from((from_us - start_us).max(0).rem_euclid(step_us) > 0);
-        (first..).map(move |number| (number, start_us + number * step_us)).take_while(move |each| each.1 < to_us)
+        (first..)
+            .map(move |number| (number, start_us + number * step_us))
+            .take_while(move |each| each.1 < to_us)
     }
 
     /// %LEL of the reading of that number, `noise` being at most 0.5 either way.
@@ -131,13 +137,17 @@ pub(super) fn schedule(plan: &Plan, home: u32, traits: Traits) -> Vec<Hazard> {
     let mut kept: Vec<Hazard> = Vec::new();
     for hazard in hazards {
         let hidden = faults.iter().any(|fault| fault.overlaps(&hazard));
-        let again = kept.iter().any(|other| other.trouble.name() == hazard.trouble.name() && other.overlaps(&hazard));
+        let again = kept
+            .iter()
+            .any(|other| other.trouble.name() == hazard.trouble.name() && other.overlaps(&hazard));
         let absent = matches!(hazard.trouble, Trouble::Inactivity | Trouble::Apnoea)
             && (hazard.start_us / DAY_US..=hazard.end_us / DAY_US)
                 .any(|day| trip(plan.seed, home, day as u32).is_some());
         // Who lies still does not cook, and breathes for no sensor.
         let still = hazard.trouble != Trouble::Gas
-            && kept.iter().any(|other| other.trouble == Trouble::Inactivity && other.overlaps(&hazard));
+            && kept
+                .iter()
+                .any(|other| other.trouble == Trouble::Inactivity && other.overlaps(&hazard));
         if !(hidden || again || absent || still) {
             kept.push(hazard);
         }
@@ -225,7 +235,13 @@ fn inactivity(dice: &mut Dice, day_us: i64) -> Hazard {
 
 fn apnoea(_: &mut Dice, day_us: i64) -> Hazard {
     let start_us = day_us + 45 * HOUR_US / 2;
-    Hazard { trouble: Trouble::Apnoea, start_us, end_us: start_us + 6 * HOUR_US, cause: "apnoea", step_us: 0 }
+    Hazard {
+        trouble: Trouble::Apnoea,
+        start_us,
+        end_us: start_us + 6 * HOUR_US,
+        cause: "apnoea",
+        step_us: 0,
+    }
 }
 
 fn fault(dice: &mut Dice, day_us: i64) -> Hazard {
@@ -249,10 +265,14 @@ mod tests {
         let mut dice = Dice::new(1, Realm::Hazard, 0, 0);
         let hazard = gas(&mut dice, 3 * DAY_US);
         let whole: Vec<_> = hazard.readings(0, 10 * DAY_US).collect();
-        let pieces: Vec<_> = (0..240).flat_map(|hour| hazard.readings(hour * HOUR_US, (hour + 1) * HOUR_US)).collect();
+        let pieces: Vec<_> = (0..240)
+            .flat_map(|hour| hazard.readings(hour * HOUR_US, (hour + 1) * HOUR_US))
+            .collect();
         assert_eq!(whole, pieces);
         assert!(whole.len() >= 6 && whole[0] == (0, hazard.start_us));
-        let above = whole.iter().filter(|each| each.1 < hazard.start_us + HOUR_US && Hazard::gas(each.0, -0.5) > 5.0);
+        let above = whole
+            .iter()
+            .filter(|each| each.1 < hazard.start_us + HOUR_US && Hazard::gas(each.0, -0.5) > 5.0);
         assert!(above.count() >= 3);
         assert_eq!(apnoea(&mut dice, 0).readings(0, 10 * DAY_US).count(), 0);
     }

@@ -5,9 +5,17 @@ use super::person::Person;
 
 /// ICD-10 code, logit at average frailty, slope of frailty.
 const ILLNESSES: [(&str, f64, f64); 11] = [
-    ("I10", 0.25, 0.25), ("E11", -1.45, 0.15), ("I25", -1.75, 0.35), ("I63", -2.5, 0.5),
-    ("J44", -2.35, 0.3), ("M17", -1.15, 0.4), ("G20", -4.4, 0.5), ("G40", -4.95, 0.0),
-    ("F03", -3.2, 0.9), ("H25", -1.45, 0.45), ("C80", -3.3, 0.2),
+    ("I10", 0.25, 0.25),
+    ("E11", -1.45, 0.15),
+    ("I25", -1.75, 0.35),
+    ("I63", -2.5, 0.5),
+    ("J44", -2.35, 0.3),
+    ("M17", -1.15, 0.4),
+    ("G20", -4.4, 0.5),
+    ("G40", -4.95, 0.0),
+    ("F03", -3.2, 0.9),
+    ("H25", -1.45, 0.45),
+    ("C80", -3.3, 0.2),
 ];
 const PARKINSON: usize = 6;
 const EPILEPSY: usize = 7;
@@ -77,8 +85,12 @@ impl Health {
         let fell = dice.chance(logistic(-1.5 + 0.6 * frail + unsteady));
         let falls_12m = if fell { 1 + i64::from(dice.poisson(0.5)) } else { 0 };
         let signs = [
-            (fell, FALL_HISTORY), (gait_problem, FALL_GAIT), (gait_aid, FALL_AID),
-            (vertigo, FALL_VERTIGO), (ill[PARKINSON], FALL_PARKINSON), (ill[EPILEPSY], FALL_EPILEPSY),
+            (fell, FALL_HISTORY),
+            (gait_problem, FALL_GAIT),
+            (gait_aid, FALL_AID),
+            (vertigo, FALL_VERTIGO),
+            (ill[PARKINSON], FALL_PARKINSON),
+            (ill[EPILEPSY], FALL_EPILEPSY),
         ];
         let odds: f64 = signs.iter().filter(|each| each.0).map(|each| each.1.ln()).sum();
         let fall_p = logistic(FALL_BASE + FALL_AGE_SLOPE * (age - 72.0) + odds);
@@ -87,7 +99,8 @@ impl Health {
         let level = 1 + LEVELS.iter().filter(|from| ability >= **from).count() as u8;
         let memory = 27.5 - 1.4 * frail.max(-1.0) + 1.5 * dice.normal();
         let memory = memory - if ill[DEMENTIA] { 8.0 } else { 0.0 };
-        let senses = |dice: &mut Dice| ((0.35 * frail + 0.4 + 0.7 * dice.normal()) as i64).clamp(0, 3);
+        let senses =
+            |dice: &mut Dice| ((0.35 * frail + 0.4 + 0.7 * dice.normal()) as i64).clamp(0, 3);
         Self {
             drugs: dice.poisson(0.4 + 0.8 * illnesses.len() as f64),
             bmi: (23.6 + 3.1 * dice.normal()).clamp(14.0, 42.0),
@@ -96,10 +109,20 @@ impl Health {
             cognition: (memory as i64).clamp(0, 30),
             depression: i64::from(dice.poisson(2.0 + 0.9 * frail.max(0.0))).min(15),
             falls_next: if falls_on.is_some() { 1 + i64::from(dice.poisson(0.45)) } else { 0 },
-            gait_speed: (1.0 - 0.01 * (age - 70.0) - 0.07 * frail - if gait_aid { 0.12 } else { 0.0 }
+            gait_speed: (1.0
+                - 0.01 * (age - 70.0)
+                - 0.07 * frail
+                - if gait_aid { 0.12 } else { 0.0 }
                 + 0.08 * dice.normal())
             .clamp(0.2, 1.5),
-            illnesses, falls_12m, gait_problem, gait_aid, vertigo, level, fall_p, falls_on,
+            illnesses,
+            falls_12m,
+            gait_problem,
+            gait_aid,
+            vertigo,
+            level,
+            fall_p,
+            falls_on,
         }
     }
 

@@ -38,7 +38,7 @@ mod truth;
 pub use district::District;
 pub use feed::{Arrival, Feed};
 pub use live::{Live, LiveError, SPEED_MAX, SPEED_MIN};
-pub use ndjson::{NdjsonSink, NdjsonError, write_event};
+pub use ndjson::{NdjsonError, NdjsonSink, write_event};
 pub use plan::{DAYS_MAX, Detail, PEOPLE_MAX, PEOPLE_MIN, Plan, PlanError};
 pub use sink::{ROWS_A_BATCH, Sink};
 pub use truth::TRUTH;

@@ -19,7 +19,11 @@ pub(super) fn resident(district: &District, index: u32, rows: &mut Vec<Row>) {
     let plan = &district.plan;
     let community = district.ground.community_code_of(person.household);
     // Somebody from elsewhere is registered in another invented district.
-    let home = if register.local { community } else { format!("99010200{:04}", register.name_draw % 10_000) };
+    let home = if register.local {
+        community
+    } else {
+        format!("99010200{:04}", register.name_draw % 10_000)
+    };
     let row = vec![
         text(person.key_text()),
         text(format!("99**************{}", register.id_end)),
@@ -51,7 +55,14 @@ pub(super) fn relations(district: &District, index: u32, rows: &mut Vec<Row>) {
     let mut add = |other: String, kind: &str, km: f64, dice: &mut Dice| {
         let phone = format!("190****{:04}", dice.whole(0, 10_000));
         let consent = Cell::Bool(dice.chance(0.9));
-        let row = vec![text(person.key_text()), text(other), text(kind), text(phone), consent, real(km, 1)];
+        let row = vec![
+            text(person.key_text()),
+            text(other),
+            text(kind),
+            text(phone),
+            consent,
+            real(km, 1),
+        ];
         rows.push(from(row, "civil_affairs", plan));
     };
     if living == Living::Couple {
@@ -63,7 +74,11 @@ pub(super) fn relations(district: &District, index: u32, rows: &mut Vec<Row>) {
     }
     for child in 0..register.children {
         let number = u64::from(index) << 8 | u64::from(child);
-        let km = if child == 0 { register.child_km } else { register.child_km * dice.doubling(1.0, 8.0) };
+        let km = if child == 0 {
+            register.child_km
+        } else {
+            register.child_km * dice.doubling(1.0, 8.0)
+        };
         add(key_text(key(plan.seed, "child", number)), "child", km.min(3_000.0), &mut dice);
     }
     let next = person.household + 1;
@@ -154,7 +169,11 @@ pub(super) fn tags(district: &District, index: u32, rows: &mut Vec<Row>) {
     disability_tags(&register, &mut codes);
     let monitored = district.households[person.household as usize].monitored;
     codes.when(monitored, "kit_complete", "the home has the sensors");
-    codes.when(age >= 80.0 && living == Living::Alone && !monitored, "kit_missing", "80, alone, no sensors");
+    codes.when(
+        age >= 80.0 && living == Living::Alone && !monitored,
+        "kit_missing",
+        "80, alone, no sensors",
+    );
     let far = register.children == 0 || register.child_km > 30.0;
     codes.when(far, "no_child_near", "no child within 30 km");
     for (code, reason) in codes.0 {

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::dice::{Dice, Realm};
+use super::dice::{Dice, Realm, even, weighted_at};
 use super::home::{Household, Living};
 
 /// 60 to 69, 70 to 79, 80 and more: of people alone, and of the others, so that together they are
@@ -26,14 +26,19 @@ pub(super) struct Person {
 
 impl Person {
     /// Person `index` of `household`, its `place`-th.
-    pub(super) fn new(seed: u64, index: u32, at: u32, household: &Household, place: u8) -> Self {
+    pub(super) fn new(seed: u64, index: u32, at: u32, household: Household, place: u8) -> Self {
         let mut dice = Dice::new(seed, Realm::Person, u64::from(index), 0);
         // What a household has in common comes from its own stream, so that two partners need not
         // know of each other.
         let mut shared = Dice::new(seed, Realm::Household, u64::from(at), 1);
         let bands = if household.living == Living::Alone { BANDS_ALONE } else { BANDS_OTHERS };
-        let band = if household.living == Living::Couple { &mut shared } else { &mut dice }.weighted(&bands);
-        let band = if at == 0 { 2 } else { band };
+        let couple = household.living == Living::Couple;
+        let spot = if couple {
+            even(seed, Realm::Household, at)
+        } else {
+            even(seed, Realm::Person, index)
+        };
+        let band = if at == 0 { 2 } else { weighted_at(&bands, spot) };
         let age = match band {
             0 => dice.between(60.0, 70.0),
             1 => 70.0 + 10.0 * dice.unit().powf(1.2),
@@ -50,7 +55,8 @@ impl Person {
         // no household behind.
         let yearly = 0.0115 * (0.089 * (age - 60.0)).exp() * if female { 0.62 } else { 1.0 };
         let shared_home = matches!(household.living, Living::Grand | Living::Other);
-        let dead = shared_home && household.elders > 1 && place > 0 && dice.chance(yearly.min(0.5) / 2.0);
+        let dead =
+            shared_home && household.elders > 1 && place > 0 && dice.chance(yearly.min(0.5) / 2.0);
         let died_days = dead.then(|| dice.whole(3, 180) as i32);
         Self {
             key: key(seed, "resident", u64::from(index)),

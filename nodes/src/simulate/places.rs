@@ -33,7 +33,11 @@ impl Building {
         let storeys = if tall { dice.whole(11, 34) } else { dice.whole(4, 8) };
         let lift = tall || dice.chance(0.06);
         let renewed = today - year_built > 20 && dice.chance(0.45);
-        let gas_pipe_year = if renewed { dice.whole(i64::from(today) - 15, i64::from(today)) as i32 } else { year_built };
+        let gas_pipe_year = if renewed {
+            dice.whole(i64::from(today) - 15, i64::from(today)) as i32
+        } else {
+            year_built
+        };
         let community = district.ground.community_of_grid(district.ground.grid_of_building(index));
         let (lon, lat) = community_spot(district, community);
         let (lon, lat) = (lon + 0.002 * dice.normal(), lat + 0.002 * dice.normal());

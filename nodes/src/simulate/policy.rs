@@ -81,7 +81,9 @@ impl Need {
             Self::IllnessesFrom(count) => {
                 json!({"column": "health_summary.chronic_codes", "count_at_least": count})
             }
-            Self::Local => json!({"column": "resident.hukou_code12", "within": super::ground::DISTRICT}),
+            Self::Local => {
+                json!({"column": "resident.hukou_code12", "within": super::ground::DISTRICT})
+            }
         }
     }
 }
@@ -103,13 +105,18 @@ impl Policy {
 }
 
 /// What an application may lack.
-pub(super) const PAPERS: [&str; 4] = ["identity_copy", "bank_card", "income_statement", "medical_report"];
+pub(super) const PAPERS: [&str; 4] =
+    ["identity_copy", "bank_card", "income_statement", "medical_report"];
 
 const POOR: &[Class] = &[Class::Dibao, Class::Tekun];
 const NEAR: &[Class] = &[Class::Dibao, Class::Tekun, Class::Edge];
 const ANY: &[Class] = &[Class::Dibao, Class::Tekun, Class::Edge, Class::Rigid];
+const DIBAO: &[Class] = &[Class::Dibao];
+const EDGE: &[Class] = &[Class::Edge];
+const RIGID: &[Class] = &[Class::Rigid];
 const TEKUN: &[Class] = &[Class::Tekun];
 const ALONE: &[Living] = &[Living::Alone];
+const FAMILY: &[Living] = &[Living::Couple, Living::Grand, Living::Other];
 const ELDERS: &[Living] = &[Living::Alone, Living::Couple, Living::PureElder];
 
 macro_rules! policies {
@@ -126,12 +133,12 @@ policies! {
     "Old-age allowance 80" 5_000 [AgeFrom(80), AgeBelow(90), Local]
     "Old-age allowance 90" 10_000 [AgeFrom(90), AgeBelow(100), Local]
     "Old-age allowance 100" 50_000 [AgeFrom(100), Local]
-    "Minimum living allowance" 116_000 [Class(&[super::economy::Class::Dibao])]
+    "Minimum living allowance" 116_000 [Class(DIBAO)]
     "Support for people in special hardship" 174_000 [Class(TEKUN)]
     "Care of people in special hardship, partly dependent" 60_000 [Class(TEKUN), LevelFrom(3)]
     "Care of people in special hardship, dependent" 120_000 [Class(TEKUN), LevelFrom(4)]
-    "Edge households: living supplement" 20_000 [Class(&[super::economy::Class::Edge])]
-    "Heavy spending relief" 40_000 [Class(&[super::economy::Class::Rigid])]
+    "Edge households: living supplement" 20_000 [Class(EDGE)]
+    "Heavy spending relief" 40_000 [Class(RIGID)]
     "Care allowance, moderate" 30_000 [Class(NEAR), LevelFrom(3)]
     "Care allowance, severe" 50_000 [Class(NEAR), LevelFrom(4)]
     "Care allowance, complete" 80_000 [LevelFrom(5)]
@@ -160,7 +167,7 @@ policies! {
     "Rent relief" 35_000 [Class(POOR), IncomeBelow(1_000.0)]
     "Visits and company, alone at 85" 9_000 [AgeFrom(85), Living(ALONE)]
     "Wheelchair and aids" 7_000 [LevelFrom(3), IncomeBelow(4_000.0)]
-    "Respite stays for families" 20_000 [LevelFrom(4), Living(&[Living::Couple, Living::Grand, Living::Other])]
+    "Respite stays for families" 20_000 [LevelFrom(4), Living(FAMILY)]
     "Care home fee relief" 60_000 [Class(NEAR), LevelFrom(4)]
     "Illness relief, low income" 20_000 [IncomeBelow(2_000.0), IllnessesFrom(4)]
     "Yearly health check 75" 1_500 [AgeFrom(75), Local]
@@ -173,8 +180,15 @@ mod tests {
     #[test]
     fn a_policy_needs_everything_it_asks() {
         let mut facts = Facts {
-            age: 81.0, class: Class::None, living: Living::Alone, level: 1, disability: None,
-            bereaved: false, income_pc: 4_000.0, illnesses: 0, local: true,
+            age: 81.0,
+            class: Class::None,
+            living: Living::Alone,
+            level: 1,
+            disability: None,
+            bereaved: false,
+            income_pc: 4_000.0,
+            illnesses: 0,
+            local: true,
         };
         assert!(POLICIES[0].holds(&facts) && POLICIES[17].holds(&facts));
         facts.local = false;

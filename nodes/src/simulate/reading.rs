@@ -54,7 +54,7 @@ struct Hour<'a> {
     habit: Habit,
     hazards: Vec<&'a Hazard>,
     day: u32,
-    hour: u32,
+    of_day: u32,
     start_us: i64,
     dice: Dice,
     readings: Vec<Reading>,
@@ -66,14 +66,15 @@ pub(super) fn read_hour(district: &District, home: &Home, slot: u32) -> Vec<Read
     let start_us = i64::from(slot) * HOUR_US;
     let end_us = start_us + HOUR_US;
     // A hazard that ended in this hour is still of interest: its end may be seen.
-    let hazards = home.hazards.iter().filter(|each| each.start_us < end_us && each.end_us >= start_us);
+    let hazards =
+        home.hazards.iter().filter(|each| each.start_us < end_us && each.end_us >= start_us);
     let mut hour = Hour {
         plan,
         home,
         habit: Habit::new(plan.seed, home, slot / 24),
         hazards: hazards.collect(),
         day: slot / 24,
-        hour: slot % 24,
+        of_day: slot % 24,
         start_us,
         dice: Dice::new(plan.seed, Realm::Readings, u64::from(home.household), u64::from(slot)),
         readings: Vec::new(),
@@ -121,7 +122,7 @@ impl Hour<'_> {
             (Device::Door, Kind::Door, self.home.door_rate, &DOOR),
         ];
         for (device, kind, rate, weights) in rates {
-            let mean = rate * Habit::share(weights, self.hour, phase_h);
+            let mean = rate * Habit::share(weights, self.of_day, phase_h);
             for _ in 0..self.dice.poisson(mean) {
                 let at_us = self.sometime();
                 if !self.is_still(at_us) {
@@ -134,7 +135,8 @@ impl Hour<'_> {
     fn sleep(&mut self) {
         let every = self.plan.detail.respiration_minutes();
         for minute in (0..60).step_by(every as usize) {
-            let at_us = self.start_us + i64::from(minute) * MINUTE_US
+            let at_us = self.start_us
+                + i64::from(minute) * MINUTE_US
                 + (self.dice.unit() * 20.0 * 1e6) as i64;
             let (noise, spell) = (self.dice.normal(), self.dice.unit());
             if !self.habit.sleeps(at_us) || self.is_still(at_us) || spell > 0.985 {
@@ -160,12 +162,12 @@ impl Hour<'_> {
             if device == Device::Gateway || kit && self.plan.detail == Detail::Full {
                 self.push(self.start_us + offset_us, device, Kind::Heartbeat, 1.0);
             }
-            if device.has_battery() && self.hour == BATTERY_HOUR {
+            if device.has_battery() && self.of_day == BATTERY_HOUR {
                 let left = self.home.battery(self.plan, device, self.day).round();
                 self.push(self.start_us + offset_us + MINUTE_US, device, Kind::Battery, left);
             }
         }
-        if self.hour == GAIT_HOUR {
+        if self.of_day == GAIT_HOUR {
             let at_us = self.sometime();
             let noise = self.dice.normal();
             if !self.is_still(at_us) {
@@ -182,10 +184,12 @@ impl Hour<'_> {
     /// The gas sensor in air that is as it should be, or for a moment is not.
     fn smell(&mut self) {
         let (at_us, value, blip) = (self.sometime(), self.dice.between(0.0, 0.7), self.dice.unit());
-        if self.hour % GAS_HOURS == self.home.number % GAS_HOURS && !self.suffers(Trouble::Gas, at_us) {
+        if self.of_day % GAS_HOURS == self.home.number % GAS_HOURS
+            && !self.suffers(Trouble::Gas, at_us)
+        {
             self.push(at_us, Device::Gas, Kind::Gas, rounded(value, 1));
         }
-        if blip < GAS_BLIP && (6..21).contains(&self.hour) && !self.is_still(at_us) {
+        if blip < GAS_BLIP && (6..21).contains(&self.of_day) && !self.is_still(at_us) {
             self.push(at_us + MINUTE_US / 2, Device::Gas, Kind::Gas, rounded(5.2 + value, 1));
         }
     }
@@ -213,11 +217,11 @@ impl Hour<'_> {
                 }
             }
             // Somebody comes in and finds them.
-            let found = hazard.trouble == Trouble::Inactivity && (from_us..to_us).contains(&hazard.end_us);
+            let found =
+                hazard.trouble == Trouble::Inactivity && (from_us..to_us).contains(&hazard.end_us);
             if found {
                 self.push(hazard.end_us, Device::Door, Kind::Door, 1.0);
             }
         }
     }
 }
-

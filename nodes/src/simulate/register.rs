@@ -46,7 +46,8 @@ impl Register {
         Self {
             id_end: format!("{}{}", dice.whole(0, 10), dice.pick(b"0123456789X", b'0') as char),
             name_draw: dice.whole(0, 10_000) as u32,
-            ethnic_code: ["01", "03", "11", "15", "08"][dice.weighted(&[0.98, 0.006, 0.005, 0.005, 0.004])],
+            ethnic_code: ["01", "03", "11", "15", "08"]
+                [dice.weighted(&[0.98, 0.006, 0.005, 0.005, 0.004])],
             marital,
             schooling: SCHOOLING[dice.weighted(&weights)],
             disability: disabled.then(|| {

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// What an entry changed in the tables, for the warehouse.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Change {
     Append { table: &'static Table, row: Vec<Cell> },
     Upsert { table: &'static Table, row: Vec<Cell> },

@@ -5,10 +5,8 @@ use super::act_on_alert::due_us;
 use super::alert::EVIDENCE_MAX;
 use super::{Alert, AlertRule, Condition, Homes, Reply, State, Transition, Work};
 use features::civil;
-use features::event::{Event, Quality};
-use features::kind::Kind;
+use features::{EntityKind, Event, Kind, Quality, effective_time_us};
 use features::table::Cell;
-use features::view::EntityKind;
 use raft::Position;
 
 /// An event with what the log says of it.
@@ -31,7 +29,7 @@ impl State {
                 continue;
             }
             accepted += 1;
-            let (at_us, quality) = event.effective_time_us(self.clock_us);
+            let (at_us, quality) = effective_time_us(event.event_time_us, self.clock_us);
             let received = Received { event, kind, quality, at_us };
             let dwelling = self.fold(at, &received);
             self.write_down(at, &received, dwelling.as_deref());
@@ -50,7 +48,6 @@ impl State {
         let interval_us = self.rules.score_interval_us();
         self.features.record(EntityKind::Device, &event.device_id, kind, at_us, event.value);
         let dwelling = self.homes.dwelling_of_device(&event.device_id)?.to_owned();
-        self.features.record(EntityKind::Dwelling, &dwelling, kind, at_us, event.value);
         for resident in self.homes.residents_of_dwelling(&dwelling) {
             self.features.record(EntityKind::Resident, resident, kind, at_us, event.value);
             self.scores.touch(resident, at.index, interval_us);

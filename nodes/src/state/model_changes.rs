@@ -3,7 +3,7 @@
 use super::alert::words;
 use super::{Refusal, Reply, State};
 use features::table::Cell;
-use models::{Digests, Error};
+use models::{Digests, Error, Push};
 use raft::Position;
 use serde::{Deserialize, Serialize};
 
@@ -39,14 +39,13 @@ impl State {
     pub(crate) fn register_model(&mut self, at: Position, record: ModelRecord) -> Reply {
         let (name, version) = (record.name.clone(), record.version.clone());
         let known = self.registry.version(&name, &version).is_ok();
-        let registered = self.registry.register(
-            &name,
-            &version,
-            record.digests.clone(),
-            record.size_bytes,
-            &record.author,
-            self.clock_us,
-        );
+        let push = Push {
+            version: version.clone(),
+            digests: record.digests.clone(),
+            size_bytes: record.size_bytes,
+            author: record.author.clone(),
+        };
+        let registered = self.registry.register(&name, push, self.clock_us);
         if let Err(error) = registered {
             return refuse(&error);
         }

@@ -69,7 +69,7 @@ impl State {
             clock_us: parts.clock_us,
             homes: Homes::rebuild(&rows),
             rows,
-            features: Store::read_bytes(&parts.features).map_err(|error| damaged(&error.to_string()))?,
+            features: Store::from_bytes(&parts.features).map_err(|error| damaged(&error.to_string()))?,
             dedup: parts.dedup.into_owned(),
             alerts: parts.alerts.into_owned(),
             rules: parts.rules.into_owned(),

@@ -1,6 +1,6 @@
 //! The reference tables: rows by key, kept as bytes.
 
-use features::store::RowSource;
+use features::RowSource;
 use features::table::{Cell, Mode, RowError, Table, decode_row, encode_row};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -47,10 +47,14 @@ impl LogReader {
         };
         for index in start.max(first)..end.min(next) {
             // Locked for one entry at a time: a slow disk must not hold up appends.
-            let Some(record) = self.log.read().read(index, index + 1).next() else {
-                break;
+            let record = self.log.read().read(index, index + 1).next();
+            let (key, body) = match record {
+                Some(record) => record?,
+                // A log may begin above 0 without anything purged.
+                None if entries.is_empty() => continue,
+                // Truncated meanwhile.
+                None => break,
             };
-            let (key, body) = record?;
             if let Payload::Normal(batch) = &body.0 {
                 size += batch.len();
             }

@@ -191,3 +191,75 @@ impl RaftLogStorage<Types> for LogStore {
         log.flush(true, None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bytes::Bytes;
+    use openraft::RaftLogReader as _;
+    use openraft::storage::RaftLogStorageExt as _;
+    use openraft::vote::RaftLeaderId as _;
+
+    use super::*;
+    use crate::batch::Batch;
+    use crate::types::{LeaderId, Payload};
+
+    const ENTRIES: u64 = 12;
+
+    fn config(dir: &Path) -> Config {
+        Config { dir: dir.to_owned(), ..Config::default() }
+    }
+
+    /// One chunk with a vote and entries, closed.
+    async fn write(config: &Config) -> PathBuf {
+        let mut log = LogStore::open(config).unwrap();
+        log.save_vote(&Vote::new_committed(1, 1)).await.unwrap();
+        let entries = (0..ENTRIES).map(|index| {
+            let command = Bytes::from(format!("command {index}"));
+            Entry {
+                log_id: LogId::new(LeaderId::new(1, 1), index),
+                payload: Payload::Normal(Batch::new(index as i64, [command].iter())),
+            }
+        });
+        log.blocking_append(entries).await.unwrap();
+        let chunks = fs::read_dir(config.log_dir()).unwrap().map(|e| e.unwrap().path());
+        chunks.filter(|path| path.extension().is_some_and(|e| e == "wal")).max().unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_flipped_bit_passes_for_a_torn_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let chunk = write(&config).await;
+        let whole = fs::read(&chunk).unwrap();
+        for at in 0..whole.len() {
+            for bit in [0x01, 0x04, 0x80] {
+                let mut flipped = whole.clone();
+                flipped[at] ^= bit;
+                fs::write(&chunk, &flipped).unwrap();
+                match LogStore::open(&config) {
+                    Err(Error::Damaged { file, .. }) => assert_eq!(file, chunk),
+                    Err(other) => panic!("byte {at}: {other}"),
+                    Ok(_) => panic!("byte {at} ^ {bit:#x} of {} was not noticed", whole.len()),
+                }
+            }
+        }
+        fs::write(&chunk, &whole).unwrap();
+        let mut reader = LogStore::open(&config).unwrap().get_log_reader().await;
+        assert_eq!(reader.try_get_log_entries(..).await.unwrap().len() as u64, ENTRIES);
+    }
+
+    #[tokio::test]
+    async fn a_torn_end_loses_the_torn_entry_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let chunk = write(&config).await;
+        let whole = fs::read(&chunk).unwrap();
+        fs::write(&chunk, &whole[..whole.len() - 3]).unwrap();
+        let mut log = LogStore::open(&config).unwrap();
+        let last = log.get_log_state().await.unwrap().last_log_id.unwrap();
+        assert_eq!(last.index, ENTRIES - 2);
+        assert!(log.get_log_reader().await.read_vote().await.unwrap().is_some());
+    }
+}

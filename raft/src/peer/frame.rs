@@ -73,6 +73,7 @@ impl From<Error> for Status {
             Error::Overloaded { .. } => Self::resource_exhausted(text),
             Error::TooLarge { .. } => Self::out_of_range(text),
             Error::Damaged { .. } => Self::data_loss(text),
+            Error::DiskFull { .. } => Self::failed_precondition(text),
             Error::Refused(why) => Self::invalid_argument(why),
             Error::Fatal(_) | Error::Io { .. } => Self::internal(text),
         }

@@ -21,7 +21,7 @@ use super::receive::{blob_pieces, blocking, receive_file};
 use super::stream::next_piece;
 use crate::batch::Batch;
 use crate::blob::{BlobHead, BlobId, Blobs};
-use crate::change::{self, Change};
+use crate::change::{Change, Changes};
 use crate::config::{Config, MESSAGE_MAX_BYTES, SNAPSHOT_MAX_BYTES};
 use crate::error::Error;
 use crate::propose::{Queue, check_size};
@@ -42,6 +42,7 @@ pub(crate) struct Service {
     pub(crate) config: Arc<Config>,
     pub(crate) queue: Queue,
     pub(crate) blobs: Blobs,
+    pub(crate) changes: Changes,
     pub(crate) receiving: Mutex<()>,
 }
 
@@ -191,7 +192,7 @@ impl Peer for Service {
         if !self.core.is_leader() {
             return Err(Error::NoLeader.into());
         }
-        change::run(&self.core, change, self.config.propose_timeout()).await?;
+        self.changes.run(change, self.config.propose_timeout()).await?;
         Ok(Response::new(pack(Kind::ChangeReply, &())?))
     }
 

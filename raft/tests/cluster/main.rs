@@ -4,8 +4,12 @@
 mod blobs;
 mod damage;
 mod failover;
+mod faults;
+mod figures;
 mod machine;
 mod membership;
 mod nodes;
+mod pressure;
+mod proxy;
 mod replication;
 mod snapshots;

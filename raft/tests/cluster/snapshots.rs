@@ -98,3 +98,22 @@ async fn no_snapshot_goes_beyond_what_derived_stores_hold() {
     eventually("the snapshot is declared", || node.raft.status().snapshot_index > 0).await;
     group.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(settings(&dir, 1)).await.unwrap();
+    node.raft.bootstrap([(1, node.member())].into()).await.unwrap();
+    node.raft.propose(Bytes::from_static(b"a/1")).await.unwrap();
+    let folder = node.config.dir.join("snapshots");
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::write(&folder, b"in the way").unwrap();
+    node.raft.snapshot_now().await.unwrap();
+    eventually("the failure is counted", || node.raft.status().snapshot_failures == 1).await;
+    node.raft.propose(Bytes::from_static(b"a/2")).await.unwrap();
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    node.raft.snapshot_now().await.unwrap();
+    eventually("the next one works", || node.raft.status().snapshot_index > 0).await;
+    node.raft.shutdown().await.unwrap();
+}
