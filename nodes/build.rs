@@ -2,6 +2,7 @@
 
 use prost::Message as _;
 
+#[expect(clippy::disallowed_methods, reason = "the folder that cargo names for what is made")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = ["proto/hearth.proto", "proto/inference.proto"];
     for file in files {

@@ -69,18 +69,28 @@ impl Table {
             // The plain text of a one-column key, so that a key can be looked up without a codec.
             Some([Cell::Text(text)]) => Ok(text.as_bytes().to_vec()),
             Some(cells) => postcard::to_stdvec(cells).map_err(|_| RowError::Damaged),
-            None => Err(RowError::Width { table: self.name, want: self.columns.len(), got: row.len() }),
+            None => {
+                Err(RowError::Width { table: self.name, want: self.columns.len(), got: row.len() })
+            }
         }
     }
 
     /// Refuses a row whose cells are not of this table's columns.
     pub fn check(&self, row: &[Cell]) -> Result<(), RowError> {
         if row.len() != self.columns.len() {
-            return Err(RowError::Width { table: self.name, want: self.columns.len(), got: row.len() });
+            return Err(RowError::Width {
+                table: self.name,
+                want: self.columns.len(),
+                got: row.len(),
+            });
         }
         for (column, cell) in self.columns.iter().zip(row) {
             if !cell.fits(column.kind) {
-                return Err(RowError::Type { table: self.name, column: column.name, want: column.kind });
+                return Err(RowError::Type {
+                    table: self.name,
+                    column: column.name,
+                    want: column.kind,
+                });
             }
         }
         Ok(())

@@ -14,7 +14,10 @@ use features::{civil, table::Cell};
 use futures::{StreamExt, TryStreamExt, stream};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{Error, LOG_INDEX_KEY, MESSAGE_BYTES_MAX, MIN_LOG_INDEX_HEADER, STREAM_WINDOW_BYTES, rows_to_batch};
+use crate::{
+    Error, LOG_INDEX_KEY, MESSAGE_BYTES_MAX, MIN_LOG_INDEX_HEADER, STREAM_WINDOW_BYTES,
+    rows_to_batch,
+};
 
 /// A connection to one node's Flight port.
 #[derive(Clone, Debug)]
@@ -115,7 +118,8 @@ impl Client {
 
     /// As [`Self::ingest`], from cells in the order of the table's columns.
     pub async fn ingest_rows(&mut self, table: &str, rows: &[Vec<Cell>]) -> Result<i64, Error> {
-        let found = civil::table(table).ok_or_else(|| Error::NotFound(format!("there is no table {table}")))?;
+        let found = civil::table(table)
+            .ok_or_else(|| Error::NotFound(format!("there is no table {table}")))?;
         self.ingest(table, vec![rows_to_batch(found, rows)?]).await
     }
 
@@ -135,7 +139,10 @@ async fn collect(mut stream: FlightRecordBatchStream) -> Result<Answered, Error>
     while let Some(batch) = stream.next().await {
         batches.push(batch.map_err(failed)?);
     }
-    let schema = stream.schema().cloned().ok_or_else(|| Error::Internal("the node gave no schema".to_owned()))?;
+    let schema = stream
+        .schema()
+        .cloned()
+        .ok_or_else(|| Error::Internal("the node gave no schema".to_owned()))?;
     let log_index = schema.metadata().get(LOG_INDEX_KEY).and_then(|text| text.parse().ok());
     Ok(Answered { schema, log_index, batches })
 }

@@ -30,7 +30,9 @@ pub enum Error {
     Unavailable(String),
     #[error("the query was cancelled")]
     Cancelled,
-    #[error("{file} is damaged: {reason}; move it away and start again, it is rebuilt from the log")]
+    #[error(
+        "{file} is damaged: {reason}; move it away and start again, it is rebuilt from the log"
+    )]
     Damaged { file: PathBuf, reason: String },
     #[error("{file} has format {found}, this program knows up to {known}; use a newer program")]
     Newer { file: PathBuf, found: u32, known: u32 },

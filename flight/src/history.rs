@@ -12,11 +12,16 @@ pub async fn export_history(
     through: u64,
 ) -> Result<Answer, Error> {
     if table.mode != Mode::History || table.position("log_index").is_none() {
-        return Err(Error::Invalid(format!("table {} keeps no log index; it has no history to export", table.name)));
+        return Err(Error::Invalid(format!(
+            "table {} keeps no log index; it has no history to export",
+            table.name
+        )));
     }
     let recorded = warehouse.recorded_index();
     if through > recorded {
-        return Err(Error::Unavailable(format!("this node has recorded up to {recorded}, not {through}; ask later")));
+        return Err(Error::Unavailable(format!(
+            "this node has recorded up to {recorded}, not {through}; ask later"
+        )));
     }
     let sql = format!(
         "SELECT * FROM {CATALOG}.{SCHEMA}.\"{}\" WHERE log_index > ? AND log_index <= ?",

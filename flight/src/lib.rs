@@ -1,7 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at once")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "a test may stop at once"
+    )
 )]
 
 mod cast;
@@ -21,11 +26,12 @@ pub use live::{FeatureRow, Indicator, LastEvent, Live, NodeRow, Portrait};
 pub use portrait::{portrait_batch, portrait_schema};
 pub use rows::{batch_to_rows, nearest, rows_to_batch, table_schema};
 pub use server::{
-    CONNECTION_WINDOW_BYTES, Front, MESSAGE_BYTES_MAX, STREAM_WINDOW_BYTES, server_builder, service,
+    CONNECTION_WINDOW_BYTES, Front, MESSAGE_BYTES_MAX, STREAM_WINDOW_BYTES, incoming,
+    server_builder, service,
 };
 pub use warehouse::{
-    Answer, Checked, Described, ParquetWriter, Reader, Recording, Relation, Settings, WAREHOUSE_FILE,
-    Warehouse, read_parquet, read_parquet_batches, write_batches, write_parquet,
+    Answer, Checked, Described, ParquetWriter, Reader, Recording, Relation, Settings,
+    WAREHOUSE_FILE, Warehouse, read_parquet, read_parquet_batches, write_batches, write_parquet,
 };
 
 /// The key of every result's schema metadata that says which log index was read.

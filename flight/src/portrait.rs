@@ -16,7 +16,7 @@ use arrow::{
 };
 use features::{
     civil,
-    table::{Cell, Table},
+    table::{Cell, Mode, Table},
 };
 
 use crate::{
@@ -24,70 +24,77 @@ use crate::{
     rows::{columns, list_of, table_fields},
 };
 
-/// The tables a portrait's parts are rows of.
-struct Parts {
-    resident: &'static Table,
-    household: &'static Table,
-    dwelling: &'static Table,
-    tag: &'static Table,
-    device: &'static Table,
-    alert: &'static Table,
-    relation: &'static Table,
-    subsidy: &'static Table,
+/// A table that parts of a portrait are rows of, with its fields made once.
+struct Part {
+    table: &'static Table,
+    fields: Fields,
 }
 
-static EMPTY: Table =
-    Table { name: "", mode: features::table::Mode::Current, key: 0, columns: &[] };
+struct Parts {
+    resident: Part,
+    household: Part,
+    dwelling: Part,
+    tag: Part,
+    device: Part,
+    alert: Part,
+    relation: Part,
+    subsidy: Part,
+}
+
+static EMPTY: Table = Table { name: "", mode: Mode::Current, key: 0, columns: &[] };
 
 static PARTS: LazyLock<Parts> = LazyLock::new(|| {
-    let find = |name| civil::table(name).unwrap_or(&EMPTY);
+    let part = |name| {
+        let table = civil::table(name).unwrap_or(&EMPTY);
+        Part { table, fields: table_fields(table) }
+    };
     Parts {
-        resident: find("resident"),
-        household: find("household"),
-        dwelling: find("dwelling"),
-        tag: find("tag"),
-        device: find("device"),
-        alert: find("alert"),
-        relation: find("relation"),
-        subsidy: find("subsidy"),
+        resident: part("resident"),
+        household: part("household"),
+        dwelling: part("dwelling"),
+        tag: part("tag"),
+        device: part("device"),
+        alert: part("alert"),
+        relation: part("relation"),
+        subsidy: part("subsidy"),
     }
 });
 
-static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let parts = &*PARTS;
-    let mut fields: Vec<Field> =
-        table_fields(parts.resident).iter().map(|each| each.as_ref().clone()).collect();
-    let rows_of = |table| list_of(DataType::Struct(table_fields(table)));
-    let more = [
-        ("age", DataType::Int64),
-        ("region", DataType::Utf8),
-        ("household", DataType::Struct(table_fields(parts.household))),
-        ("dwelling", DataType::Struct(table_fields(parts.dwelling))),
-        ("tags", rows_of(parts.tag)),
-        ("devices", rows_of(parts.device)),
-        ("indicators", list_of(DataType::Struct(indicator_fields()))),
-        ("alerts", rows_of(parts.alert)),
-        ("events", list_of(DataType::Struct(event_fields()))),
-        ("relations", rows_of(parts.relation)),
-        ("subsidies", rows_of(parts.subsidy)),
-    ];
-    fields.extend(more.into_iter().map(|(name, kind)| Field::new(name, kind, true)));
-    Arc::new(Schema::new(fields))
-});
-
-fn indicator_fields() -> Fields {
+static INDICATOR: LazyLock<Fields> = LazyLock::new(|| {
     let text = |name| Field::new(name, DataType::Utf8, true);
     let value = Field::new("value", DataType::Float64, true);
     Fields::from(vec![text("name"), value, text("band"), text("model"), text("version")])
-}
+});
 
-fn event_fields() -> Fields {
+static EVENT: LazyLock<Fields> = LazyLock::new(|| {
     Fields::from(vec![
         Field::new("kind", DataType::Utf8, true),
         Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, None), true),
         Field::new("value", DataType::Float64, true),
     ])
-}
+});
+
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let parts = &*PARTS;
+    let mut fields: Vec<Field> =
+        parts.resident.fields.iter().map(|each| each.as_ref().clone()).collect();
+    let rows_of = |part: &Part| list_of(DataType::Struct(part.fields.clone()));
+    let more = [
+        ("age", DataType::Int64),
+        ("region", DataType::Utf8),
+        ("household", DataType::Struct(parts.household.fields.clone())),
+        ("dwelling", DataType::Struct(parts.dwelling.fields.clone())),
+        ("tags", rows_of(&parts.tag)),
+        ("devices", rows_of(&parts.device)),
+        ("indicators", list_of(DataType::Struct(INDICATOR.clone()))),
+        ("alerts", rows_of(&parts.alert)),
+        ("events", list_of(DataType::Struct(EVENT.clone()))),
+        ("relations", rows_of(&parts.relation)),
+        ("subsidies", rows_of(&parts.subsidy)),
+    ];
+    fields.extend(more.into_iter().map(|(name, kind)| Field::new(name, kind, true)));
+    Arc::new(Schema::new(fields))
+});
 
 /// The columns of a portrait.
 pub fn portrait_schema() -> SchemaRef {
@@ -100,19 +107,19 @@ pub fn portrait_batch(portrait: Option<&Portrait>, log_index: u64) -> Result<Rec
     let schema = Arc::new(SCHEMA.as_ref().clone().with_metadata(metadata));
     let Some(portrait) = portrait else { return Ok(RecordBatch::new_empty(schema)) };
     let parts = &*PARTS;
-    let mut arrays = rows_of(parts.resident, std::slice::from_ref(&portrait.resident))?;
+    let mut arrays = rows_of(parts.resident.table, std::slice::from_ref(&portrait.resident))?;
     arrays.extend([
         Arc::new(Int64Array::from(vec![portrait.age])) as ArrayRef,
         Arc::new(StringArray::from(vec![portrait.region.as_deref()])),
-        one_row(parts.household, portrait.household.as_ref())?,
-        one_row(parts.dwelling, portrait.dwelling.as_ref())?,
-        all_rows(parts.tag, &portrait.tags)?,
-        all_rows(parts.device, &portrait.devices)?,
+        one_row(&parts.household, portrait.household.as_ref())?,
+        one_row(&parts.dwelling, portrait.dwelling.as_ref())?,
+        all_rows(&parts.tag, &portrait.tags)?,
+        all_rows(&parts.device, &portrait.devices)?,
         indicators(portrait)?,
-        all_rows(parts.alert, &portrait.alerts)?,
+        all_rows(&parts.alert, &portrait.alerts)?,
         events(portrait)?,
-        all_rows(parts.relation, &portrait.relations)?,
-        all_rows(parts.subsidy, &portrait.subsidies)?,
+        all_rows(&parts.relation, &portrait.relations)?,
+        all_rows(&parts.subsidy, &portrait.subsidies)?,
     ]);
     Ok(RecordBatch::try_new(schema, arrays)?)
 }
@@ -124,15 +131,15 @@ fn rows_of(table: &Table, rows: &[Vec<Cell>]) -> Result<Vec<ArrayRef>, Error> {
     Ok(columns(table, rows))
 }
 
-fn one_row(table: &Table, row: Option<&Vec<Cell>>) -> Result<ArrayRef, Error> {
-    let blank = vec![Cell::Null; table.columns.len()];
-    let arrays = rows_of(table, std::slice::from_ref(row.unwrap_or(&blank)))?;
+fn one_row(part: &Part, row: Option<&Vec<Cell>>) -> Result<ArrayRef, Error> {
+    let blank = vec![Cell::Null; part.table.columns.len()];
+    let arrays = rows_of(part.table, std::slice::from_ref(row.unwrap_or(&blank)))?;
     let nulls = row.is_none().then(|| NullBuffer::new_null(1));
-    Ok(Arc::new(StructArray::try_new(table_fields(table), arrays, nulls)?))
+    Ok(Arc::new(StructArray::try_new(part.fields.clone(), arrays, nulls)?))
 }
 
-fn all_rows(table: &Table, rows: &[Vec<Cell>]) -> Result<ArrayRef, Error> {
-    listed(table_fields(table), rows_of(table, rows)?, rows.len())
+fn all_rows(part: &Part, rows: &[Vec<Cell>]) -> Result<ArrayRef, Error> {
+    listed(part.fields.clone(), rows_of(part.table, rows)?, rows.len())
 }
 
 /// One list cell that holds `count` structs.
@@ -147,12 +154,12 @@ fn indicators(portrait: &Portrait) -> Result<ArrayRef, Error> {
     let each = &portrait.indicators;
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(each.iter().map(|one| &one.name))),
-        Arc::new(Float64Array::from_iter(each.iter().map(|one| one.value))),
-        Arc::new(StringArray::from_iter(each.iter().map(|one| one.band.as_deref()))),
-        Arc::new(StringArray::from_iter(each.iter().map(|one| one.model.as_deref()))),
-        Arc::new(StringArray::from_iter(each.iter().map(|one| one.version.as_deref()))),
+        Arc::new(each.iter().map(|one| one.value).collect::<Float64Array>()),
+        Arc::new(each.iter().map(|one| one.band.as_deref()).collect::<StringArray>()),
+        Arc::new(each.iter().map(|one| one.model.as_deref()).collect::<StringArray>()),
+        Arc::new(each.iter().map(|one| one.version.as_deref()).collect::<StringArray>()),
     ];
-    listed(indicator_fields(), arrays, each.len())
+    listed(INDICATOR.clone(), arrays, each.len())
 }
 
 fn events(portrait: &Portrait) -> Result<ArrayRef, Error> {
@@ -160,9 +167,9 @@ fn events(portrait: &Portrait) -> Result<ArrayRef, Error> {
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(each.iter().map(|one| &one.kind))),
         Arc::new(TimestampMicrosecondArray::from_iter_values(each.iter().map(|one| one.ts_us))),
-        Arc::new(Float64Array::from_iter(each.iter().map(|one| one.value))),
+        Arc::new(each.iter().map(|one| one.value).collect::<Float64Array>()),
     ];
-    listed(event_fields(), arrays, each.len())
+    listed(EVENT.clone(), arrays, each.len())
 }
 
 #[cfg(test)]
@@ -181,11 +188,15 @@ mod tests {
     #[test]
     fn a_portrait_is_one_row_and_nobody_is_none() {
         let portrait = Portrait {
-            resident: blank(PARTS.resident, "r1"),
+            resident: blank(PARTS.resident.table, "r1"),
             age: Some(81),
-            household: Some(blank(PARTS.household, "h1")),
-            devices: vec![blank(PARTS.device, "d1"), blank(PARTS.device, "d2")],
-            indicators: vec![Indicator { name: "fall".into(), value: Some(0.5), ..Indicator::default() }],
+            household: Some(blank(PARTS.household.table, "h1")),
+            devices: vec![blank(PARTS.device.table, "d1"), blank(PARTS.device.table, "d2")],
+            indicators: vec![Indicator {
+                name: "fall".into(),
+                value: Some(0.5),
+                ..Indicator::default()
+            }],
             events: vec![LastEvent { kind: "door".into(), ts_us: 5, value: None }],
             ..Portrait::default()
         };

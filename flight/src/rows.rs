@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Date32Array, Float64Array, Float64Builder, Int64Array, Int64Builder,
-        ListBuilder, RecordBatch, RecordBatchOptions, StringArray, StringBuilder, StructBuilder,
-        TimestampMicrosecondArray,
+        ArrayRef, BooleanArray, Date32Array, Float64Array, Float64Builder, Int64Array,
+        Int64Builder, ListBuilder, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
+        StructBuilder, TimestampMicrosecondArray,
     },
     datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit},
 };
@@ -84,7 +84,9 @@ fn column_array(kind: ColumnType, cells: &[&Cell]) -> ArrayRef {
         ColumnType::Bool => collect!(BooleanArray, Bool),
         ColumnType::Int => collect!(Int64Array, Int),
         ColumnType::Real => collect!(Float64Array, Real),
-        ColumnType::Text => Arc::new(cells.iter().map(|cell| cell.as_text()).collect::<StringArray>()),
+        ColumnType::Text => {
+            Arc::new(cells.iter().map(|cell| cell.as_text()).collect::<StringArray>())
+        }
         ColumnType::Time => collect!(TimestampMicrosecondArray, Time),
         ColumnType::Date => collect!(Date32Array, Date),
         ColumnType::Texts => texts_array(cells),
@@ -97,7 +99,9 @@ fn texts_array(cells: &[&Cell]) -> ArrayRef {
     let mut builder = ListBuilder::new(StringBuilder::new());
     for cell in cells {
         if let Cell::Texts(texts) = cell {
-            texts.iter().for_each(|text| builder.values().append_value(text));
+            for text in texts {
+                builder.values().append_value(text);
+            }
             builder.append(true);
         } else {
             builder.append(false);
@@ -155,8 +159,9 @@ pub fn batch_to_rows(table: &Table, batch: &RecordBatch) -> Result<Vec<Vec<Cell>
             return Err(Error::Invalid(format!("column {} appears twice", field.name())));
         }
         let column = &table.columns[at];
-        let cells = read_column(column.kind, array)
-            .map_err(|reason| Error::Invalid(format!("column {}.{}: {reason}", table.name, column.name)))?;
+        let cells = read_column(column.kind, array).map_err(|reason| {
+            Error::Invalid(format!("column {}.{}: {reason}", table.name, column.name))
+        })?;
         for (row, cell) in rows.iter_mut().zip(cells) {
             row[at] = cell;
         }
@@ -179,4 +184,17 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .min()
         .filter(|(distance, each)| *distance <= each.len().max(word.len()).div_ceil(2))
         .map(|(_, each)| each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let known = ["dwelling", "device", "resident"];
+        assert_eq!(nearest("Dweling", known), Some("dwelling"));
+        assert_eq!(nearest("residents", known), Some("resident"));
+        assert_eq!(nearest("quux", known), None);
+    }
 }

@@ -6,6 +6,7 @@ use crate::proto::hearth::events_client::EventsClient;
 use crate::proto::hearth::models_client::ModelsClient;
 use crate::proto::hearth::scores_client::ScoresClient;
 use crate::proto::hearth::{AppendRequest, AppendResponse, Event, Member, StatusRequest};
+use std::error::Error as _;
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
@@ -15,6 +16,8 @@ use tonic::{Code, Status};
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long a call may take in all, every retry included.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long to go on where no node has ever accepted a connection: the address is likely wrong.
+const NOBODY_WITHIN: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Answers may be as large as this.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -23,8 +26,11 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub enum ClientError {
     #[error("{0:?} is no address: write host:port, several with commas between")]
     Address(String),
-    #[error("no node answered within {} s at {addresses}: {last}", DEADLINE.as_secs())]
-    Unavailable { addresses: String, last: String },
+    #[error(
+        "no node answered within {} s at {addresses}: {last}; start one, or name others with --addr",
+        waited.as_secs()
+    )]
+    Unavailable { addresses: String, last: String, waited: Duration },
     #[error("{}", .0.message())]
     Refused(Box<Status>),
 }
@@ -35,7 +41,9 @@ impl ClientError {
             Self::Address(_) => crate::exit::USAGE,
             Self::Unavailable { .. } => crate::exit::UNAVAILABLE,
             Self::Refused(status) => match status.code() {
-                Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => crate::exit::UNAVAILABLE,
+                Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
+                    crate::exit::UNAVAILABLE
+                }
                 Code::DataLoss => crate::exit::DAMAGED,
                 _ => crate::exit::REFUSED,
             },
@@ -53,8 +61,12 @@ pub struct Client {
 impl Client {
     /// `host:port`, several with commas between; connects when first used.
     pub fn new(addresses: &str) -> Result<Self, ClientError> {
-        let addresses: Vec<String> =
-            addresses.split(',').map(str::trim).filter(|each| !each.is_empty()).map(str::to_owned).collect();
+        let addresses: Vec<String> = addresses
+            .split(',')
+            .map(str::trim)
+            .filter(|each| !each.is_empty())
+            .map(str::to_owned)
+            .collect();
         let channels = addresses
             .iter()
             .map(|address| {
@@ -76,26 +88,42 @@ impl Client {
     {
         let begun = Instant::now();
         let mut last = String::new();
+        let mut reached = false;
         for channel in self.channels.iter().cycle() {
             let left = DEADLINE.saturating_sub(begun.elapsed());
-            if left.is_zero() {
+            if left.is_zero() || (!reached && begun.elapsed() > NOBODY_WITHIN) {
                 break;
             }
             match tokio::time::timeout(left, call(channel.clone())).await {
                 Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(status)) if is_away(&status) => status.message().clone_into(&mut last),
+                Ok(Err(status)) if is_away(&status) => {
+                    // What a node said came over the wire; what the transport says has its error inside.
+                    reached |= status.source().is_none();
+                    status.message().clone_into(&mut last);
+                }
                 Ok(Err(status)) => return Err(ClientError::Refused(Box::new(status))),
                 Err(_) => "no answer".clone_into(&mut last),
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(ClientError::Unavailable { addresses: self.addresses.join(","), last })
+        Err(self.unavailable(last, begun))
+    }
+
+    fn unavailable(&self, last: String, begun: Instant) -> ClientError {
+        ClientError::Unavailable {
+            addresses: self.addresses.join(","),
+            last,
+            waited: begun.elapsed(),
+        }
     }
 
     /// A client of each node alone.
     pub fn each(&self) -> impl Iterator<Item = Self> {
         let pairs = self.addresses.iter().zip(&self.channels);
-        pairs.map(|(address, channel)| Self { addresses: vec![address.clone()], channels: vec![channel.clone()] })
+        pairs.map(|(address, channel)| Self {
+            addresses: vec![address.clone()],
+            channels: vec![channel.clone()],
+        })
     }
 
     /// One attempt at the first node.
@@ -103,10 +131,13 @@ impl Client {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let Some(channel) = self.channels.first() else { return Err(ClientError::Address(String::new())) };
+        let Some(channel) = self.channels.first() else {
+            return Err(ClientError::Address(String::new()));
+        };
+        let begun = Instant::now();
         match tokio::time::timeout(CONNECT, call(channel.clone())).await {
             Ok(outcome) => outcome.map_err(|status| ClientError::Refused(Box::new(status))),
-            Err(_) => Err(ClientError::Unavailable { addresses: self.addresses.join(","), last: "no answer".to_owned() }),
+            Err(_) => Err(self.unavailable("no answer".to_owned(), begun)),
         }
     }
 
@@ -121,7 +152,9 @@ impl Client {
     /// The members as the cluster knows them, for the addresses of the other ports.
     pub async fn members(&self) -> Result<Vec<Member>, ClientError> {
         let status = self
-            .call(|channel| async move { Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner()) })
+            .call(|channel| async move {
+                Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
+            })
             .await?;
         Ok(status.members)
     }
@@ -129,7 +162,9 @@ impl Client {
     /// What the node that answers has applied.
     pub async fn applied_index(&self) -> Result<u64, ClientError> {
         let status = self
-            .call(|channel| async move { Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner()) })
+            .call(|channel| async move {
+                Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
+            })
             .await?;
         Ok(status.applied_index)
     }
@@ -138,7 +173,11 @@ impl Client {
     pub async fn flight_addresses(&self) -> Result<Vec<String>, ClientError> {
         let mut members = self.members().await?;
         members.sort_by_key(|member| member.role != "leader");
-        Ok(members.into_iter().map(|member| member.flight).filter(|address| !address.is_empty()).collect())
+        Ok(members
+            .into_iter()
+            .map(|member| member.flight)
+            .filter(|address| !address.is_empty())
+            .collect())
     }
 }
 

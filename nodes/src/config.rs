@@ -133,8 +133,8 @@ impl Default for Raft {
     fn default() -> Self {
         Self {
             heartbeat_ms: 100,
-            election_min_ms: 500,
-            election_max_ms: 1_000,
+            election_min_ms: 400,
+            election_max_ms: 700,
             snapshot_mib: 256,
             snapshot_entries: 100_000,
             keep_entries: 20_000,
@@ -152,7 +152,8 @@ fn default_true() -> bool {
 
 impl Config {
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
         Self::parse(&text).map_err(|said| ConfigError::Invalid { file: file.to_owned(), said })
     }
 
@@ -166,11 +167,21 @@ impl Config {
         if self.node.id == 0 {
             return Err("node.id must be 1 or more".to_owned());
         }
-        if !self.cluster.members.is_empty() && self.cluster.members.iter().all(|member| member.id != self.node.id) {
-            return Err(format!("cluster.members has no member of id {}: add this node's own addresses", self.node.id));
+        if !self.cluster.members.is_empty()
+            && self.cluster.members.iter().all(|member| member.id != self.node.id)
+        {
+            return Err(format!(
+                "cluster.members has no member of id {}: add this node's own addresses",
+                self.node.id
+            ));
         }
-        if self.raft.election_min_ms < self.raft.heartbeat_ms * 3 || self.raft.election_max_ms <= self.raft.election_min_ms {
-            return Err("raft: election_min_ms must be at least 3 heartbeats and election_max_ms above it".to_owned());
+        if self.raft.election_min_ms < self.raft.heartbeat_ms * 3
+            || self.raft.election_max_ms <= self.raft.election_min_ms
+        {
+            return Err(
+                "raft: election_min_ms must be at least 3 heartbeats and election_max_ms above it"
+                    .to_owned(),
+            );
         }
         for (name, address) in [
             ("grpc", self.listen.grpc),
@@ -193,11 +204,9 @@ fn one_line(error: &toml::de::Error) -> String {
     let message = error.message().trim().to_owned();
     let Some(rest) = message.strip_prefix("unknown field `") else { return message };
     let Some((unknown, known)) = rest.split_once('`') else { return message };
-    let nearest = known
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .max_by(|a, b| strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b)));
+    let nearest = known.split('`').skip(1).step_by(2).max_by(|a, b| {
+        strsim::jaro_winkler(unknown, a).total_cmp(&strsim::jaro_winkler(unknown, b))
+    });
     match nearest {
         Some(nearest) => format!("unknown key `{unknown}`: did you mean `{nearest}`?"),
         None => format!("unknown key `{unknown}`"),

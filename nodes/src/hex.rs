@@ -1,7 +1,13 @@
 //! Bytes as lower-case hexadecimal text and back.
 
 pub fn encode(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for half in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(half), 16).unwrap_or_default());
+        }
+    }
+    text
 }
 
 pub fn decode32(text: &str) -> Option<[u8; 32]> {

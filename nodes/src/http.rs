@@ -26,15 +26,21 @@ const LAG_MAX: u64 = 1_000;
 type Shared = State<Arc<Node>>;
 
 /// Listens; the returned task ends when it is aborted.
-pub async fn start(node: &Arc<Node>) -> Result<JoinHandle<()>, NodeError> {
+pub(crate) async fn start(node: &Arc<Node>) -> Result<JoinHandle<()>, NodeError> {
     let address = node.config().listen.http;
-    let listener = TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
     let app = Router::new()
         .route("/", get(|| async { Html(COCKPIT) }))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/v1/status", get(|State(node): Shared| async move { axum::Json(messages::status(&cluster_status(&node))) }))
+        .route(
+            "/v1/status",
+            get(|State(node): Shared| async move {
+                axum::Json(messages::status(&cluster_status(&node)))
+            }),
+        )
         .route("/v1/summary", get(summary))
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/act", post(act_on_alert))
@@ -74,7 +80,7 @@ async fn ready(State(node): Shared) -> Response {
 
 impl Node {
     /// Why this node should get no work, if it should not.
-    pub fn readiness(&self) -> Result<(), String> {
+    pub(crate) fn readiness(&self) -> Result<(), String> {
         let status = self.raft().status();
         if status.leader_id.is_none() {
             return Err("no leader is known".to_owned());
@@ -83,8 +89,10 @@ impl Node {
         if behind > LAG_MAX {
             return Err(format!("{behind} committed entries are not applied yet"));
         }
+        self.serving().runtime().map_err(|error| error.to_string())?;
         let state = self.machine().read();
-        let active = state.registry.names().filter_map(|name| Some((name, state.registry.active(name)?)));
+        let active =
+            state.registry.names().filter_map(|name| Some((name, state.registry.active(name)?)));
         for (name, version) in active {
             if !self.serving().is_loaded(name, &version.version) {
                 let why = self.serving().failure(name, &version.version).unwrap_or_default();
@@ -101,7 +109,13 @@ async fn metrics(State(node): Shared) -> Response {
     let (events, open, closed, residents, memory) = {
         let state = node.machine().read();
         let residents = state.rows.count("resident") as u64;
-        (state.events_total, state.alerts.open_count(), state.alerts.closed_count(), residents, state.features.memory_bytes())
+        (
+            state.events_total,
+            state.alerts.open_count(),
+            state.alerts.closed_count(),
+            residents,
+            state.features.memory_bytes(),
+        )
     };
     let gauges = [
         ("hearth_has_leader", "1 where a leader is known.", u64::from(status.leader_id.is_some())),
@@ -111,6 +125,7 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_committed_index", "Last entry known to be on a quorum.", status.committed),
         ("hearth_applied_index", "Last entry applied here.", status.applied),
         ("hearth_snapshot_index", "Last entry in a snapshot.", status.snapshot_index),
+        ("hearth_purged_index", "Last entry that the log no longer has.", status.purged),
         ("hearth_recorded_index", "Last entry in the warehouse.", recorded),
         ("hearth_events", "Events counted, each once.", events),
         ("hearth_alerts_open", "Alerts that are not closed.", open as u64),
@@ -179,7 +194,11 @@ async fn one_portrait(State(node): Shared, Path(resident): Path<String>) -> Resp
     }
 }
 
-async fn report(State(node): Shared, Path(id): Path<String>, Query(mut asked): Query<BTreeMap<String, String>>) -> Response {
+async fn report(
+    State(node): Shared,
+    Path(id): Path<String>,
+    Query(mut asked): Query<BTreeMap<String, String>>,
+) -> Response {
     let format = asked.remove("format").unwrap_or_else(|| "html".to_owned());
     match rendering::from_warehouse(&node, &id, &asked, &format).await {
         Ok(file) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response(),

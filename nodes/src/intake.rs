@@ -52,8 +52,9 @@ impl From<JsonEvent> for Event {
 }
 
 /// The events of a request body; the error is one line for its sender.
-pub fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Event>, String> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+pub(crate) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Event>, String> {
+    let header =
+        |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let content_type = header(CONTENT_TYPE.as_str()).unwrap_or_default();
     if content_type.starts_with("application/cloudevents-batch+json") {
         let all: Vec<CloudEvent> = from_json(body, "a list of CloudEvents")?;
@@ -70,13 +71,14 @@ pub fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Event>, String> {
 }
 
 /// One event a line; empty lines are passed over.
-pub fn ndjson(body: &[u8]) -> Result<Vec<Event>, String> {
+pub(crate) fn ndjson(body: &[u8]) -> Result<Vec<Event>, String> {
     let text = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
     text.lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(at, line)| {
-            let event: JsonEvent = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))?;
+            let event: JsonEvent =
+                serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))?;
             Ok(event.into())
         })
         .collect()
@@ -91,7 +93,8 @@ fn from_cloud(cloud: CloudEvent) -> Result<Event, String> {
     let mut event = Event::from(cloud.data);
     if let Some(time) = cloud.time {
         let parsed = chrono::DateTime::parse_from_rfc3339(&time);
-        event.event_time_us = parsed.map_err(|error| format!("time {time:?}: {error}"))?.timestamp_micros();
+        event.event_time_us =
+            parsed.map_err(|error| format!("time {time:?}: {error}"))?.timestamp_micros();
     }
     event.event_id = cloud.id;
     event.source = cloud.source;
@@ -108,7 +111,8 @@ mod tests {
         let cloud = br#"{"specversion":"1.0","type":"reading","id":"1","source":"g","time":"2026-01-01T00:00:00Z","data":{"device_id":"d","kind":"gas","value":5}}"#;
         let mut headers = HeaderMap::new();
         let plain = parse(&headers, line).unwrap();
-        headers.insert(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8".parse().unwrap());
+        headers
+            .insert(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8".parse().unwrap());
         assert_eq!(parse(&headers, cloud).unwrap(), plain);
     }
 

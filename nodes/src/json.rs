@@ -1,12 +1,12 @@
 //! Protocol messages as JSON, with the protocol's field names.
 
-use crate::proto::hearth::{Alert, StatusResponse};
+use crate::proto::hearth::{Alert, ScoreResponse, StatusResponse};
 use features::civil;
 use features::table::Cell;
 use flight::Portrait;
 use serde_json::{Map, Value, json};
 
-pub fn alert(alert: &Alert) -> Value {
+pub(crate) fn alert(alert: &Alert) -> Value {
     json!({
         "alert_id": alert.alert_id, "kind": alert.kind, "severity": alert.severity,
         "dwelling_id": alert.dwelling_id, "resident_key": alert.resident_key, "region": alert.region,
@@ -21,7 +21,7 @@ pub fn alert(alert: &Alert) -> Value {
     })
 }
 
-pub fn status(status: &StatusResponse) -> Value {
+pub(crate) fn status(status: &StatusResponse) -> Value {
     json!({
         "cluster_id": status.cluster_id, "node_id": status.node_id, "leader_id": status.leader_id,
         "term": status.term, "last_log_index": status.last_log_index,
@@ -36,8 +36,23 @@ pub fn status(status: &StatusResponse) -> Value {
     })
 }
 
-pub fn portrait(portrait: &Portrait) -> Value {
-    let rows = |table: &str, rows: &[Vec<Cell>]| rows.iter().map(|row| object(table, row)).collect::<Vec<_>>();
+pub(crate) fn score(score: &ScoreResponse) -> Value {
+    json!({
+        "entity": score.entity, "model": score.model, "version": score.version,
+        "model_sha256": crate::hex::encode(&score.model_sha256), "score": score.score, "band": score.band,
+        "contributions": score.contributions.iter().map(|each| json!({
+            "feature": each.feature, "value": each.value, "contribution": each.contribution, "reason": each.reason,
+        })).collect::<Vec<_>>(),
+        "base": score.base, "link": score.link, "log_index": score.log_index,
+        "oldest_feature_us": score.oldest_feature_us, "missing_features": score.missing_features,
+        "decision_id": score.decision_id,
+    })
+}
+
+pub(crate) fn portrait(portrait: &Portrait) -> Value {
+    let rows = |table: &str, rows: &[Vec<Cell>]| {
+        rows.iter().map(|row| object(table, row)).collect::<Vec<_>>()
+    };
     json!({
         "resident": object("resident", &portrait.resident),
         "age": portrait.age,
@@ -62,7 +77,9 @@ pub fn portrait(portrait: &Portrait) -> Value {
 fn object(table: &str, row: &[Cell]) -> Value {
     let columns = civil::table(table).map_or(&[][..], |table| table.columns);
     let named = columns.iter().zip(row).filter(|(_, cell)| **cell != Cell::Null);
-    Value::Object(named.map(|(column, cell)| (column.name.to_owned(), value(cell))).collect::<Map<_, _>>())
+    Value::Object(
+        named.map(|(column, cell)| (column.name.to_owned(), value(cell))).collect::<Map<_, _>>(),
+    )
 }
 
 fn value(cell: &Cell) -> Value {

@@ -57,7 +57,8 @@ impl Live for NodeLive {
             .iter()
             .map(|member| {
                 let own = member.id == status.node_id;
-                let address = |name: &str| member.member.meta.get(name).cloned().unwrap_or_default();
+                let address =
+                    |name: &str| member.member.meta.get(name).cloned().unwrap_or_default();
                 NodeRow {
                     id: member.id,
                     group: self.node.config().node.group.clone(),
@@ -101,7 +102,8 @@ impl Live for NodeLive {
 
     async fn wait_recorded(&self, index: u64, timeout: Duration) -> Result<(), Error> {
         let mut recorded = self.node.watch_recorded();
-        let reached = tokio::time::timeout(timeout, recorded.wait_for(|recorded| *recorded >= index)).await;
+        let reached =
+            tokio::time::timeout(timeout, recorded.wait_for(|recorded| *recorded >= index)).await;
         match reached {
             Ok(Ok(_)) => Ok(()),
             _ => Err(Error::Late(format!(
@@ -118,7 +120,9 @@ impl Live for NodeLive {
     }
 
     fn who(&self, token: Option<&str>) -> Result<String, Error> {
-        let name = token.and_then(|token| token.strip_prefix("open-")).and_then(|rest| rest.rsplit_once("-t"));
+        let name = token
+            .and_then(|token| token.strip_prefix("open-"))
+            .and_then(|rest| rest.rsplit_once("-t"));
         Ok(name.map_or("anonymous", |(name, _)| name).to_owned())
     }
 }

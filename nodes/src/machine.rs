@@ -15,9 +15,14 @@ pub(crate) const RECORD_QUEUE_ENTRIES: usize = 4_096;
 /// What the recorder has to write.
 #[derive(Debug)]
 pub(crate) enum Recorded {
-    Entry { index: u64, changes: Vec<Change> },
+    Entry {
+        index: u64,
+        changes: Vec<Change>,
+    },
     /// The state was replaced by a snapshot: history in between has to come from a peer.
-    Restored { index: u64 },
+    Restored {
+        index: u64,
+    },
 }
 
 #[derive(Debug)]

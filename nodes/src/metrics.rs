@@ -32,11 +32,23 @@ impl Metrics {
     pub(crate) fn expose(&self, group: &str, gauges: &[(&str, &str, u64)]) -> String {
         let mut text = String::new();
         let counters = [
-            ("hearth_events_rejected_total", "Events refused at this node's door.", &self.events_rejected),
+            (
+                "hearth_events_rejected_total",
+                "Events refused at this node's door.",
+                &self.events_rejected,
+            ),
             ("hearth_inferences_total", "Scores answered by this node.", &self.inferences),
-            ("hearth_inference_failures_total", "Scores refused or failed.", &self.inference_failures),
+            (
+                "hearth_inference_failures_total",
+                "Scores refused or failed.",
+                &self.inference_failures,
+            ),
             ("hearth_commands_total", "Commands committed through this node.", &self.commands),
-            ("hearth_command_microseconds_total", "Time from proposal to answer, summed.", &self.command_us),
+            (
+                "hearth_command_microseconds_total",
+                "Time from proposal to answer, summed.",
+                &self.command_us,
+            ),
         ];
         for (name, help, counter) in counters {
             line(&mut text, group, (name, help, "counter"), counter.load(Ordering::Relaxed));
@@ -50,5 +62,8 @@ impl Metrics {
 
 fn line(text: &mut String, group: &str, (name, help, kind): (&str, &str, &str), value: u64) {
     // Writing into a string cannot fail.
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{group=\"{group}\"}} {value}");
+    let _ = writeln!(
+        text,
+        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{group=\"{group}\"}} {value}"
+    );
 }

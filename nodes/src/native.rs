@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const PREFIX: &str = "libonnxruntime.";
 
 /// `ORT_DYLIB_PATH`, else the configured path, else a library beside the program or the project.
-pub fn onnxruntime(configured: Option<&Path>) -> PathBuf {
+pub(crate) fn onnxruntime(configured: Option<&Path>) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the library's own variable, read once at start")]
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
         return path.into();
@@ -17,12 +17,12 @@ pub fn onnxruntime(configured: Option<&Path>) -> PathBuf {
     let beside = std::env::current_exe().unwrap_or_default();
     let beside = beside.parent().unwrap_or(Path::new("."));
     // An installed program has ../lib; one in target/<profile>/ has the project two folders up.
-    let folders = [
-        beside.join("../lib"),
-        beside.join("../../.native/lib"),
-        PathBuf::from(".native/lib"),
-    ];
-    folders.iter().find_map(|folder| library_in(folder)).unwrap_or_else(|| folders[2].join("libonnxruntime.so"))
+    let folders =
+        [beside.join("../lib"), beside.join("../../.native/lib"), PathBuf::from(".native/lib")];
+    folders
+        .iter()
+        .find_map(|folder| library_in(folder))
+        .unwrap_or_else(|| folders[2].join("libonnxruntime.so"))
 }
 
 fn library_in(folder: &Path) -> Option<PathBuf> {

@@ -5,17 +5,17 @@ use crate::machine::{Machine, RECORD_QUEUE_ENTRIES};
 use crate::metrics::Metrics;
 use crate::recorder::{History, Recorder};
 use crate::serving::Serving;
-use crate::state::{Command, Reply};
+use crate::state::{Command, Reply, Rules};
 use crate::{exit, native, scorer};
 use bytes::Bytes;
 use features::civil;
 use features::table::{Cell as Value, Mode, Table};
 use flight::Warehouse;
+use futures::TryStreamExt as _;
 use parking_lot::Mutex;
 use raft::Raft;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use futures::TryStreamExt as _;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,6 +26,9 @@ use tokio::task::JoinHandle;
 
 /// How often the leader lets the log's clock move when nothing else does.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How long a node that stops tries to hand the leadership on; peers that stop too never take it.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -43,7 +46,9 @@ impl NodeError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Raft(raft::Error::Damaged { .. })
-            | Self::Warehouse(flight::Error::Damaged { .. } | flight::Error::Newer { .. }) => exit::DAMAGED,
+            | Self::Warehouse(flight::Error::Damaged { .. } | flight::Error::Newer { .. }) => {
+                exit::DAMAGED
+            }
             Self::Listen { .. } | Self::Raft(_) | Self::Warehouse(_) => exit::UNAVAILABLE,
             Self::Start(_) => exit::REFUSED,
         }
@@ -68,7 +73,8 @@ pub struct Node {
 impl Node {
     pub async fn start(config: Config) -> Result<Arc<Self>, NodeError> {
         let dir = config.node.dir.clone();
-        std::fs::create_dir_all(&dir).map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        std::fs::create_dir_all(&dir)
+            .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
         let settings = flight::Settings {
             memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
             query_time_max: Duration::from_millis(config.limits.query_ms),
@@ -96,8 +102,13 @@ impl Node {
                 .map_err(|error| NodeError::Start(format!("the recorder cannot start: {error}")))?
         };
         *peers.lock() = flight_addresses(&config.cluster.members, config.node.id);
-        let raft = Raft::start(raft_config(&config), Arc::clone(&machine) as Arc<dyn raft::StateMachine>).await?;
-        let serving = Serving::open(&dir.join("models"), &native::onnxruntime(config.native.onnxruntime.as_deref()));
+        let raft =
+            Raft::start(raft_config(&config), Arc::clone(&machine) as Arc<dyn raft::StateMachine>)
+                .await?;
+        let serving = Serving::open(
+            &dir.join("models"),
+            &native::onnxruntime(config.native.onnxruntime.as_deref()),
+        );
         let node = Arc::new(Self {
             config,
             raft,
@@ -135,7 +146,8 @@ impl Node {
         let begun = Instant::now();
         let applied = self.raft.propose(Bytes::from(command.encode())).await?;
         self.metrics.committed(begun.elapsed().as_micros() as u64);
-        let reply = Reply::decode(&applied.reply).map_err(|error| raft::Error::Refused(error.to_string()))?;
+        let reply = Reply::decode(&applied.reply)
+            .map_err(|error| raft::Error::Refused(error.to_string()))?;
         Ok((applied.index, reply))
     }
 
@@ -179,11 +191,14 @@ impl Node {
             return;
         }
         let voters = status.members.iter().filter(|member| member.id != status.node_id);
-        let heir = voters.filter(|member| member.role == raft::Role::Follower).max_by_key(|member| member.matched_index);
-        if let Some(heir) = heir
-            && let Err(error) = self.raft.transfer_leader(heir.id).await
-        {
-            tracing::warn!(to = heir.id, %error, "the leadership was not handed on");
+        let heir = voters
+            .filter(|member| member.role == raft::Role::Follower)
+            .max_by_key(|member| member.matched_index);
+        let Some(heir) = heir else { return };
+        match tokio::time::timeout(LEAVE_WITHIN, self.raft.transfer_leader(heir.id)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(to = heir.id, %error, "the leadership was not handed on"),
+            Err(_) => tracing::warn!(to = heir.id, "the leadership was not handed on in time"),
         }
     }
 
@@ -222,7 +237,10 @@ fn raft_member(member: &Member) -> raft::Member {
     let meta = [("grpc", &member.grpc), ("flight", &member.flight), ("http", &member.http)];
     raft::Member {
         raft: member.raft.clone(),
-        meta: meta.into_iter().map(|(name, address)| (name.to_owned(), address.clone())).collect::<BTreeMap<_, _>>(),
+        meta: meta
+            .into_iter()
+            .map(|(name, address)| (name.to_owned(), address.clone()))
+            .collect::<BTreeMap<_, _>>(),
     }
 }
 
@@ -252,7 +270,11 @@ fn is_history_of_the_log(table: &Table) -> bool {
     table.mode == Mode::History && table.position("log_index").is_some()
 }
 
-async fn copy_history(address: &str, after: u64, through: u64) -> Result<Vec<(&'static Table, Vec<Vec<Value>>)>, flight::Error> {
+async fn copy_history(
+    address: &str,
+    after: u64,
+    through: u64,
+) -> Result<Vec<(&'static Table, Vec<Vec<Value>>)>, flight::Error> {
     let mut client = flight::Client::connect(&format!("http://{address}")).await?;
     let mut tables = Vec::new();
     for table in civil::TABLES.iter().filter(|table| is_history_of_the_log(table)) {
@@ -266,6 +288,15 @@ async fn copy_history(address: &str, after: u64, through: u64) -> Result<Vec<(&'
     Ok(tables)
 }
 
+/// The rules of the configuration, where the log has not said better ones yet: a cluster that has
+/// none but the built-in ones takes them, and a later version always counts more.
+fn wanted_rules<'a>(config: &'a Config, known: &Rules) -> Option<&'a Rules> {
+    let wanted = config.rules.as_ref()?;
+    let is_new = wanted.version > known.version
+        || (wanted.version == known.version && *known == Rules::default() && wanted != known);
+    is_new.then_some(wanted)
+}
+
 /// On the leader, lets the clock of an idle log move, so that timers fire.
 async fn tick(node: Arc<Node>) {
     let mut every = tokio::time::interval(TICK);
@@ -273,6 +304,15 @@ async fn tick(node: Arc<Node>) {
     loop {
         every.tick().await;
         if !node.raft.is_leader() {
+            continue;
+        }
+        let rules = wanted_rules(&node.config, &node.machine.read().rules).cloned();
+        if let Some(rules) = rules {
+            let version = rules.version;
+            match node.propose(&Command::SetRules(rules)).await {
+                Ok(_) => tracing::info!(version, "the rules of the configuration are in force"),
+                Err(error) => tracing::debug!(%error, "the rules were not committed"),
+            }
             continue;
         }
         let idle_us = crate::clock::now_us() - node.machine.read().clock_us;
@@ -291,7 +331,8 @@ async fn follow_members(node: Arc<Node>, peers: Arc<Mutex<Vec<String>>>) {
     while leadership.changed().await.is_ok() {
         let status = node.raft.status();
         let others = status.members.iter().filter(|member| member.id != status.node_id);
-        let known: Vec<String> = others.filter_map(|member| member.member.meta.get("flight").cloned()).collect();
+        let known: Vec<String> =
+            others.filter_map(|member| member.member.meta.get("flight").cloned()).collect();
         if !known.is_empty() {
             *peers.lock() = known;
         }

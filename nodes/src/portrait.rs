@@ -2,9 +2,9 @@
 
 use crate::state::{Alert, Homes, State};
 use crate::views;
-use features::{civil, fixed};
 use features::table::{Cell, Table};
 use features::{EntityKind, RowSource as _, Status, Transform};
+use features::{civil, fixed};
 use flight::{FeatureRow, Indicator, LastEvent, Portrait};
 use std::sync::Arc;
 
@@ -16,7 +16,9 @@ const ENTITIES_PER_PAGE: usize = 500;
 /// The portrait of a resident that the registers know.
 pub(crate) fn of(state: &State, resident_key: &str) -> Option<Portrait> {
     let resident = state.rows.get("resident", resident_key.as_bytes())?;
-    let text = |table: &str, row: &[Cell], column: &str| cell(table, row, column)?.as_text().map(str::to_owned);
+    let text = |table: &str, row: &[Cell], column: &str| {
+        cell(table, row, column)?.as_text().map(str::to_owned)
+    };
     let household_id = text("resident", &resident, "household_id");
     let household = household_id.and_then(|id| state.rows.get("household", id.as_bytes()));
     let dwelling_id = state.homes.dwelling_of_resident(resident_key);
@@ -25,7 +27,9 @@ pub(crate) fn of(state: &State, resident_key: &str) -> Option<Portrait> {
         .iter()
         .rev()
         .filter(|alert| alert.is_open())
-        .filter(|alert| alert.resident_key == resident_key || Some(alert.dwelling_id.as_str()) == dwelling_id)
+        .filter(|alert| {
+            alert.resident_key == resident_key || Some(alert.dwelling_id.as_str()) == dwelling_id
+        })
         .take(SECTION_ROWS_MAX)
         .map(Alert::to_row)
         .collect();
@@ -36,7 +40,11 @@ pub(crate) fn of(state: &State, resident_key: &str) -> Option<Portrait> {
         devices: dwelling_id.map_or_else(Vec::new, |id| devices(state, id)),
         tags: keyed(state, "tag", resident_key),
         relations: keyed(state, "relation", resident_key),
-        subsidies: state.homes.subsidies_of(resident_key).filter_map(|id| state.rows.get("subsidy", id.as_bytes())).collect(),
+        subsidies: state
+            .homes
+            .subsidies_of(resident_key)
+            .filter_map(|id| state.rows.get("subsidy", id.as_bytes()))
+            .collect(),
         indicators: indicators(state, resident_key),
         alerts,
         events: last_events(state, resident_key),
@@ -57,7 +65,10 @@ fn keyed(state: &State, table: &str, resident_key: &str) -> Vec<Vec<Cell>> {
 
 fn devices(state: &State, dwelling: &str) -> Vec<Vec<Cell>> {
     let devices = state.homes.devices_of_dwelling(dwelling);
-    devices.filter_map(|id| state.rows.get("device", id.as_bytes())).take(SECTION_ROWS_MAX).collect()
+    devices
+        .filter_map(|id| state.rows.get("device", id.as_bytes()))
+        .take(SECTION_ROWS_MAX)
+        .collect()
 }
 
 fn age(state: &State, resident_key: &str) -> Option<i64> {
@@ -80,7 +91,11 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
         let named = vector.names.iter().cloned().zip(vector.values).zip(vector.statuses);
         named
             .filter(|(_, status)| *status == Status::Present)
-            .map(|((name, value), _)| Indicator { name, value: Some(f64::from(value)), ..Indicator::default() })
+            .map(|((name, value), _)| Indicator {
+                name,
+                value: Some(f64::from(value)),
+                ..Indicator::default()
+            })
             .collect::<Vec<_>>()
     });
     scores.chain(features).collect()
@@ -107,9 +122,16 @@ pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>
     let mut rows = Vec::new();
     let mut any = false;
     for view in views::all() {
-        let (kind, name): (Arc<str>, Arc<str>) = (view.entity().as_str().into(), view.name().into());
-        let names: Vec<Arc<str>> = view.features().iter().map(|feature| feature.name.as_str().into()).collect();
-        for key in state.features.entities(view.entity()).skip(page * ENTITIES_PER_PAGE).take(ENTITIES_PER_PAGE) {
+        let (kind, name): (Arc<str>, Arc<str>) =
+            (view.entity().as_str().into(), view.name().into());
+        let names: Vec<Arc<str>> =
+            view.features().iter().map(|feature| feature.name.as_str().into()).collect();
+        for key in state
+            .features
+            .entities(view.entity())
+            .skip(page * ENTITIES_PER_PAGE)
+            .take(ENTITIES_PER_PAGE)
+        {
             any = true;
             let vector = state.features.read(view, key, state.clock_us, &state.rows);
             let key: Arc<str> = key.into();

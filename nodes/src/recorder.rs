@@ -49,7 +49,7 @@ impl Recorder {
             match first {
                 Recorded::Entry { index, changes } => {
                     let (recording, restored) = self.gather(index, changes);
-                    self.write(recording);
+                    self.write(&recording);
                     if let Some(index) = restored {
                         self.catch_up(machine, index);
                     }
@@ -78,9 +78,10 @@ impl Recorder {
     }
 
     /// Writes until it is written: a full disk delays the warehouse, it never loses a row.
-    fn write(&self, recording: Recording) {
+    fn write(&self, recording: &Recording) {
         let through = recording.through;
-        let rows = recording.appends.iter().chain(&recording.upserts).map(|(_, rows)| rows.len()).sum();
+        let rows =
+            recording.appends.iter().chain(&recording.upserts).map(|(_, rows)| rows.len()).sum();
         if through <= self.recorded.load(Ordering::Acquire) {
             return;
         }
@@ -121,7 +122,7 @@ impl Recorder {
             if through == index {
                 add_current(&mut recording, machine);
             }
-            self.write(recording);
+            self.write(&recording);
         }
     }
 

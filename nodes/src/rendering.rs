@@ -2,8 +2,8 @@
 
 use crate::node::Node;
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use features::table::Cell;
 use reports::{Answer, Binding, Kind, Language, Output, Rendered, Report, Value};
@@ -13,14 +13,14 @@ use tonic::Status;
 
 /// A rendered report.
 #[derive(Debug)]
-pub struct File {
-    pub name: String,
-    pub content_type: &'static str,
-    pub bytes: Vec<u8>,
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) content_type: &'static str,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The catalogue for the cockpit.
-pub fn listed() -> serde_json::Value {
+pub(crate) fn listed() -> serde_json::Value {
     let report = |report: &Report| {
         json!({
             "id": report.id, "domain": report.domain,
@@ -31,7 +31,7 @@ pub fn listed() -> serde_json::Value {
     reports::catalogue().iter().map(report).collect()
 }
 
-pub fn refuse(error: &reports::Error) -> Status {
+pub(crate) fn refuse(error: &reports::Error) -> Status {
     let said = error.to_string();
     match error {
         reports::Error::UnknownReport { .. } => Status::not_found(said),
@@ -41,7 +41,12 @@ pub fn refuse(error: &reports::Error) -> Status {
 }
 
 /// Asks this node's own warehouse.
-pub async fn from_warehouse(node: &Node, id: &str, given: &BTreeMap<String, String>, format: &str) -> Result<File, Status> {
+pub(crate) async fn from_warehouse(
+    node: &Node,
+    id: &str,
+    given: &BTreeMap<String, String>,
+    format: &str,
+) -> Result<File, Status> {
     let mut given = given.clone();
     let language = given.remove("language").unwrap_or_else(|| "zh".to_owned());
     let report = reports::find(id).map_err(|error| refuse(&error))?;
@@ -52,20 +57,31 @@ pub async fn from_warehouse(node: &Node, id: &str, given: &BTreeMap<String, Stri
     let log_index = answer.log_index;
     let schema = answer.schema.clone();
     let batches = answer.collect().await?;
-    let answer = to_answer(&schema, &batches, log_index, asked_us).map_err(|error| Status::internal(error.to_string()))?;
+    let answer = to_answer(&schema, &batches, log_index, asked_us)
+        .map_err(|error| Status::internal(error.to_string()))?;
     render(report, &binding, &answer, format, &language).map_err(|error| refuse(&error))
 }
 
 /// One form of an answered report.
-pub fn render(report: &Report, binding: &Binding, answer: &Answer, format: &str, language: &str) -> Result<File, reports::Error> {
+pub(crate) fn render(
+    report: &Report,
+    binding: &Binding,
+    answer: &Answer,
+    format: &str,
+    language: &str,
+) -> Result<File, reports::Error> {
     let output: Output = format.parse()?;
     let language: Language = language.parse()?;
     let rendered = Rendered::new(report, binding, answer, language)?;
-    Ok(File { name: rendered.file_name(output), content_type: output.media_type(), bytes: rendered.write(output)? })
+    Ok(File {
+        name: rendered.file_name(output),
+        content_type: output.media_type(),
+        bytes: rendered.write(output)?,
+    })
 }
 
 /// A report's parameter for the warehouse.
-pub fn to_cell(value: &Value) -> Cell {
+pub(crate) fn to_cell(value: &Value) -> Cell {
     match value {
         Value::Null | Value::List(_) => Cell::Null,
         Value::Bool(value) => Cell::Bool(*value),
@@ -78,17 +94,25 @@ pub fn to_cell(value: &Value) -> Cell {
 }
 
 /// Arrow's rows in the reports' words.
-pub fn to_answer(
+pub(crate) fn to_answer(
     schema: &arrow::datatypes::Schema,
     batches: &[RecordBatch],
     log_index: u64,
     asked_us: i64,
 ) -> Result<Answer, arrow::error::ArrowError> {
-    let columns = schema.fields().iter().map(|field| (field.name().clone(), kind_of(field.data_type()))).collect();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| (field.name().clone(), kind_of(field.data_type())))
+        .collect();
     let mut rows = Vec::new();
     for batch in batches {
-        let values: Vec<Vec<Value>> = batch.columns().iter().map(values_of).collect::<Result<_, _>>()?;
-        rows.extend((0..batch.num_rows()).map(|row| values.iter().map(|column| column[row].clone()).collect()));
+        let values: Vec<Vec<Value>> =
+            batch.columns().iter().map(values_of).collect::<Result<_, _>>()?;
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|row| values.iter().map(|column| column[row].clone()).collect()),
+        );
     }
     Ok(Answer { columns, rows, log_index, asked_us })
 }
@@ -125,12 +149,17 @@ fn values_of(column: &ArrayRef) -> Result<Vec<Value>, arrow::error::ArrowError> 
         Kind::Time => {
             let micros = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
             let column = cast(column, &micros)?;
-            column.as_primitive::<TimestampMicrosecondType>().iter().map(|each| each.map(Value::Time)).collect()
+            column
+                .as_primitive::<TimestampMicrosecondType>()
+                .iter()
+                .map(|each| each.map(Value::Time))
+                .collect()
         }
         Kind::List => lists_of(column)?,
         Kind::Text => {
             let formatter = ArrayFormatter::try_new(column, &FormatOptions::default())?;
-            let text = |row| (!column.is_null(row)).then(|| Value::Text(formatter.value(row).to_string()));
+            let text =
+                |row| (!column.is_null(row)).then(|| Value::Text(formatter.value(row).to_string()));
             (0..column.len()).map(text).collect()
         }
     };
@@ -141,5 +170,8 @@ fn lists_of(column: &ArrayRef) -> Result<Vec<Option<Value>>, arrow::error::Arrow
     let Some(lists) = column.as_list_opt::<i32>() else {
         return Ok(vec![None; column.len()]);
     };
-    lists.iter().map(|list| list.map(|list| values_of(&list).map(Value::List)).transpose()).collect()
+    lists
+        .iter()
+        .map(|list| list.map(|list| values_of(&list).map(Value::List)).transpose())
+        .collect()
 }

@@ -48,8 +48,10 @@ fn score_round(node: &Node) -> Option<Command> {
     if models.is_empty() {
         return None;
     }
-    let pairs = models.iter().flat_map(|model| residents.iter().map(move |resident| (model, resident)));
-    let scores = pairs.filter_map(|(model, resident)| score(node, model, resident, now_us)).collect();
+    let pairs =
+        models.iter().flat_map(|model| residents.iter().map(move |resident| (model, resident)));
+    let scores =
+        pairs.filter_map(|(model, resident)| score(node, model, resident, now_us)).collect();
     Some(Command::RecordScores { residents, read_index, scores })
 }
 

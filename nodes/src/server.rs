@@ -10,14 +10,19 @@ use crate::proto::hearth::scores_server::ScoresServer;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::service::inference::InferenceService;
 use crate::service::{AlertsService, ClusterService, EventsService, ModelsService, ScoresService};
+use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic::Status;
+use tonic::body::Body;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::transport::{Error, Server};
+use tower::layer::util::{Identity, Stack};
+use tower::util::MapResponseLayer;
 
 /// How long calls that are under way may take once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -26,16 +31,23 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
+const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
+const RESOURCE_EXHAUSTED: HeaderValue = HeaderValue::from_static("8");
+
+type Answer = http::Response<Body>;
+type Layers = Stack<MapResponseLayer<fn(Answer) -> Answer>, Identity>;
+type Builder = Server<Layers>;
+
 /// The running ports.
 #[derive(Debug)]
-pub struct Servers {
+pub(crate) struct Servers {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<Result<(), Error>>>,
 }
 
 impl Servers {
     /// No new calls; those under way may end, for a while.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         for mut task in self.tasks {
             if tokio::time::timeout(DRAIN, &mut task).await.is_err() {
@@ -45,7 +57,7 @@ impl Servers {
     }
 }
 
-pub async fn start(node: &Arc<Node>) -> Result<Servers, NodeError> {
+pub(crate) async fn start(node: &Arc<Node>) -> Result<Servers, NodeError> {
     let (stop, stopped) = watch::channel(false);
     let listen = &node.config().listen;
     let grpc = serve(services(node).await?, listen.grpc, stopped.clone()).await?;
@@ -55,16 +67,27 @@ pub async fn start(node: &Arc<Node>) -> Result<Servers, NodeError> {
     Ok(Servers { stop, tasks: vec![grpc, analysts] })
 }
 
-fn builder(node: &Node) -> Server {
+/// The transport says OUT_OF_RANGE of a message over its limit; here that is RESOURCE_EXHAUSTED, and
+/// the limit stands in the text already.
+fn say_exhausted<B>(mut response: http::Response<B>) -> http::Response<B> {
+    let status = response.headers_mut().get_mut(Status::GRPC_STATUS);
+    if let Some(status) = status.filter(|code| **code == OUT_OF_RANGE) {
+        *status = RESOURCE_EXHAUSTED;
+    }
+    response
+}
+
+fn builder(node: &Node) -> Builder {
     Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .concurrency_limit_per_connection(node.config().limits.calls_per_connection)
+        .layer(MapResponseLayer::new(say_exhausted as fn(_) -> _))
 }
 
-async fn services(node: &Arc<Node>) -> Result<Router, NodeError> {
+async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
     let bytes = node.config().limits.request_bytes;
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<EventsServer<EventsService>>().await;
@@ -77,8 +100,12 @@ async fn services(node: &Arc<Node>) -> Result<Router, NodeError> {
     Ok(builder(node)
         .add_service(health)
         .add_service(reflection)
-        .add_service(EventsServer::new(EventsService::new(shared())).max_decoding_message_size(bytes))
-        .add_service(ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes))
+        .add_service(
+            EventsServer::new(EventsService::new(shared())).max_decoding_message_size(bytes),
+        )
+        .add_service(
+            ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes),
+        )
         .add_service(AlertsServer::new(AlertsService::new(shared())))
         .add_service(ClusterServer::new(ClusterService::new(shared())))
         .add_service(ModelsServer::new(ModelsService::new(shared())))
@@ -90,11 +117,12 @@ async fn services(node: &Arc<Node>) -> Result<Router, NodeError> {
 }
 
 async fn serve(
-    router: Router,
+    router: Router<Layers>,
     address: SocketAddr,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<Result<(), Error>>, NodeError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;

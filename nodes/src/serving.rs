@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// The space in which `base` and contributions add up to the score.
+const LINK: &str = "logit";
 /// Pause before a model file that is not here yet is asked for again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -39,7 +41,9 @@ impl From<models::Error> for ServingError {
         match error {
             models::Error::NotFound(_) => Self::NotFound { said },
             models::Error::Illegal(_) | models::Error::Runtime { .. } => Self::NotReady { said },
-            models::Error::Tensor(_) | models::Error::NoScore(_) | models::Error::Limit(_) => Self::Invalid(said),
+            models::Error::Tensor(_) | models::Error::NoScore(_) | models::Error::Limit(_) => {
+                Self::Invalid(said)
+            }
             _ => Self::Failed(said),
         }
     }
@@ -59,7 +63,8 @@ pub struct Runs {
 impl Runs {
     pub(crate) fn count(&self, begun: Instant, rows: u64, good: bool) {
         let ns = begun.elapsed().as_nanos() as u64;
-        let (count, sum) = if good { (&self.success, &self.success_ns) } else { (&self.fail, &self.fail_ns) };
+        let (count, sum) =
+            if good { (&self.success, &self.success_ns) } else { (&self.fail, &self.fail_ns) };
         count.fetch_add(1, Ordering::Relaxed);
         sum.fetch_add(ns, Ordering::Relaxed);
         if good {
@@ -105,13 +110,13 @@ impl Loaded {
 
     /// What turned the score into a band.
     pub fn policy(&self) -> String {
-        let bands: Vec<String> =
-            self.manifest().bands.iter().map(|band| format!("{}>={}", band.name, band.min_score)).collect();
+        let bands: Vec<String> = self
+            .manifest()
+            .bands
+            .iter()
+            .map(|band| format!("{}>={}", band.name, band.min_score))
+            .collect();
         format!("{} {} bands {}", self.name(), self.version(), bands.join(" "))
-    }
-
-    fn link(&self) -> &'static str {
-        "logit"
     }
 }
 
@@ -149,7 +154,13 @@ pub struct Scored {
 
 impl Scored {
     pub fn to_message(&self, loaded: &Loaded) -> ScoreResponse {
-        let reason = |feature: &str| loaded.manifest().reasons.get(feature).map(|reason| format!("{} / {}", reason.zh, reason.en));
+        let reason = |feature: &str| {
+            loaded
+                .manifest()
+                .reasons
+                .get(feature)
+                .map(|reason| format!("{} / {}", reason.zh, reason.en))
+        };
         ScoreResponse {
             entity: self.row.entity.clone(),
             model: loaded.name().to_owned(),
@@ -168,7 +179,11 @@ impl Scored {
                 })
                 .collect(),
             base: self.base,
-            link: if self.contributions.is_empty() { String::new() } else { loaded.link().to_owned() },
+            link: if self.contributions.is_empty() {
+                String::new()
+            } else {
+                LINK.to_owned()
+            },
             log_index: self.log_index,
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),
@@ -179,7 +194,12 @@ impl Scored {
 
     pub fn to_record(&self, loaded: &Loaded) -> DecisionRecord {
         let vector = &self.row.vector;
-        let readings = vector.names.iter().zip(&vector.values).zip(&vector.event_times_us).zip(&vector.statuses);
+        let readings = vector
+            .names
+            .iter()
+            .zip(&vector.values)
+            .zip(&vector.event_times_us)
+            .zip(&vector.statuses);
         DecisionRecord {
             entity: self.row.entity.clone(),
             model: loaded.name().to_owned(),
@@ -188,10 +208,12 @@ impl Scored {
             score: self.score,
             band: self.band.clone(),
             base: self.base,
-            link: loaded.link().to_owned(),
+            link: LINK.to_owned(),
             contributions: self.contributions.clone(),
             features: readings
-                .map(|(((name, value), time_us), status)| (name.clone(), *value, *time_us, status.as_str().to_owned()))
+                .map(|(((name, value), time_us), status)| {
+                    (name.clone(), *value, *time_us, status.as_str().to_owned())
+                })
                 .collect(),
             read_index: self.log_index,
             ..DecisionRecord::default()
@@ -229,14 +251,26 @@ impl Serving {
     }
 
     /// The version that answers: the one named, or the active one.
-    pub fn resolve(&self, state: &State, name: &str, version: &str) -> Result<Arc<Loaded>, ServingError> {
+    pub fn resolve(
+        &self,
+        state: &State,
+        name: &str,
+        version: &str,
+    ) -> Result<Arc<Loaded>, ServingError> {
         let version = state.registry.resolve(name, version)?;
         let key = (name.to_owned(), version.version.clone());
         if let Some(loaded) = self.loaded.read().get(&key) {
             return Ok(Arc::clone(loaded));
         }
-        let why = self.failed.read().get(&key).cloned().unwrap_or_else(|| "its file is on the way".to_owned());
-        Err(ServingError::NotReady { said: format!("model {name} {} is not ready on this node: {why}", key.1) })
+        let why = self
+            .failed
+            .read()
+            .get(&key)
+            .cloned()
+            .unwrap_or_else(|| "its file is on the way".to_owned());
+        Err(ServingError::NotReady {
+            said: format!("model {name} {} is not ready on this node: {why}", key.1),
+        })
     }
 
     pub fn is_loaded(&self, name: &str, version: &str) -> bool {
@@ -262,9 +296,17 @@ impl Serving {
     }
 
     /// The row of the model's view for an entity, by the manifest's policy for what is missing.
-    pub fn read_row(&self, state: &State, loaded: &Loaded, entity: &str) -> Result<Row, ServingError> {
+    pub fn read_row(
+        &self,
+        state: &State,
+        loaded: &Loaded,
+        entity: &str,
+    ) -> Result<Row, ServingError> {
         let Some(view) = loaded.view() else {
-            let said = format!("model {} has no feature view: send its features, not an entity", loaded.name());
+            let said = format!(
+                "model {} has no feature view: send its features, not an entity",
+                loaded.name()
+            );
             return Err(ServingError::Invalid(said));
         };
         let vector = state.features.read(view, entity, state.clock_us, &state.rows);
@@ -281,20 +323,29 @@ impl Serving {
         Ok(Row { entity: entity.to_owned(), vector, log_index: state.applied })
     }
 
-    pub fn score_row(&self, loaded: &Loaded, row: Row, explain: bool) -> Result<Scored, ServingError> {
+    pub fn score_row(
+        &self,
+        loaded: &Loaded,
+        row: Row,
+        explain: bool,
+    ) -> Result<Scored, ServingError> {
         let begun = Instant::now();
         let scores = loaded.model().score(&row.vector.values, 1);
         loaded.runs.count(begun, 1, scores.is_ok());
         let score = scores?.first().map(|score| f64::from(*score));
-        let score = score.ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
-        let explained = if explain { loaded.model().contributions(&row.vector.values) } else { None };
+        let score =
+            score.ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
+        let explained =
+            if explain { loaded.model().contributions(&row.vector.values) } else { None };
         let (base, parts) = explained.unwrap_or_default();
         let contributions = row.vector.names.iter().zip(&row.vector.values).zip(parts);
         Ok(Scored {
             score,
             band: loaded.manifest().band(score).unwrap_or_default().to_owned(),
             base,
-            contributions: contributions.map(|((name, value), part)| (name.clone(), f64::from(*value), part)).collect(),
+            contributions: contributions
+                .map(|((name, value), part)| (name.clone(), f64::from(*value), part))
+                .collect(),
             log_index: row.log_index,
             row,
         })
@@ -308,12 +359,18 @@ impl Serving {
             said: format!("model {} {} is not on this node", record.model, record.version),
         })?;
         if crate::hex::encode(&loaded.sha256) != record.model_sha256 {
-            let said = format!("model {} {} has another file than the decision was made with", record.model, record.version);
+            let said = format!(
+                "model {} {} has another file than the decision was made with",
+                record.model, record.version
+            );
             return Err(ServingError::Failed(said));
         }
         let row: Vec<f32> = record.features.iter().map(|(_, value, ..)| *value).collect();
         let scores = loaded.model().score(&row, 1)?;
-        scores.first().map(|score| f64::from(*score)).ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))
+        scores
+            .first()
+            .map(|score| f64::from(*score))
+            .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))
     }
 
     /// Checks a package as it would be served; called before it is let into the registry.
@@ -322,22 +379,34 @@ impl Serving {
         if !manifest.view.is_empty() {
             let Some(view) = views::find(&manifest.view) else {
                 let known: Vec<&str> = views::all().iter().map(|view| view.name()).collect();
-                let said = format!("manifest.toml: unknown view {:?}: one of {}", manifest.view, known.join(", "));
+                let said = format!(
+                    "manifest.toml: unknown view {:?}: one of {}",
+                    manifest.view,
+                    known.join(", ")
+                );
                 return Err(ServingError::Invalid(said));
             };
             check_view(manifest, view)?;
         }
-        models::validate(self.runtime()?, package).map_err(|error| match ServingError::from(error) {
-            ServingError::Failed(said) => ServingError::Invalid(said),
-            other => other,
+        models::validate(self.runtime()?, package).map_err(|error| {
+            match ServingError::from(error) {
+                ServingError::Failed(said) => ServingError::Invalid(said),
+                other => other,
+            }
         })
     }
 
     fn load(&self, package: &models::Package) -> Result<Loaded, ServingError> {
-        let repository = self.repository.as_ref().map_err(|error| ServingError::from(error.clone()))?;
+        let repository =
+            self.repository.as_ref().map_err(|error| ServingError::from(error.clone()))?;
         repository.store(package)?;
         let manifest = package.manifest();
-        let package = repository.load(self.runtime()?, &manifest.name, &manifest.version, &package.digests())?;
+        let package = repository.load(
+            self.runtime()?,
+            &manifest.name,
+            &manifest.version,
+            &package.digests(),
+        )?;
         let sha256 = crate::hex::decode32(&package.digests.model).unwrap_or_default();
         let view = views::find(&package.manifest.view).cloned();
         Ok(Loaded { package, view, sha256, runs: Runs::default() })
@@ -347,7 +416,9 @@ impl Serving {
 /// A model reads a view's features by name and order.
 fn check_view(manifest: &Manifest, view: &FeatureView) -> Result<(), ServingError> {
     let names: Vec<&str> = view.features().iter().map(|feature| feature.name.as_str()).collect();
-    if view.entity() != manifest.entity.parse().unwrap_or(EntityKind::Resident) || names != manifest.features {
+    if view.entity() != manifest.entity.parse().unwrap_or(EntityKind::Resident)
+        || names != manifest.features
+    {
         let said = format!(
             "manifest.toml: view {} is of entity {} with features {}: name the same ones in the same order",
             manifest.view,
@@ -366,8 +437,12 @@ pub(crate) async fn follow_registry(node: Arc<Node>) {
         let wanted: Vec<crate::state::ModelRecord> = {
             let state = node.machine().read();
             let serving = node.serving();
-            let missing = state.models().filter(|record| !serving.is_loaded(&record.name, &record.version));
-            missing.filter(|record| state.registry.resolve(&record.name, &record.version).is_ok()).cloned().collect()
+            let missing =
+                state.models().filter(|record| !serving.is_loaded(&record.name, &record.version));
+            missing
+                .filter(|record| state.registry.resolve(&record.name, &record.version).is_ok())
+                .cloned()
+                .collect()
         };
         let mut failed = false;
         for record in wanted {
@@ -383,7 +458,12 @@ pub(crate) async fn follow_registry(node: Arc<Node>) {
                     let said = error.to_string();
                     let before = node.serving().failed.write().insert(key, said.clone());
                     if before.as_ref() != Some(&said) {
-                        tracing::error!(model = record.name, version = record.version, error = said, "not ready");
+                        tracing::error!(
+                            model = record.name,
+                            version = record.version,
+                            error = said,
+                            "not ready"
+                        );
                     }
                 }
             }
@@ -396,15 +476,25 @@ pub(crate) async fn follow_registry(node: Arc<Node>) {
     }
 }
 
-async fn bring_in(node: &Arc<Node>, record: &crate::state::ModelRecord) -> Result<Loaded, ServingError> {
+async fn bring_in(
+    node: &Arc<Node>,
+    record: &crate::state::ModelRecord,
+) -> Result<Loaded, ServingError> {
     let path = match node.raft().blob_path(&record.blob) {
         Some(path) => path,
-        None => node.raft().fetch_blob(&record.blob).await.map_err(|error| ServingError::NotReady { said: error.to_string() })?,
+        None => node
+            .raft()
+            .fetch_blob(&record.blob)
+            .await
+            .map_err(|error| ServingError::NotReady { said: error.to_string() })?,
     };
     let serving = Arc::clone(node.serving());
     let work = move || {
-        let bytes = std::fs::read(&path).map_err(|error| ServingError::Failed(format!("{}: {error}", path.display())))?;
+        let bytes = std::fs::read(&path)
+            .map_err(|error| ServingError::Failed(format!("{}: {error}", path.display())))?;
         serving.load(&models::Package::from_bytes(&bytes)?)
     };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ServingError::Failed(error.to_string())))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(ServingError::Failed(error.to_string())))
 }

@@ -44,18 +44,25 @@ pub(crate) async fn push_all(client: &Client) -> anyhow::Result<()> {
 }
 
 /// Sends a package in parts.
-pub(crate) async fn push(client: &Client, package: &Package, author: &str) -> anyhow::Result<ModelVersion> {
+pub(crate) async fn push(
+    client: &Client,
+    package: &Package,
+    author: &str,
+) -> anyhow::Result<ModelVersion> {
     let bytes = package.to_bytes();
     let parts: Vec<PushRequest> = bytes
         .chunks(CHUNK_BYTES)
         .map(|chunk| PushRequest { author: author.to_owned(), chunk: chunk.to_vec() })
         .collect();
-    let pushed = client
-        .call(|channel| {
-            let parts = parts.clone();
-            async move { Ok(models_client(channel).push(tokio_stream::iter(parts)).await?.into_inner()) }
-        })
-        .await?;
+    let pushed =
+        client
+            .call(|channel| {
+                let parts = parts.clone();
+                async move {
+                    Ok(models_client(channel).push(tokio_stream::iter(parts)).await?.into_inner())
+                }
+            })
+            .await?;
     Ok(pushed)
 }
 
@@ -90,8 +97,12 @@ async fn wait_ready(client: &Client, model: &ModelVersion) -> anyhow::Result<()>
             match own {
                 Some(own) if own.ready => break,
                 _ if begun.elapsed() < READY_WITHIN => tokio::time::sleep(PAUSE).await,
-                Some(own) => anyhow::bail!("model {} {} is not ready: {}", own.name, own.version, own.reason),
-                None => anyhow::bail!("model {} {} is not known everywhere", model.name, model.version),
+                Some(own) => {
+                    anyhow::bail!("model {} {} is not ready: {}", own.name, own.version, own.reason)
+                }
+                None => {
+                    anyhow::bail!("model {} {} is not known everywhere", model.name, model.version)
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::change::Change;
 use crate::error::Error;
 use crate::peer::{Client, Frame, Kind, Lane, Peers, meaning, pack, plain, unpack};
-use crate::propose::{Done, Miss};
+use crate::queue::{Done, Miss, Urgency};
 use crate::types::Core;
 
 #[derive(Debug)]
@@ -46,12 +46,26 @@ impl CoreView {
 }
 
 impl Forward {
-    pub(crate) async fn commands(&self, leader: u64, batch: &Batch) -> Result<Done, Miss> {
-        let frame = plain(Kind::Commands, batch.as_bytes().clone());
+    pub(crate) async fn commands(
+        &self,
+        leader: u64,
+        batch: &Batch,
+        urgency: Urgency,
+    ) -> Result<Done, Miss> {
+        let kind = match urgency {
+            Urgency::Urgent => Kind::UrgentCommands,
+            Urgency::Usual => Kind::Commands,
+        };
+        let frame = plain(kind, batch.as_bytes().clone());
         let outcome = self
             .ask(leader, |mut client| async move { client.propose(frame).await })
             .await
-            .and_then(|reply| read(Kind::CommandsReply, reply));
+            .and_then(|reply| read::<Done>(Kind::CommandsReply, reply));
+        if let Ok(done) = &outcome
+            && done.replies.len() != batch.open().map_or(0, |opened| opened.commands.len())
+        {
+            return Err(Miss::Refused("the leader sent another number of replies".into()));
+        }
         outcome.map_err(|error| match error {
             Error::Overloaded { limit } => Miss::Overloaded(limit),
             Error::Refused(why) => Miss::Refused(why),

@@ -22,7 +22,7 @@ use crate::log::LogHold;
 use crate::machine::StateMachine;
 use crate::member::{Member, Status};
 use crate::peer::{Lane, Peers};
-use crate::propose::{Queue, check_size};
+use crate::queue::{Done, Queue, Urgency, check_size};
 use crate::running::Running;
 use crate::space::Space;
 use crate::types::Core;
@@ -102,11 +102,16 @@ impl Raft {
         command: Bytes,
         timeout: Duration,
     ) -> Result<Applied, Error> {
-        let (index, mut replies) = self.propose_many(vec![command], timeout).await?;
-        match replies.pop() {
-            Some(reply) => Ok(Applied { index, reply }),
-            None => Err(Error::Fatal("a command got no reply".into())),
-        }
+        self.propose_one(command, Urgency::Usual, timeout).await
+    }
+
+    /// Proposes a command that passes everything that waits.
+    pub async fn propose_urgent(
+        &self,
+        command: Bytes,
+        timeout: Duration,
+    ) -> Result<Applied, Error> {
+        self.propose_one(command, Urgency::Urgent, timeout).await
     }
 
     /// Proposes commands that stay together in one entry, in this order. Returns its index and one
@@ -116,11 +121,34 @@ impl Raft {
         commands: Vec<Bytes>,
         timeout: Duration,
     ) -> Result<(u64, Vec<Bytes>), Error> {
-        check_size(&commands, &self.parts.config)?;
-        let done = self
-            .insist("a proposal", timeout, || self.parts.queue.submit(commands.clone(), false))
-            .await?;
+        let done = self.propose_as(commands, Urgency::Usual, timeout).await?;
         Ok((done.index, done.replies))
+    }
+
+    async fn propose_one(
+        &self,
+        command: Bytes,
+        urgency: Urgency,
+        timeout: Duration,
+    ) -> Result<Applied, Error> {
+        let mut done = self.propose_as(vec![command], urgency, timeout).await?;
+        match done.replies.pop() {
+            Some(reply) => Ok(Applied { index: done.index, reply }),
+            None => Err(Error::Fatal("a command got no reply".into())),
+        }
+    }
+
+    async fn propose_as(
+        &self,
+        commands: Vec<Bytes>,
+        urgency: Urgency,
+        timeout: Duration,
+    ) -> Result<Done, Error> {
+        check_size(&commands, &self.parts.config)?;
+        self.insist("a proposal", timeout, || {
+            self.parts.queue.submit(commands.clone(), urgency, false)
+        })
+        .await
     }
 
     /// Everything acknowledged before this call is applied here when it returns.

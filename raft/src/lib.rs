@@ -20,6 +20,7 @@ mod machine;
 mod member;
 mod peer;
 mod propose;
+mod queue;
 mod read;
 mod running;
 mod snapshot;

@@ -17,7 +17,8 @@ use crate::handle::{Parts, Raft};
 use crate::log::{LogHold, LogStore};
 use crate::machine::StateMachine;
 use crate::peer::{Links, Peers, Service, serve};
-use crate::propose::{Proposer, Queue};
+use crate::propose::Proposer;
+use crate::queue::{Queue, Waiting};
 use crate::snapshot::Folder;
 use crate::space::Space;
 use crate::types::Core;
@@ -73,24 +74,25 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     config.check()?;
     let consensus = Arc::new(config.consensus()?);
     let peers = Arc::new(Peers::new(&config)?);
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|e| Error::io(format!("cannot listen on {}", config.listen), e))?;
-    let local_addr =
-        listener.local_addr().map_err(|e| Error::io("cannot read the own address", e))?;
     let config = Arc::new(config);
     let stored = open(config.clone()).await?;
     let hold = stored.log.hold();
-
     let progress = Arc::new(Progress::new());
     let stop = watch::Sender::new(false);
     let adapter =
         Adapter::new(machine, stored.folder, stored.snapshot, progress.clone(), stop.subscribe());
     let append_timeout = Duration::from_millis(config.heartbeat_ms * APPEND_HEARTBEATS);
     let links = Links::new(peers.clone(), append_timeout);
-    let core = Core::new(config.node_id, consensus, links, stored.log, adapter)
+    // Replays what was committed. Nobody is heard before that, and nothing is said.
+    let core = Core::build(config.node_id, consensus, links, stored.log, adapter)
         .await
         .map_err(|e| Error::Fatal(e.to_string()))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|e| Error::io(format!("cannot listen on {}", config.listen), e))?;
+    let local_addr =
+        listener.local_addr().map_err(|e| Error::io("cannot read the own address", e))?;
+    core.run();
     reported(&core).await?;
 
     let (leader_sender, leader) = watch::channel(None);
@@ -103,50 +105,57 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         queue_limit: config.propose_queue_max,
         timeout: config.propose_timeout() / 2,
     });
-    let space = Arc::new(Space::new(config.dir.clone(), config.disk_reserve_bytes));
+    let parts = Arc::new(Parts {
+        space: Arc::new(Space::new(config.dir.clone(), config.disk_reserve_bytes)),
+        changes: Changes::new(core.clone()),
+        blobs: stored.blobs,
+        hold: hold.clone(),
+        config,
+        core: core.clone(),
+        progress,
+        queue,
+        forward,
+        peers,
+        leader,
+        failed,
+        local_addr,
+    });
+    let mut tasks = spawn(&parts, listener, waiting, &stop);
+    tasks.spawn(follow::follow(core, leader_sender, failed_sender, stop.subscribe()));
+    Ok(Raft { parts, running: Arc::new(Running { stop, tasks: Mutex::new(tasks), hold }) })
+}
+
+fn spawn(
+    parts: &Parts,
+    listener: TcpListener,
+    waiting: Waiting,
+    stop: &watch::Sender<bool>,
+) -> JoinSet<()> {
+    let core = || parts.core.clone();
     let proposer = Proposer {
-        core: core.clone(),
-        config: config.clone(),
-        leader: leader.clone(),
-        forward: forward.clone(),
-        space: space.clone(),
+        core: core(),
+        config: parts.config.clone(),
+        leader: parts.leader.clone(),
+        forward: parts.forward.clone(),
+        space: parts.space.clone(),
     };
-    let changes = Changes::new(core.clone());
     let service = Service {
-        core: core.clone(),
-        config: config.clone(),
-        queue: queue.clone(),
-        blobs: stored.blobs.clone(),
-        changes: changes.clone(),
+        core: core(),
+        config: parts.config.clone(),
+        queue: parts.queue.clone(),
+        blobs: parts.blobs.clone(),
+        changes: parts.changes.clone(),
         receiving: Mutex::new(()),
     };
-
+    let compaction =
+        compaction::run(core(), parts.config.clone(), parts.progress.clone(), stop.subscribe());
     let mut tasks = JoinSet::new();
-    tasks.spawn(follow::follow(core.clone(), leader_sender, failed_sender, stop.subscribe()));
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));
-    tasks.spawn(serve(listener, service, peers.clone(), stop.subscribe()));
-    tasks.spawn(compaction::run(core.clone(), config.clone(), progress.clone(), stop.subscribe()));
-    tasks.spawn(space::watch(space.clone(), stop.subscribe()));
-    tasks.spawn(end_core(core.clone(), stop.subscribe()));
-
-    Ok(Raft {
-        parts: Arc::new(Parts {
-            config,
-            core,
-            progress,
-            queue,
-            forward,
-            peers,
-            blobs: stored.blobs,
-            leader,
-            failed,
-            local_addr,
-            hold: hold.clone(),
-            changes,
-            space,
-        }),
-        running: Arc::new(Running { stop, tasks: Mutex::new(tasks), hold }),
-    })
+    tasks.spawn(serve(listener, service, parts.peers.clone(), stop.subscribe()));
+    tasks.spawn(compaction);
+    tasks.spawn(space::watch(parts.space.clone(), stop.subscribe()));
+    tasks.spawn(end_core(core(), stop.subscribe()));
+    tasks
 }
 
 /// Waits until the core has told what it found in the log, so that nobody sees an empty group.

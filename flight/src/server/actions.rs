@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use arrow_flight::{Action, ActionType, CancelFlightInfoResult, CancelStatus, RenewFlightEndpointRequest};
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoResult, CancelStatus, RenewFlightEndpointRequest,
+};
 use futures::stream;
 use prost::Message;
 use tonic::{Request, Response, Status};
@@ -10,8 +12,8 @@ use tonic::{Request, Response, Status};
 use super::{
     analyst::{Analyst, Boxed},
     session_options::{
-        CloseSessionResult, CloseStatus, GetSessionOptionsResult, OptionValue, SessionOptionValue, SetError,
-        SetErrorValue, SetSessionOptionsRequest, SetSessionOptionsResult,
+        CloseSessionResult, CloseStatus, GetSessionOptionsResult, OptionValue, SessionOptionValue,
+        SetError, SetErrorValue, SetSessionOptionsRequest, SetSessionOptionsResult,
     },
 };
 use crate::{CATALOG, SCHEMA};
@@ -19,7 +21,7 @@ use crate::{CATALOG, SCHEMA};
 const ACTIONS: &[(&str, &str)] = &[
     ("SetSessionOptions", "Accepts catalog = hearth and schema = civil."),
     ("GetSessionOptions", "Gives catalog and schema."),
-    ("CloseSession", "Drops the caller's prepared statements."),
+    ("CloseSession", "Prepared statements are closed one by one, or when they are idle."),
     ("CancelFlightInfo", "Nothing to cancel: a query ends when its stream is dropped."),
     ("RenewFlightEndpoint", "Tickets do not expire."),
 ];
@@ -35,16 +37,16 @@ pub(super) fn act(
     analyst: &Analyst,
     request: Request<Action>,
 ) -> Result<Response<Boxed<arrow_flight::Result>>, Status> {
-    let caller = analyst.caller(request.metadata())?;
+    analyst.caller(request.metadata())?;
     let action = request.into_inner();
     let body = match action.r#type.as_str() {
         "SetSessionOptions" => set_options(decode(&action)?).encode_to_vec(),
         "GetSessionOptions" => options().encode_to_vec(),
-        "CloseSession" => {
-            analyst.handles.remove_session(&caller.session);
-            CloseSessionResult { status: CloseStatus::Closed.into() }.encode_to_vec()
+        // Connections of one caller share a token, so one that ends must not take the others' handles.
+        "CloseSession" => CloseSessionResult { status: CloseStatus::Closed.into() }.encode_to_vec(),
+        "CancelFlightInfo" => {
+            CancelFlightInfoResult::new(CancelStatus::NotCancellable).encode_to_vec()
         }
-        "CancelFlightInfo" => CancelFlightInfoResult::new(CancelStatus::NotCancellable).encode_to_vec(),
         "RenewFlightEndpoint" => {
             let request: RenewFlightEndpointRequest = decode(&action)?;
             request.endpoint.unwrap_or_default().encode_to_vec()
@@ -92,7 +94,8 @@ mod tests {
 
     #[test]
     fn only_the_one_catalog_and_schema_can_be_set() {
-        let text = |text: &str| SessionOptionValue { value: Some(OptionValue::Text(text.to_owned())) };
+        let text =
+            |text: &str| SessionOptionValue { value: Some(OptionValue::Text(text.to_owned())) };
         let request = SetSessionOptionsRequest {
             options: BTreeMap::from([
                 ("catalog".to_owned(), text("hearth")),

@@ -36,18 +36,25 @@ impl Analyst {
 
     async fn wait_for_index(&self, metadata: &MetadataMap) -> Result<(), Status> {
         let Some(header) = metadata.get(MIN_LOG_INDEX_HEADER) else { return Ok(()) };
-        let index: u64 = header.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-            Status::invalid_argument(format!("header {MIN_LOG_INDEX_HEADER} must be a whole number"))
-        })?;
+        let index: u64 =
+            header.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+                Status::invalid_argument(format!(
+                    "header {MIN_LOG_INDEX_HEADER} must be a whole number"
+                ))
+            })?;
         if index <= self.warehouse.recorded_index() {
             return Ok(());
         }
         let late = || {
             let recorded = self.warehouse.recorded_index();
             let seconds = INDEX_WAIT_MAX.as_secs();
-            Error::Late(format!("log index {index} was not recorded within {seconds} s; this node is at {recorded}"))
+            Error::Late(format!(
+                "log index {index} was not recorded within {seconds} s; this node is at {recorded}"
+            ))
         };
-        match tokio::time::timeout(INDEX_WAIT_MAX, self.live.wait_recorded(index, INDEX_WAIT_MAX)).await {
+        match tokio::time::timeout(INDEX_WAIT_MAX, self.live.wait_recorded(index, INDEX_WAIT_MAX))
+            .await
+        {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Error::Late(_))) | Err(_) => Err(late().into()),
             Ok(Err(other)) => Err(other.into()),
@@ -57,9 +64,15 @@ impl Analyst {
 
 fn bearer_token(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
     let Some(header) = metadata.get("authorization") else { return Ok(None) };
-    let text = header.to_str().map_err(|_| Status::unauthenticated("the authorization header is not text"))?;
+    let text = header
+        .to_str()
+        .map_err(|_| Status::unauthenticated("the authorization header is not text"))?;
     match text.get(..BEARER.len()) {
-        Some(scheme) if scheme.eq_ignore_ascii_case(BEARER) => Ok(Some(text[BEARER.len()..].trim())),
-        _ => Err(Status::unauthenticated("sign in by handshake, then send `authorization: Bearer <token>`")),
+        Some(scheme) if scheme.eq_ignore_ascii_case(BEARER) => {
+            Ok(Some(text[BEARER.len()..].trim()))
+        }
+        _ => Err(Status::unauthenticated(
+            "sign in by handshake, then send `authorization: Bearer <token>`",
+        )),
     }
 }

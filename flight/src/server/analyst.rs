@@ -3,11 +3,13 @@
 use std::{pin::Pin, sync::Arc};
 
 use arrow_flight::{
-    Action, ActionType, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse, Ticket,
+    Action, ActionType, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
+    HandshakeResponse, Ticket,
     flight_service_server::FlightService,
     sql::{
-        ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionClosePreparedStatementRequest,
-        ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, ActionEndTransactionRequest,
+        ActionBeginTransactionRequest, ActionBeginTransactionResult,
+        ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
+        ActionCreatePreparedStatementResult, ActionEndTransactionRequest,
         CommandPreparedStatementQuery, CommandPreparedStatementUpdate, CommandStatementIngest,
         CommandStatementQuery, CommandStatementUpdate, DoPutPreparedStatementResult, SqlInfo,
         TicketStatementQuery,
@@ -18,7 +20,9 @@ use arrow_flight::{
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{actions, handles::Handles, handshake, ingest, prepared, sql_info, statement, type_info};
+use super::{
+    actions, handles::Handles, handshake, ingest, prepared, sql_info, statement, type_info,
+};
 use crate::{Error, Live, Reader, Warehouse};
 
 pub(super) type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
@@ -81,7 +85,11 @@ impl FlightSqlService for Analyst {
         prepared::flight_info(self, command, &metadata, descriptor).await
     }
 
-    async fn do_get_statement(&self, ticket: TicketStatementQuery, request: Request<Ticket>) -> Rows {
+    async fn do_get_statement(
+        &self,
+        ticket: TicketStatementQuery,
+        request: Request<Ticket>,
+    ) -> Rows {
         statement::get(self, ticket, request.metadata()).await
     }
 

@@ -15,7 +15,9 @@ pub(super) const PARAMETER_ROWS_MAX: usize = 1024;
 /// The rows of a batch, one value for each parameter, by position.
 pub(super) fn parameter_rows(batch: &RecordBatch) -> Result<Vec<Vec<Cell>>, Error> {
     let columns = batch.columns().iter().map(cells).collect::<Result<Vec<_>, _>>()?;
-    Ok((0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect()).collect())
+    Ok((0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| column[row].clone()).collect())
+        .collect())
 }
 
 fn cells(array: &ArrayRef) -> Result<Vec<Cell>, Error> {
@@ -25,22 +27,28 @@ fn cells(array: &ArrayRef) -> Result<Vec<Cell>, Error> {
             return cells(&cast(array, value)?);
         }
         DataType::UInt64 => return Ok(unsigned_cells(array)),
-        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ColumnType::Text,
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            ColumnType::Text
+        }
         DataType::Boolean => ColumnType::Bool,
         DataType::Date32 | DataType::Date64 => ColumnType::Date,
         DataType::Timestamp(..) => ColumnType::Time,
         DataType::Decimal128(_, 0) => ColumnType::Int,
         kind if kind.is_integer() => ColumnType::Int,
         kind if kind.is_numeric() => ColumnType::Real,
-        other => return Err(Error::Query(format!("a parameter cannot be {other}; send a plain value"))),
+        other => {
+            return Err(Error::Query(format!("a parameter cannot be {other}; send a plain value")));
+        }
     };
-    read_column(kind, array).map_err(|reason| Error::Query(format!("a parameter cannot be read: {reason}")))
+    read_column(kind, array)
+        .map_err(|reason| Error::Query(format!("a parameter cannot be read: {reason}")))
 }
 
 /// Some clients wrap every value in a union of all types.
 fn union_cells(array: &ArrayRef) -> Result<Vec<Cell>, Error> {
     let union = array.as_any().downcast_ref::<arrow::array::UnionArray>();
-    let union = union.ok_or_else(|| Error::Query("a parameter's union cannot be read".to_owned()))?;
+    let union =
+        union.ok_or_else(|| Error::Query("a parameter's union cannot be read".to_owned()))?;
     (0..union.len()).map(|row| Ok(cells(&union.value(row))?.pop().unwrap_or(Cell::Null))).collect()
 }
 
@@ -68,7 +76,9 @@ mod tests {
         ]);
         let children: Vec<ArrayRef> =
             vec![Arc::new(Int64Array::from(vec![7])), Arc::new(StringArray::from(vec!["x"]))];
-        let union = UnionArray::try_new(fields, vec![1, 0].into(), Some(vec![0, 0].into()), children).unwrap();
+        let union =
+            UnionArray::try_new(fields, vec![1, 0].into(), Some(vec![0, 0].into()), children)
+                .unwrap();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(union),
             Arc::new(NullArray::new(2)),

@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, Schema};
 use arrow::array::RecordBatch;
-use arrow_flight::sql::{CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow_flight::sql::{
+    CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables,
+};
 
 use super::analyst::Analyst;
 use crate::{CATALOG, Error, SCHEMA};
@@ -12,34 +14,39 @@ use crate::{CATALOG, Error, SCHEMA};
 pub(super) fn catalogs(command: CommandGetCatalogs) -> Result<RecordBatch, Error> {
     let mut builder = command.into_builder();
     builder.append(CATALOG);
-    builder.build().map_err(refused)
+    builder.build().map_err(|error| refused(&error))
 }
 
 pub(super) fn schemas(mut command: CommandGetDbSchemas) -> Result<RecordBatch, Error> {
     command.catalog = catalog_filter(command.catalog);
     let mut builder = command.into_builder();
     builder.append(CATALOG, SCHEMA);
-    builder.build().map_err(refused)
+    builder.build().map_err(|error| refused(&error))
 }
 
-pub(super) fn tables(analyst: &Analyst, mut command: CommandGetTables) -> Result<RecordBatch, Error> {
+pub(super) fn tables(
+    analyst: &Analyst,
+    mut command: CommandGetTables,
+) -> Result<RecordBatch, Error> {
     command.catalog = catalog_filter(command.catalog);
     let mut builder = command.into_builder();
     for relation in analyst.warehouse.relations() {
         let schema = described(&relation.name, &relation.schema);
-        builder.append(CATALOG, SCHEMA, &relation.name, relation.kind, &schema).map_err(refused)?;
+        builder
+            .append(CATALOG, SCHEMA, &relation.name, relation.kind, &schema)
+            .map_err(|error| refused(&error))?;
     }
-    builder.build().map_err(refused)
+    builder.build().map_err(|error| refused(&error))
 }
 
 pub(super) fn table_types(command: CommandGetTableTypes) -> Result<RecordBatch, Error> {
     let mut builder = command.into_builder();
     builder.append("TABLE");
     builder.append("VIEW");
-    builder.build().map_err(refused)
+    builder.build().map_err(|error| refused(&error))
 }
 
-fn refused(error: arrow_flight::error::FlightError) -> Error {
+fn refused(error: &arrow_flight::error::FlightError) -> Error {
     Error::Invalid(error.to_string())
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
-    HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo,
+    HandshakeRequest, HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
     flight_descriptor::DescriptorType,
     flight_service_server::FlightService,
     sql::{Any, Command, CommandStatementQuery, ProstMessageExt, TicketStatementQuery},
@@ -20,7 +20,7 @@ use super::{
     answer::{encoded, info, one_batch, schema_bytes},
     known, prepared, statement,
 };
-use crate::{CATALOG, Live, SCHEMA, Warehouse, export_history, portrait_batch, portrait_schema};
+use crate::{CATALOG, Live, SCHEMA, Warehouse, export_history, portrait_schema};
 
 /// The service that a tonic server carries; see [`crate::service`].
 pub struct Front {
@@ -39,7 +39,11 @@ impl Front {
     }
 
     /// Tickets that people and peers write by hand: `portrait:<key>`, `history:<table>:<after>:<through>`.
-    async fn plain(&self, ticket: &[u8], metadata: &MetadataMap) -> Option<Result<Response<Boxed<FlightData>>, Status>> {
+    async fn plain(
+        &self,
+        ticket: &[u8],
+        metadata: &MetadataMap,
+    ) -> Option<Result<Response<Boxed<FlightData>>, Status>> {
         let text = std::str::from_utf8(ticket).ok()?;
         if let Some(key) = text.strip_prefix("portrait:") {
             return Some(self.portrait(key, metadata).await);
@@ -48,22 +52,33 @@ impl Front {
         Some(self.history(history, metadata).await)
     }
 
-    async fn portrait(&self, key: &str, metadata: &MetadataMap) -> Result<Response<Boxed<FlightData>>, Status> {
-        self.analyst.admit(metadata).await?;
-        let log_index = self.analyst.live.log_index();
-        let Some(found) = self.analyst.live.portrait(key) else {
+    async fn portrait(
+        &self,
+        key: &str,
+        metadata: &MetadataMap,
+    ) -> Result<Response<Boxed<FlightData>>, Status> {
+        let caller = self.analyst.admit(metadata).await?;
+        let batch = statement::portrait(&self.analyst, &caller, key)?;
+        if batch.num_rows() == 0 {
             return Err(Status::not_found(format!("there is no resident {key}")));
-        };
-        Ok(one_batch(portrait_batch(Some(&found), log_index)?))
+        }
+        Ok(one_batch(batch))
     }
 
-    async fn history(&self, asked: &str, metadata: &MetadataMap) -> Result<Response<Boxed<FlightData>>, Status> {
+    async fn history(
+        &self,
+        asked: &str,
+        metadata: &MetadataMap,
+    ) -> Result<Response<Boxed<FlightData>>, Status> {
         self.analyst.admit(metadata).await?;
         let parts: Vec<&str> = asked.split(':').collect();
-        let wrong = || Status::invalid_argument("a history ticket reads history:<table>:<after>:<through>");
+        let wrong =
+            || Status::invalid_argument("a history ticket reads history:<table>:<after>:<through>");
         let [table, after, through] = parts.as_slice() else { return Err(wrong()) };
-        let table = civil::table(table).ok_or_else(|| Status::invalid_argument(format!("there is no table {table}")))?;
-        let (after, through) = (after.parse().map_err(|_| wrong())?, through.parse().map_err(|_| wrong())?);
+        let table = civil::table(table)
+            .ok_or_else(|| Status::invalid_argument(format!("there is no table {table}")))?;
+        let (after, through) =
+            (after.parse().map_err(|_| wrong())?, through.parse().map_err(|_| wrong())?);
         let answer = export_history(&self.analyst.warehouse, table, after, through).await?;
         Ok(encoded(Arc::clone(&answer.schema), answer))
     }
@@ -79,20 +94,28 @@ impl Front {
                 format!("SELECT * FROM portrait('{}')", key.replace('\'', "''"))
             }
             [name] => format!("SELECT * FROM {CATALOG}.{SCHEMA}.{}", quoted(name)),
-            _ => return Err(Status::invalid_argument("a path is the name of a table, or portrait and a key")),
+            _ => {
+                return Err(Status::invalid_argument(
+                    "a path is the name of a table, or portrait and a key",
+                ));
+            }
         };
         let command = CommandStatementQuery { query, transaction_id: None };
         Ok(FlightDescriptor::new_cmd(command.as_any().encode_to_vec()))
     }
 
-    async fn schema_of(&self, descriptor: &FlightDescriptor, metadata: &MetadataMap) -> Result<SchemaRef, Status> {
+    async fn schema_of(
+        &self,
+        descriptor: &FlightDescriptor,
+        metadata: &MetadataMap,
+    ) -> Result<SchemaRef, Status> {
         if let Some(answer) = known::answer(&self.analyst, &descriptor.cmd) {
             self.analyst.caller(metadata)?;
             return Ok(answer?.schema());
         }
-        let unknown = |_| Status::invalid_argument("the descriptor is no Flight SQL command");
-        let any = Any::decode(&*descriptor.cmd).map_err(|_| unknown(()))?;
-        match Command::try_from(any).map_err(|_| unknown(()))? {
+        let unknown = || Status::invalid_argument("the descriptor is no Flight SQL command");
+        let any = Any::decode(&*descriptor.cmd).map_err(|_| unknown())?;
+        match Command::try_from(any).map_err(|_| unknown())? {
             Command::CommandStatementQuery(command) => {
                 self.analyst.admit(metadata).await?;
                 Ok(statement::schema(&self.analyst, &command.query).await?)
@@ -100,24 +123,28 @@ impl Front {
             Command::CommandPreparedStatementQuery(command) => {
                 prepared::schema(&self.analyst, &command, metadata).await
             }
-            _ => Err(unknown(())),
+            _ => Err(unknown()),
         }
     }
 
     fn listed(&self) -> Result<Vec<Result<FlightInfo, Status>>, Status> {
         let relations = self.analyst.warehouse.relations().iter();
         let all = relations.map(|each| (vec![each.name.clone()], Arc::clone(&each.schema)));
-        let portrait = (vec!["portrait".to_owned(), "<resident_key>".to_owned()], portrait_schema());
+        let portrait =
+            (vec!["portrait".to_owned(), "<resident_key>".to_owned()], portrait_schema());
         let mut infos = Vec::new();
         for (path, schema) in all.chain([portrait]) {
             let descriptor = FlightDescriptor::new_path(path);
             let command = Self::by_command(&descriptor)?;
-            let Ok(Some(query)) = Any::decode(&*command.cmd).map(|any| any.unpack::<CommandStatementQuery>().ok().flatten())
+            let Ok(Some(query)) = Any::decode(&*command.cmd)
+                .map(|any| any.unpack::<CommandStatementQuery>().ok().flatten())
             else {
                 continue;
             };
             let ticket = TicketStatementQuery { statement_handle: query.query.into() };
-            infos.push(Ok(info(descriptor, ticket.as_any().encode_to_vec(), Some(&schema))?.into_inner()));
+            infos.push(Ok(
+                info(descriptor, ticket.as_any().encode_to_vec(), Some(&schema))?.into_inner()
+            ));
         }
         Ok(infos)
     }
@@ -140,12 +167,18 @@ impl FlightService for Front {
         self.analyst.handshake(request).await
     }
 
-    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+    async fn list_flights(
+        &self,
+        request: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
         self.analyst.caller(request.metadata())?;
         Ok(Response::new(stream::iter(self.listed()?).boxed()))
     }
 
-    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
         let descriptor = Self::by_command(request.get_ref())?;
         if let Some(answer) = known::answer(&self.analyst, &descriptor.cmd) {
             self.analyst.caller(request.metadata())?;
@@ -156,18 +189,27 @@ impl FlightService for Front {
     }
 
     /// Infos are made at once, so the first poll is the last.
-    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
         let info = self.get_flight_info(request).await?.into_inner();
         Ok(Response::new(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() }))
     }
 
-    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+    async fn get_schema(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<SchemaResult>, Status> {
         let (metadata, _, descriptor) = request.into_parts();
         let schema = self.schema_of(&Self::by_command(&descriptor)?, &metadata).await?;
         Ok(Response::new(SchemaResult { schema: schema_bytes(&schema)? }))
     }
 
-    async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+    async fn do_get(
+        &self,
+        request: Request<Ticket>,
+    ) -> Result<Response<Self::DoGetStream>, Status> {
         if let Some(answer) = self.plain(&request.get_ref().ticket, request.metadata()).await {
             return answer;
         }
@@ -178,19 +220,31 @@ impl FlightService for Front {
         self.analyst.do_get(request).await
     }
 
-    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
         self.analyst.do_put(request).await
     }
 
-    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+    async fn do_exchange(
+        &self,
+        _: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
         Err(Status::unimplemented("there is no exchange; use DoGet and DoPut"))
     }
 
-    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+    async fn do_action(
+        &self,
+        request: Request<Action>,
+    ) -> Result<Response<Self::DoActionStream>, Status> {
         self.analyst.do_action(request).await
     }
 
-    async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+    async fn list_actions(
+        &self,
+        request: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
         self.analyst.list_actions(request).await
     }
 }

@@ -12,9 +12,9 @@ use tonic::Status;
 use crate::Checked;
 
 /// Beyond it a session's longest unused handle is dropped.
-const HANDLES_PER_SESSION_MAX: usize = 256;
+const HANDLES_PER_SESSION_MAX: usize = 1024;
 const HANDLES_MAX: usize = 16 * 1024;
-const HANDLE_IDLE_MAX: Duration = Duration::from_secs(30 * 60);
+const HANDLE_IDLE_MAX: Duration = Duration::from_mins(30);
 
 /// What a handle stands for.
 #[derive(Clone, Debug)]
@@ -66,11 +66,20 @@ impl Handles {
     }
 
     /// What a handle stands for, and the parameters that were bound to it.
-    pub(super) fn find(&self, session: &str, handle: &[u8]) -> Result<(Prepared, Vec<Vec<Cell>>), Status> {
+    pub(super) fn find(
+        &self,
+        session: &str,
+        handle: &[u8],
+    ) -> Result<(Prepared, Vec<Vec<Cell>>), Status> {
         self.with(session, handle, |held| (held.prepared.clone(), held.params.clone()))
     }
 
-    pub(super) fn bind(&self, session: &str, handle: &[u8], params: Vec<Vec<Cell>>) -> Result<(), Status> {
+    pub(super) fn bind(
+        &self,
+        session: &str,
+        handle: &[u8],
+        params: Vec<Vec<Cell>>,
+    ) -> Result<(), Status> {
         self.with(session, handle, |held| held.params = params)
     }
 
@@ -83,11 +92,12 @@ impl Handles {
         }
     }
 
-    pub(super) fn remove_session(&self, session: &str) {
-        self.state.lock().held.retain(|_, each| each.session != session);
-    }
-
-    fn with<T>(&self, session: &str, handle: &[u8], each: impl FnOnce(&mut Held) -> T) -> Result<T, Status> {
+    fn with<T>(
+        &self,
+        session: &str,
+        handle: &[u8],
+        each: impl FnOnce(&mut Held) -> T,
+    ) -> Result<T, Status> {
         let mut state = self.state.lock();
         let held = number_of(handle).and_then(|number| state.held.get_mut(&number));
         match held.filter(|held| held.session == session) {
@@ -95,7 +105,9 @@ impl Handles {
                 held.used = Instant::now();
                 Ok(each(held))
             }
-            None => Err(Status::not_found("this prepared statement is not known here (any more); prepare it again")),
+            None => Err(Status::not_found(
+                "this prepared statement is not known here (any more); prepare it again",
+            )),
         }
     }
 }
@@ -120,8 +132,6 @@ mod tests {
         }
         assert!(handles.find("a", &first).is_err());
         let other = handles.add("b", Prepared::Portrait).unwrap();
-        handles.remove_session("a");
-        assert_eq!(handles.state.lock().held.len(), 1);
         handles.remove("a", &other);
         assert!(handles.find("b", &other).is_ok());
     }

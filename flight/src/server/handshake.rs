@@ -40,19 +40,24 @@ pub(super) async fn handshake(
 
 fn basic_header(metadata: &MetadataMap) -> Result<Option<(String, String)>, Status> {
     let Some(header) = metadata.get("authorization") else { return Ok(None) };
-    let refused = || Status::unauthenticated("sign in with `authorization: Basic <name:password in base64>`");
+    let refused =
+        || Status::unauthenticated("sign in with `authorization: Basic <name:password in base64>`");
     let text = header.to_str().map_err(|_| refused())?;
     let (scheme, encoded) = text.split_once(' ').ok_or_else(refused)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(refused());
     }
-    let decoded = BASE64.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let (user, password) = decoded.as_deref().and_then(|pair| pair.split_once(':')).ok_or_else(refused)?;
+    let decoded =
+        BASE64.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let (user, password) =
+        decoded.as_deref().and_then(|pair| pair.split_once(':')).ok_or_else(refused)?;
     Ok(Some((user.to_owned(), password.to_owned())))
 }
 
 /// Older clients send name and password in the message.
-async fn basic_payload(mut requests: Streaming<HandshakeRequest>) -> Result<(String, String), Status> {
+async fn basic_payload(
+    mut requests: Streaming<HandshakeRequest>,
+) -> Result<(String, String), Status> {
     let refused = || Status::unauthenticated("sign in with a name and a password");
     let request = requests.message().await?.ok_or_else(refused)?;
     if request.payload.is_empty() || request.payload.len() > PAYLOAD_BYTES_MAX {

@@ -61,7 +61,9 @@ fn proposals(table: &Table, rows: Proposal) -> Result<Vec<Proposal>, Error> {
         let size = encode_row(&row)?.len();
         debug_assert!(size <= ROW_BYTES_MAX);
         match portions.last_mut() {
-            Some(last) if bytes + size <= PROPOSAL_BYTES_MAX && last.len() < PROPOSAL_ROWS_MAX => last.push(row),
+            Some(last) if bytes + size <= PROPOSAL_BYTES_MAX && last.len() < PROPOSAL_ROWS_MAX => {
+                last.push(row);
+            }
             _ => {
                 bytes = 0;
                 portions.push(vec![row]);
@@ -73,12 +75,18 @@ fn proposals(table: &Table, rows: Proposal) -> Result<Vec<Proposal>, Error> {
 }
 
 fn wanted_table(command: &CommandStatementIngest) -> Result<&'static Table, Status> {
-    let here = |given: &Option<String>, name: &str| given.as_deref().is_none_or(|each| each.is_empty() || each == name);
+    let here = |given: &Option<String>, name: &str| {
+        given.as_deref().is_none_or(|each| each.is_empty() || each == name)
+    };
     if !(here(&command.catalog, CATALOG) && here(&command.schema, SCHEMA)) {
-        return Err(Status::invalid_argument(format!("tables are in catalog {CATALOG}, schema {SCHEMA}")));
+        return Err(Status::invalid_argument(format!(
+            "tables are in catalog {CATALOG}, schema {SCHEMA}"
+        )));
     }
     if command.temporary {
-        return Err(Status::invalid_argument("there are no temporary tables; load into a reference table"));
+        return Err(Status::invalid_argument(
+            "there are no temporary tables; load into a reference table",
+        ));
     }
     let references = || civil::TABLES.iter().filter(|each| each.mode == Mode::Reference);
     let Some(table) = civil::table(&command.table) else {
@@ -87,7 +95,10 @@ fn wanted_table(command: &CommandStatementIngest) -> Result<&'static Table, Stat
         return Err(Status::invalid_argument(format!("there is no table {}{hint}", command.table)));
     };
     if table.mode != Mode::Reference {
-        let text = format!("table {} is kept by the cluster itself; only reference tables are loaded", table.name);
+        let text = format!(
+            "table {} is kept by the cluster itself; only reference tables are loaded",
+            table.name
+        );
         return Err(Status::invalid_argument(text));
     }
     match command.table_definition_options.map(|options| options.if_exists()) {

@@ -45,8 +45,9 @@ pub(super) fn primary_keys(command: &CommandGetPrimaryKeys) -> Result<RecordBatc
     let here = command.catalog.as_deref().is_none_or(|name| name == CATALOG)
         && command.db_schema.as_deref().is_none_or(|name| name == SCHEMA);
     let table = civil::table(&command.table).filter(|_| here);
-    let names: Vec<&str> =
-        table.map_or_else(Vec::new, |table| table.columns.iter().take(table.key).map(|each| each.name).collect());
+    let names: Vec<&str> = table.map_or_else(Vec::new, |table| {
+        table.columns.iter().take(table.key).map(|each| each.name).collect()
+    });
     let count = names.len();
     let same = |text: &str| Arc::new(StringArray::from(vec![text; count])) as ArrayRef;
     let arrays = vec![

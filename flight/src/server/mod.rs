@@ -28,7 +28,8 @@ mod type_info;
 use std::sync::Arc;
 
 use arrow_flight::flight_service_server::FlightServiceServer;
-use tonic::transport::Server;
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::{Live, Warehouse};
 pub use front::Front;
@@ -43,7 +44,8 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// `live` for as long as the service lives.
 pub fn service(warehouse: Arc<Warehouse>, live: Arc<dyn Live>) -> FlightServiceServer<Front> {
     warehouse.attach(&live);
-    FlightServiceServer::new(Front::new(warehouse, live)).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    FlightServiceServer::new(Front::new(warehouse, live))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// A tonic server with windows that fit tables.
@@ -52,4 +54,10 @@ pub fn server_builder() -> Server {
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+}
+
+/// The connections of a listener. Small answers are not held back: without this each would wait 40 ms
+/// for an acknowledgement.
+pub fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
 }

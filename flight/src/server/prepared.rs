@@ -9,8 +9,8 @@ use arrow_flight::{
     error::FlightError,
     sql::{
         ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest,
-        ActionCreatePreparedStatementResult, CommandPreparedStatementQuery, DoPutPreparedStatementResult,
-        ProstMessageExt, server::PeekableFlightDataStream,
+        ActionCreatePreparedStatementResult, CommandPreparedStatementQuery,
+        DoPutPreparedStatementResult, ProstMessageExt, server::PeekableFlightDataStream,
     },
 };
 use features::table::Cell;
@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::{
     analyst::{Analyst, Boxed},
-    answer::{info, schema_bytes},
+    answer::{info, one_batch, schema_bytes},
     bind::{PARAMETER_ROWS_MAX, parameter_rows},
     handles::Prepared,
     portrait::{Asked, asked},
@@ -81,7 +81,9 @@ pub(super) async fn bind(
     let mut params = Vec::new();
     while let Some(batch) = batches.try_next().await? {
         if params.len() + batch.num_rows() > PARAMETER_ROWS_MAX {
-            let most = format!("a statement is run for at most {PARAMETER_ROWS_MAX} sets of parameters at once");
+            let most = format!(
+                "a statement is run for at most {PARAMETER_ROWS_MAX} sets of parameters at once"
+            );
             return Err(Error::TooMuch(most).into());
         }
         params.append(&mut parameter_rows(&batch)?);
@@ -107,16 +109,19 @@ pub(super) async fn get(
     metadata: &MetadataMap,
 ) -> Result<Response<Boxed<FlightData>>, Status> {
     let caller = analyst.admit(metadata).await?;
-    let (prepared, params) = analyst.handles.find(&caller.session, &command.prepared_statement_handle)?;
+    let (prepared, params) =
+        analyst.handles.find(&caller.session, &command.prepared_statement_handle)?;
     match prepared {
         Prepared::Statement(checked) => {
             let params = if params.is_empty() { vec![Vec::new()] } else { params };
             statement::rows(analyst, caller, &checked, params).await
         }
-        Prepared::PortraitOf(key) => statement::portrait(analyst, &caller, &key),
+        Prepared::PortraitOf(key) => Ok(one_batch(statement::portrait(analyst, &caller, &key)?)),
         Prepared::Portrait => match params.first().map(Vec::as_slice) {
-            Some([Cell::Text(key)]) => statement::portrait(analyst, &caller, key),
-            _ => Err(Error::Query("portrait(?) takes one text, a resident's key".to_owned()).into()),
+            Some([Cell::Text(key)]) => Ok(one_batch(statement::portrait(analyst, &caller, key)?)),
+            _ => {
+                Err(Error::Query("portrait(?) takes one text, a resident's key".to_owned()).into())
+            }
         },
     }
 }
@@ -128,10 +133,12 @@ pub(super) async fn schema(
     metadata: &MetadataMap,
 ) -> Result<SchemaRef, Status> {
     let caller = analyst.admit(metadata).await?;
-    let (prepared, params) = analyst.handles.find(&caller.session, &command.prepared_statement_handle)?;
+    let (prepared, params) =
+        analyst.handles.find(&caller.session, &command.prepared_statement_handle)?;
     match prepared {
         Prepared::Statement(checked) => {
-            let described = analyst.reader.describe_checked(&checked, params.into_iter().next()).await?;
+            let described =
+                analyst.reader.describe_checked(&checked, params.into_iter().next()).await?;
             Ok(Arc::clone(&described.schema))
         }
         Prepared::Portrait | Prepared::PortraitOf(_) => Ok(portrait_schema()),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use arrow::datatypes::SchemaRef;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use arrow_flight::{
     FlightData, FlightDescriptor, FlightInfo,
     sql::{CommandStatementQuery, ProstMessageExt, TicketStatementQuery},
@@ -43,7 +43,7 @@ pub(super) async fn get(
     let sql = std::str::from_utf8(&ticket.statement_handle)
         .map_err(|_| Status::invalid_argument("the ticket is not one of this server's"))?;
     match asked(sql) {
-        Some(Asked::Key(key)) => portrait(analyst, &caller, &key),
+        Some(Asked::Key(key)) => Ok(one_batch(portrait(analyst, &caller, &key)?)),
         Some(Asked::Parameter) => {
             Err(Error::Query("the statement has 1 parameters, 0 were given".to_owned()).into())
         }
@@ -63,14 +63,18 @@ pub(super) async fn schema(analyst: &Analyst, sql: &str) -> Result<SchemaRef, Er
 }
 
 /// A portrait as SQL has it: no row where there is nobody.
-pub(super) fn portrait(analyst: &Analyst, caller: &Caller, key: &str) -> Result<Response<Boxed<FlightData>>, Status> {
+pub(super) fn portrait(
+    analyst: &Analyst,
+    caller: &Caller,
+    key: &str,
+) -> Result<RecordBatch, Error> {
     let began = Instant::now();
     let log_index = analyst.live.log_index();
     let found = analyst.live.portrait(key);
     let batch = portrait_batch(found.as_ref(), log_index)?;
     let sql = format!("portrait:{key}");
     note(&analyst.warehouse, caller.who.clone(), sql, batch.num_rows() as u64, began, "done");
-    Ok(one_batch(batch))
+    Ok(batch)
 }
 
 /// Runs a statement once for each set of parameters; the answers follow each other.
@@ -98,6 +102,7 @@ pub(super) async fn rows(
     });
     let batches = answer.chain(further.try_flatten());
     let warehouse = Arc::clone(&analyst.warehouse);
-    let noted = Noted::new(Box::pin(batches), warehouse, caller.who, checked.sql().to_owned(), began);
+    let noted =
+        Noted::new(Box::pin(batches), warehouse, caller.who, checked.sql().to_owned(), began);
     Ok(encoded(schema, noted))
 }

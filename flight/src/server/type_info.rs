@@ -43,6 +43,9 @@ pub(super) fn type_infos() -> Result<XdbcTypeInfoData, Error> {
     builder.build().map_err(|error| Error::Internal(error.to_string()))
 }
 
-pub(super) fn batch(infos: &XdbcTypeInfoData, command: CommandGetXdbcTypeInfo) -> Result<RecordBatch, Error> {
+pub(super) fn batch(
+    infos: &XdbcTypeInfoData,
+    command: CommandGetXdbcTypeInfo,
+) -> Result<RecordBatch, Error> {
     command.into_builder(infos).build().map_err(|error| Error::Internal(error.to_string()))
 }

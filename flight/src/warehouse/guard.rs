@@ -4,9 +4,10 @@
 //! DESCRIBE and SUMMARIZE are) or EXPLAIN of one, and known table functions only. The transaction is
 //! read-only. The database has no access to files or the network, and its settings are locked.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use duckdb::Connection;
+use parking_lot::Mutex;
 
 use super::{
     lexer::{Token, tokens, without_tail},
@@ -16,6 +17,9 @@ use crate::Error;
 
 /// The longest statement.
 const SQL_BYTES_MAX: usize = 256 * 1024;
+/// Statements that were let through and are remembered, if they are short enough.
+const VERDICTS_MAX: usize = 128;
+const VERDICT_BYTES_MAX: usize = 4096;
 const READS_ONLY: &str = "only one SELECT (also WITH, VALUES, SHOW, DESCRIBE, SUMMARIZE, EXPLAIN) is answered; \
      reference tables are loaded by ingest";
 
@@ -67,6 +71,31 @@ impl Checked {
     }
 }
 
+/// The texts that were let through lately: clients send the same ones again and again.
+#[derive(Debug, Default)]
+pub(super) struct Verdicts {
+    recent: Mutex<VecDeque<(Box<str>, Checked)>>,
+}
+
+impl Verdicts {
+    pub(super) fn find(&self, sql: &str) -> Option<Checked> {
+        let recent = self.recent.lock();
+        recent.iter().find(|(text, _)| **text == *sql).map(|(_, checked)| checked.clone())
+    }
+
+    pub(super) fn check(&self, connection: &Connection, sql: &str) -> Result<Checked, Error> {
+        let checked = check(connection, sql)?;
+        if sql.len() <= VERDICT_BYTES_MAX {
+            let mut recent = self.recent.lock();
+            if recent.len() == VERDICTS_MAX {
+                recent.pop_back();
+            }
+            recent.push_front((sql.into(), checked.clone()));
+        }
+        Ok(checked)
+    }
+}
+
 struct Parsed {
     error: bool,
     error_type: String,
@@ -76,9 +105,12 @@ struct Parsed {
     functions: String,
 }
 
-pub(super) fn check(connection: &Connection, sql: &str) -> Result<Checked, Error> {
+fn check(connection: &Connection, sql: &str) -> Result<Checked, Error> {
     if sql.len() > SQL_BYTES_MAX {
-        return Err(Error::TooMuch(format!("a statement may have {SQL_BYTES_MAX} bytes, this one has {}", sql.len())));
+        return Err(Error::TooMuch(format!(
+            "a statement may have {SQL_BYTES_MAX} bytes, this one has {}",
+            sql.len()
+        )));
     }
     let sql = without_tail(sql);
     let words = tokens(sql);
@@ -92,11 +124,16 @@ pub(super) fn check(connection: &Connection, sql: &str) -> Result<Checked, Error
         return Err(parse_error(&parsed));
     }
     if parsed.statements != 1 {
-        return Err(Error::Query(format!("{} statements were sent; {READS_ONLY}", parsed.statements)));
+        return Err(Error::Query(format!(
+            "{} statements were sent; {READS_ONLY}",
+            parsed.statements
+        )));
     }
     for name in parsed.functions.lines().map(str::to_lowercase) {
         if !(FUNCTIONS.contains(&name.as_str()) || name.starts_with("duckdb_")) {
-            return Err(Error::Query(format!("the table function {name} cannot be used here; {READS_ONLY}")));
+            return Err(Error::Query(format!(
+                "the table function {name} cannot be used here; {READS_ONLY}"
+            )));
         }
     }
     Ok(Checked { sql: Arc::from(sql), explains })
@@ -104,11 +141,18 @@ pub(super) fn check(connection: &Connection, sql: &str) -> Result<Checked, Error
 
 /// Where the statement begins that an EXPLAIN is about.
 fn explained_at(words: &[Token<'_>], end: usize) -> usize {
-    let mut rest = words.iter().skip(1).skip_while(|token| token.is("analyze") || token.is("verbose")).peekable();
+    let mut rest = words
+        .iter()
+        .skip(1)
+        .skip_while(|token| token.is("analyze") || token.is("verbose"))
+        .peekable();
     if rest.peek().is_some_and(|token| token.text == "(") {
-        let options: Vec<&Token<'_>> = rest.by_ref().take_while(|token| token.text != ")").collect();
+        let options: Vec<&Token<'_>> =
+            rest.by_ref().take_while(|token| token.text != ")").collect();
         // `EXPLAIN (SELECT ...)` has no options, but a statement in brackets.
-        if let Some(first) = options.get(1).filter(|token| !(token.is("format") || token.is("analyze"))) {
+        if let Some(first) =
+            options.get(1).filter(|token| !(token.is("format") || token.is("analyze")))
+        {
             return options.first().map_or(first.start, |bracket| bracket.start);
         }
     }
@@ -134,14 +178,15 @@ fn parse(connection: &Connection, sql: &str) -> Result<Parsed, Error> {
 fn parse_error(parsed: &Parsed) -> Error {
     if parsed.error_type != "parser" {
         // The parser knows the statement, but it is not one that reads.
-        let other = if parsed.message.contains("Only SELECT") { READS_ONLY } else { &parsed.message };
+        let other =
+            if parsed.message.contains("Only SELECT") { READS_ONLY } else { &parsed.message };
         return Error::Query(other.to_owned());
     }
     let message = parsed.message.lines().next().unwrap_or_default();
-    let place = parsed.position.parse::<usize>().map_or_else(
-        |_| String::new(),
-        |position| format!(" (character {})", position + 1),
-    );
+    let place = parsed
+        .position
+        .parse::<usize>()
+        .map_or_else(|_| String::new(), |position| format!(" (character {})", position + 1));
     Error::Query(format!("Parser Error: {message}{place}"))
 }
 
@@ -176,6 +221,13 @@ mod tests {
             assert!(verdict(sql).is_ok(), "{sql}: {:?}", verdict(sql));
         }
         assert_eq!(verdict("select 1; ").unwrap().sql(), "select 1");
+        let (verdicts, connection) = (Verdicts::default(), Connection::open_in_memory().unwrap());
+        assert!(verdicts.check(&connection, "delete from t").is_err());
+        for at in 0..=VERDICTS_MAX {
+            verdicts.check(&connection, &format!("select {at}")).unwrap();
+        }
+        assert!(verdicts.find("delete from t").is_none() && verdicts.find("select 0").is_none());
+        assert_eq!(verdicts.find("select 1").unwrap().sql(), "select 1");
     }
 
     #[test]

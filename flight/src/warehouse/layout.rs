@@ -1,4 +1,4 @@
-//! What the file holds: the tables of `features::civil`, the views over them, and `main.meta`.
+//! What the file holds: the tables of `features::civil`, the views over them, and `internal.meta`.
 
 use std::path::Path;
 
@@ -66,12 +66,17 @@ pub(super) fn sql_type_of(kind: &DataType) -> Result<String, Error> {
         DataType::Date32 => "DATE".to_owned(),
         DataType::Timestamp(_, None) => "TIMESTAMP".to_owned(),
         DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".to_owned(),
-        DataType::List(item) | DataType::LargeList(item) => format!("{}[]", sql_type_of(item.data_type())?),
+        DataType::List(item) | DataType::LargeList(item) => {
+            format!("{}[]", sql_type_of(item.data_type())?)
+        }
         DataType::Struct(fields) => {
             let part = |field: &std::sync::Arc<arrow::datatypes::Field>| {
                 Ok(format!("{} {}", quoted(field.name()), sql_type_of(field.data_type())?))
             };
-            format!("STRUCT({})", fields.iter().map(part).collect::<Result<Vec<_>, Error>>()?.join(", "))
+            format!(
+                "STRUCT({})",
+                fields.iter().map(part).collect::<Result<Vec<_>, Error>>()?.join(", ")
+            )
         }
         other => return Err(Error::Invalid(format!("a column of type {other} cannot be written"))),
     })
@@ -91,23 +96,29 @@ fn create_table(table: &Table) -> String {
 /// Brings a new or an older file to this program's layout.
 pub(super) fn prepare(connection: &Connection, file: &Path) -> duckdb::Result<Result<(), Error>> {
     let known: bool = connection.query_row(
-        "SELECT count(*) > 0 FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = 'meta'",
+        "SELECT count(*) > 0 FROM duckdb_tables() WHERE schema_name = 'internal' AND table_name = 'meta'",
         [],
         |row| row.get(0),
     )?;
     if known {
         let found: u32 =
-            connection.query_row("SELECT format_version FROM main.meta", [], |row| row.get(0))?;
+            connection
+                .query_row("SELECT format_version FROM internal.meta", [], |row| row.get(0))?;
         if found > FORMAT_VERSION {
-            return Ok(Err(Error::Newer { file: file.to_path_buf(), found, known: FORMAT_VERSION }));
+            return Ok(Err(Error::Newer {
+                file: file.to_path_buf(),
+                found,
+                known: FORMAT_VERSION,
+            }));
         }
     }
-    connection.execute_batch(&format!("BEGIN; CREATE SCHEMA IF NOT EXISTS {CATALOG}.{SCHEMA}"))?;
+    connection.execute_batch("BEGIN; CREATE SCHEMA IF NOT EXISTS hearth.civil")?;
+    connection.execute_batch("CREATE SCHEMA IF NOT EXISTS hearth.internal")?;
     connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS main.meta (format_version UINTEGER, recorded_index UBIGINT)",
+        "CREATE TABLE IF NOT EXISTS internal.meta (format_version UINTEGER, recorded_index UBIGINT)",
     )?;
     if !known {
-        connection.execute("INSERT INTO main.meta VALUES (?, 0)", params![FORMAT_VERSION])?;
+        connection.execute("INSERT INTO internal.meta VALUES (?, 0)", params![FORMAT_VERSION])?;
     }
     for table in civil::TABLES {
         connection.execute_batch(&create_table(table))?;
@@ -127,14 +138,20 @@ fn arrange_columns(connection: &Connection, table: &Table) -> duckdb::Result<()>
         .collect::<duckdb::Result<_>>()?;
     for column in table.columns.iter().filter(|each| !found.iter().any(|name| name == each.name)) {
         let (table, name) = (full_name(table), quoted(column.name));
-        connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {name} {}", sql_type(column.kind)))?;
+        connection.execute_batch(&format!(
+            "ALTER TABLE {table} ADD COLUMN {name} {}",
+            sql_type(column.kind)
+        ))?;
     }
     let wanted: Vec<&str> = table.columns.iter().map(|each| each.name).collect();
     if found != wanted {
         // Appends go by position, so the order in the file has to be this program's.
-        let (name, columns) = (full_name(table), wanted.iter().map(|each| quoted(each)).collect::<Vec<_>>());
+        let (name, columns) =
+            (full_name(table), wanted.iter().map(|each| quoted(each)).collect::<Vec<_>>());
         let columns = columns.join(", ");
-        connection.execute_batch(&format!("CREATE OR REPLACE TABLE {name} AS SELECT {columns} FROM {name}"))?;
+        connection.execute_batch(&format!(
+            "CREATE OR REPLACE TABLE {name} AS SELECT {columns} FROM {name}"
+        ))?;
     }
     Ok(())
 }
@@ -149,7 +166,11 @@ pub(super) fn create_views(connection: &Connection, live_id: u64) -> Result<(), 
 pub(super) fn relations(connection: &Connection) -> duckdb::Result<Vec<Relation>> {
     let mut relations: Vec<Relation> = civil::TABLES
         .iter()
-        .map(|table| Relation { name: table.name.to_owned(), kind: "TABLE", schema: table_schema(table) })
+        .map(|table| Relation {
+            name: table.name.to_owned(),
+            kind: "TABLE",
+            schema: table_schema(table),
+        })
         .collect();
     let mut statement = connection.prepare(
         "SELECT view_name FROM duckdb_views() WHERE schema_name = ? AND NOT internal ORDER BY view_name",
@@ -163,4 +184,45 @@ pub(super) fn relations(connection: &Connection) -> duckdb::Result<Vec<Relation>
         relations.push(Relation { name, kind: "VIEW", schema });
     }
     Ok(relations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Settings, WAREHOUSE_FILE, Warehouse};
+
+    fn altered(sql: &str) -> (tempfile::TempDir, Result<Warehouse, Error>) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(WAREHOUSE_FILE);
+        drop(Warehouse::open(&file, Settings::default()).unwrap());
+        Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        let opened = Warehouse::open_existing(&file, Settings::default());
+        (folder, opened)
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let (_folder, opened) = altered("UPDATE internal.meta SET format_version = 99");
+        let error = opened.unwrap_err();
+        assert!(matches!(error, Error::Newer { found: 99, .. }), "{error}");
+    }
+
+    #[test]
+    fn an_older_files_columns_are_completed_in_order() {
+        let (folder, opened) = altered(
+            "INSERT INTO civil.grid (grid_id, area_m2) VALUES ('g', 2.5);
+             ALTER TABLE civil.grid DROP COLUMN community; DROP TABLE civil.recon",
+        );
+        drop(opened.unwrap());
+        let connection = Connection::open(folder.path().join(WAREHOUSE_FILE)).unwrap();
+        let mut statement = connection.prepare("FROM civil.grid").unwrap();
+        let row = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(5 - 1)?)));
+        let row: (String, Option<String>, f64) = row.unwrap();
+        assert_eq!(row, ("g".to_owned(), None, 2.5));
+        let columns = civil::table("grid").unwrap().columns;
+        let schema = statement.stream_arrow([]).unwrap().get_schema();
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, columns.iter().map(|each| each.name).collect::<Vec<_>>());
+        connection.prepare("FROM civil.recon").unwrap();
+    }
 }

@@ -13,10 +13,8 @@ use std::{
 };
 
 use arrow::{
-    array::{
-        ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    },
-    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions},
+    datatypes::{Field, Schema, SchemaRef},
 };
 use duckdb::{
     Connection,
@@ -28,13 +26,14 @@ use duckdb::{
 };
 use parking_lot::{Mutex, RwLock};
 
-use crate::{FeatureRow, Live, NodeRow, portrait_batch, portrait_schema};
+use super::live_sources::{FeatureTable, NodeTable, PortraitTable};
+use crate::Live;
 
 /// DuckDB's own chunk.
 const CHUNK_ROWS: usize = 2048;
 
 type Slot = RwLock<Option<Weak<dyn Live>>>;
-type Failure = Box<dyn StdError>;
+pub(super) type Failure = Box<dyn StdError>;
 
 static SLOTS: LazyLock<RwLock<BTreeMap<u64, Weak<Slot>>>> = LazyLock::new(RwLock::default);
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -83,11 +82,15 @@ fn live_of(id: u64) -> Result<Arc<dyn Live>, Failure> {
 }
 
 /// What one of the functions gives: its columns, and its rows page by page.
-trait Source: Send + Sync + 'static {
+pub(super) trait Source: Send + Sync + 'static {
+    type Row: Send + Sync;
     /// Whether a resident's key follows the number.
     const KEYED: bool = false;
     fn schema() -> SchemaRef;
-    fn page(live: &dyn Live, key: &str, page: usize) -> Result<Option<RecordBatch>, Failure>;
+    /// The rows of a page; `None` after the last.
+    fn page(live: &dyn Live, key: &str, page: usize) -> Result<Option<Vec<Self::Row>>, Failure>;
+    /// One column of some rows.
+    fn column(rows: &[Self::Row], at: usize) -> ArrayRef;
 }
 
 struct LiveTable<S>(std::marker::PhantomData<S>);
@@ -97,15 +100,16 @@ pub(super) struct Bound {
     key: String,
 }
 
-/// Where a scan stands: the next page, and what is left of the present one.
-#[derive(Default)]
-pub(super) struct Scan {
-    page: usize,
-    rest: Option<RecordBatch>,
+/// Where a scan stands: the wanted columns, the next page, and how far the present one was read.
+pub(super) struct Scan<R> {
+    columns: Vec<usize>,
+    next_page: usize,
+    rows: Vec<R>,
+    at: usize,
 }
 
 impl<S: Source> VTab for LiveTable<S> {
-    type InitData = Mutex<Scan>;
+    type InitData = Mutex<Scan<S::Row>>;
     type BindData = Bound;
 
     fn bind(bind: &BindInfo) -> Result<Bound, Failure> {
@@ -116,28 +120,34 @@ impl<S: Source> VTab for LiveTable<S> {
         Ok(Bound { id: bind.get_parameter(0).to_int64().unsigned_abs(), key })
     }
 
-    fn init(_: &InitInfo) -> Result<Mutex<Scan>, Failure> {
-        Ok(Mutex::default())
+    fn init(info: &InitInfo) -> Result<Self::InitData, Failure> {
+        let columns = info.get_column_indices().into_iter();
+        let columns = columns.map(|at| usize::try_from(at).unwrap_or(usize::MAX)).collect();
+        Ok(Mutex::new(Scan { columns, next_page: 0, rows: Vec::new(), at: 0 }))
     }
 
     fn func(info: &TableFunctionInfo<Self>, output: &mut DataChunkHandle) -> Result<(), Failure> {
         let bound = info.get_bind_data();
         let mut scan = info.get_init_data().lock();
-        while scan.rest.is_none() {
+        while scan.at == scan.rows.len() {
             let live = live_of(bound.id)?;
-            let Some(batch) = S::page(live.as_ref(), &bound.key, scan.page)? else {
+            let Some(rows) = S::page(live.as_ref(), &bound.key, scan.next_page)? else {
                 output.set_len(0);
                 return Ok(());
             };
-            scan.page += 1;
-            scan.rest = (batch.num_rows() > 0).then_some(batch);
+            scan.next_page += 1;
+            scan.rows = rows;
+            scan.at = 0;
         }
-        let Some(batch) = scan.rest.take() else { return Ok(()) };
-        let count = batch.num_rows().min(CHUNK_ROWS);
-        record_batch_to_duckdb_data_chunk(&batch.slice(0, count), output)?;
-        let left = batch.num_rows() - count;
-        scan.rest = (left > 0).then(|| batch.slice(count, left));
+        let end = scan.rows.len().min(scan.at + CHUNK_ROWS);
+        let batch = chunk::<S>(&scan.rows[scan.at..end], &scan.columns, output)?;
+        record_batch_to_duckdb_data_chunk(&batch, output)?;
+        scan.at = end;
         Ok(())
+    }
+
+    fn supports_pushdown() -> bool {
+        true
     }
 
     fn parameters() -> Option<Vec<LogicalTypeHandle>> {
@@ -149,120 +159,35 @@ impl<S: Source> VTab for LiveTable<S> {
     }
 }
 
-fn schema_of(fields: &[(&str, DataType)]) -> SchemaRef {
-    Arc::new(Schema::new(
-        fields.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect::<Vec<_>>(),
-    ))
-}
-
-const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
-
-struct FeatureTable;
-
-impl Source for FeatureTable {
-    fn schema() -> SchemaRef {
-        schema_of(&[
-            ("entity_kind", DataType::Utf8),
-            ("entity_key", DataType::Utf8),
-            ("view", DataType::Utf8),
-            ("feature", DataType::Utf8),
-            ("value", DataType::Float64),
-            ("event_time", TIME),
-            ("status", DataType::Utf8),
-            ("log_index", DataType::Int64),
-        ])
-    }
-
-    fn page(live: &dyn Live, _: &str, page: usize) -> Result<Option<RecordBatch>, Failure> {
-        let Some(rows) = live.feature_page(page) else { return Ok(None) };
-        let text = |of: fn(&FeatureRow) -> &str| {
-            Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as ArrayRef
+/// The wanted columns of some rows, in the order in which DuckDB wants them.
+fn chunk<S: Source>(
+    rows: &[S::Row],
+    columns: &[usize],
+    output: &DataChunkHandle,
+) -> Result<RecordBatch, Failure> {
+    let schema = S::schema();
+    let mut fields = Vec::with_capacity(columns.len());
+    let mut arrays = Vec::with_capacity(columns.len());
+    for (place, at) in columns.iter().enumerate() {
+        let array = if *at < schema.fields().len() {
+            S::column(rows, *at)
+        } else {
+            // Where rows are only counted DuckDB asks for a column that is not there.
+            match output.flat_vector(place).logical_type().id() {
+                LogicalTypeId::Boolean => {
+                    Arc::new(BooleanArray::from(vec![true; rows.len()])) as ArrayRef
+                }
+                LogicalTypeId::Bigint => Arc::new(Int64Array::from(vec![0; rows.len()])),
+                other => {
+                    return Err(
+                        format!("a live table has no column of type {other:?} there").into()
+                    );
+                }
+            }
         };
-        let arrays = vec![
-            text(|row| &row.entity_kind),
-            text(|row| &row.entity_key),
-            text(|row| &row.view),
-            text(|row| &row.feature),
-            Arc::new(rows.iter().map(|row| row.value).collect::<Float64Array>()),
-            Arc::new(rows.iter().map(|row| row.event_time_us).collect::<TimestampMicrosecondArray>()),
-            text(|row| &row.status),
-            Arc::new(rows.iter().map(|row| Some(row.log_index as i64)).collect::<Int64Array>()),
-        ];
-        Ok(Some(RecordBatch::try_new(Self::schema(), arrays)?))
+        fields.push(Field::new(place.to_string(), array.data_type().clone(), true));
+        arrays.push(array);
     }
-}
-
-struct NodeTable;
-
-impl Source for NodeTable {
-    fn schema() -> SchemaRef {
-        let text = |name| (name, DataType::Utf8);
-        let number = |name| (name, DataType::Int64);
-        schema_of(&[
-            number("node"),
-            text("district"),
-            text("role"),
-            text("state"),
-            ("leader", DataType::Boolean),
-            number("term"),
-            number("committed_index"),
-            number("applied_index"),
-            number("recorded_index"),
-            text("grpc"),
-            text("flight"),
-            text("raft"),
-            text("http"),
-            text("version"),
-            ("started", TIME),
-        ])
-    }
-
-    fn page(live: &dyn Live, _: &str, page: usize) -> Result<Option<RecordBatch>, Failure> {
-        if page > 0 {
-            return Ok(None);
-        }
-        let rows = live.nodes();
-        let text = |of: fn(&NodeRow) -> &str| {
-            Arc::new(StringArray::from_iter_values(rows.iter().map(of))) as ArrayRef
-        };
-        let number = |of: fn(&NodeRow) -> Option<u64>| {
-            Arc::new(rows.iter().map(|row| of(row).map(|each| each as i64)).collect::<Int64Array>()) as ArrayRef
-        };
-        let arrays = vec![
-            number(|row| Some(row.id)),
-            text(|row| &row.group),
-            text(|row| &row.role),
-            text(|row| &row.state),
-            Arc::new(rows.iter().map(|row| Some(row.role == "leader")).collect::<BooleanArray>()),
-            number(|row| row.term),
-            number(|row| row.committed_index),
-            number(|row| row.applied_index),
-            number(|row| row.recorded_index),
-            text(|row| &row.grpc),
-            text(|row| &row.flight),
-            text(|row| &row.raft),
-            text(|row| &row.http),
-            text(|row| &row.version),
-            Arc::new(rows.iter().map(|row| row.started_us).collect::<TimestampMicrosecondArray>()),
-        ];
-        Ok(Some(RecordBatch::try_new(Self::schema(), arrays)?))
-    }
-}
-
-struct PortraitTable;
-
-impl Source for PortraitTable {
-    const KEYED: bool = true;
-
-    fn schema() -> SchemaRef {
-        portrait_schema()
-    }
-
-    fn page(live: &dyn Live, key: &str, page: usize) -> Result<Option<RecordBatch>, Failure> {
-        if page > 0 {
-            return Ok(None);
-        }
-        let index = live.log_index();
-        Ok(Some(portrait_batch(live.portrait(key).as_ref(), index)?))
-    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?)
 }

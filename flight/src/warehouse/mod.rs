@@ -5,9 +5,11 @@
 //! Readers are pooled, read-only and bounded in memory, threads, number and time.
 
 mod guard;
+mod hold;
 
 mod layout;
 pub(crate) mod lexer;
+mod live_sources;
 mod live_tables;
 mod open;
 mod parquet;
@@ -19,7 +21,9 @@ mod record;
 pub use guard::Checked;
 pub use layout::Relation;
 pub use open::{Settings, WAREHOUSE_FILE, Warehouse};
-pub use parquet::{ParquetWriter, read_parquet, read_parquet_batches, write_batches, write_parquet};
+pub use parquet::{
+    ParquetWriter, read_parquet, read_parquet_batches, write_batches, write_parquet,
+};
 pub use query::Answer;
 pub use reader::{Described, Reader};
 pub use record::Recording;

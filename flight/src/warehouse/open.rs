@@ -13,7 +13,10 @@ use duckdb::{Config, Connection};
 use features::table::Cell;
 use parking_lot::Mutex;
 
-use super::{layout, live_tables::LiveTables, pool::Pool, reader::Reader, record::Writer, Recording, Relation};
+use super::{
+    Recording, Relation, hold::Hold, layout, live_tables::LiveTables, pool::Pool, reader::Reader,
+    record::Writer,
+};
 use crate::{Error, Live};
 
 /// The name that the file must have: DuckDB calls the catalog by it.
@@ -27,7 +30,7 @@ pub struct Settings {
     pub memory_bytes_max: u64,
     pub spill_bytes_max: u64,
     pub threads: usize,
-    /// How many queries run at once; as many again per place may wait.
+    /// How many queries run at once; four times as many may wait for their turn.
     pub queries_max: usize,
     /// How long a query may wait for its turn.
     pub queue_time_max: Duration,
@@ -43,7 +46,7 @@ impl Default for Settings {
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             queries_max: 16,
             queue_time_max: Duration::from_secs(10),
-            query_time_max: Duration::from_secs(300),
+            query_time_max: Duration::from_mins(5),
             result_bytes_max: 16 << 30,
         }
     }
@@ -58,14 +61,20 @@ pub struct Warehouse {
     reader: Reader,
     live: LiveTables,
     relations: Vec<Relation>,
+    // Last, so that it is let go after the connections.
+    _hold: Arc<Hold>,
 }
 
 impl Warehouse {
     /// Opens the warehouse at `file`, which must be called [`WAREHOUSE_FILE`], or makes it.
     pub fn open(file: &Path, settings: Settings) -> Result<Self, Error> {
         if file.file_name().is_none_or(|name| name != WAREHOUSE_FILE) {
-            return Err(Error::Invalid(format!("the warehouse must be called {WAREHOUSE_FILE}, not {}", file.display())));
+            return Err(Error::Invalid(format!(
+                "the warehouse must be called {WAREHOUSE_FILE}, not {}",
+                file.display()
+            )));
         }
+        let hold = Hold::take(file)?;
         let existed = file.exists();
         let classify = |error: &duckdb::Error| classify_opening(file, existed, error);
         let connection =
@@ -75,14 +84,24 @@ impl Warehouse {
         let live = LiveTables::register(&connection).map_err(|error| classify(&error))?;
         layout::create_views(&connection, live.id())?;
         connection
-            .execute_batch("SET GLOBAL TimeZone = 'UTC'; USE hearth.civil; SET lock_configuration = true")
+            .execute_batch(
+                "SET GLOBAL TimeZone = 'UTC'; USE hearth.civil; SET lock_configuration = true",
+            )
             .map_err(|error| classify(&error))?;
         let relations = layout::relations(&connection).map_err(|error| classify(&error))?;
         let root = connection.try_clone().map_err(|error| classify(&error))?;
         let writer = Writer::new(connection).map_err(|error| classify(&error))?;
         let recorded = Arc::new(AtomicU64::new(writer.recorded_index()));
-        let reader = Reader::new(Arc::new(Pool::new(root, settings)));
-        Ok(Self { file: file.to_path_buf(), writer: Mutex::new(writer), recorded, reader, live, relations })
+        let reader = Reader::new(Arc::new(Pool::new(root, settings, Arc::clone(&hold))));
+        Ok(Self {
+            file: file.to_path_buf(),
+            writer: Mutex::new(writer),
+            recorded,
+            reader,
+            live,
+            relations,
+            _hold: hold,
+        })
     }
 
     /// Opens a warehouse that must be there already.
@@ -152,7 +171,10 @@ fn config(settings: &Settings) -> duckdb::Result<Config> {
 fn classify_opening(file: &Path, existed: bool, error: &duckdb::Error) -> Error {
     let text = one_line(error);
     if text.contains("Could not set lock") || text.contains("already attached") {
-        return Error::Unavailable(format!("{} is open in another process; stop it first", file.display()));
+        return Error::Unavailable(format!(
+            "{} is open in another process; stop it first",
+            file.display()
+        ));
     }
     if existed {
         Error::Damaged { file: file.to_path_buf(), reason: text }

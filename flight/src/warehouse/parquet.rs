@@ -3,10 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::Schema,
-};
+use arrow::{array::RecordBatch, datatypes::Schema};
 use duckdb::{Config, Connection};
 use features::table::{Cell, Table};
 
@@ -29,12 +26,15 @@ pub struct ParquetWriter {
 
 impl ParquetWriter {
     pub fn new(path: &Path, schema: &Schema) -> Result<Self, Error> {
-        let folder = path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|each| !each.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let connection = private(folder)?;
         let columns = schema
             .fields()
             .iter()
-            .map(|field| Ok(format!("{} {}", quoted(field.name()), sql_type_of(field.data_type())?)))
+            .map(|field| {
+                Ok(format!("{} {}", quoted(field.name()), sql_type_of(field.data_type())?))
+            })
             .collect::<Result<Vec<_>, Error>>()?;
         let sql = format!("CREATE TABLE rows ({})", columns.join(", "));
         connection.execute_batch(&sql).map_err(|error| unwritten(path, &error))?;
@@ -43,7 +43,8 @@ impl ParquetWriter {
 
     /// Appends a batch whose columns are the schema's. One with lists should have at most 2,048 rows.
     pub fn append(&mut self, batch: RecordBatch) -> Result<(), Error> {
-        let mut appender = self.connection.appender("rows").map_err(|error| unwritten(&self.path, &error))?;
+        let mut appender =
+            self.connection.appender("rows").map_err(|error| unwritten(&self.path, &error))?;
         appender.append_record_batch(batch).map_err(|error| unwritten(&self.path, &error))?;
         appender.flush().map_err(|error| unwritten(&self.path, &error))
     }
@@ -52,8 +53,9 @@ impl ParquetWriter {
         let part = self.path.with_extension("part");
         let sql = format!("COPY rows TO {} ({OPTIONS})", text(&part));
         self.connection.execute_batch(&sql).map_err(|error| unwritten(&self.path, &error))?;
-        std::fs::rename(&part, &self.path)
-            .map_err(|error| Error::Internal(format!("{} cannot be written: {error}", self.path.display())))
+        std::fs::rename(&part, &self.path).map_err(|error| {
+            Error::Internal(format!("{} cannot be written: {error}", self.path.display()))
+        })
     }
 }
 
@@ -128,7 +130,11 @@ fn unwritten(path: &Path, error: &duckdb::Error) -> Error {
 }
 
 fn unreadable(path: &Path, error: &duckdb::Error) -> Error {
-    Error::Invalid(format!("{} is not a readable Parquet file: {}", path.display(), one_line(error)))
+    Error::Invalid(format!(
+        "{} is not a readable Parquet file: {}",
+        path.display(),
+        one_line(error)
+    ))
 }
 
 #[cfg(test)]
@@ -150,7 +156,8 @@ mod tests {
             row
         };
         let rows: Vec<_> = (0..5000).map(row).collect();
-        let (one, two) = (folder.path().join("one.parquet"), folder.path().join("it's two.parquet"));
+        let (one, two) =
+            (folder.path().join("one.parquet"), folder.path().join("it's two.parquet"));
         write_parquet(&one, table, &rows).unwrap();
         write_parquet(&two, table, &rows).unwrap();
         assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());

@@ -1,8 +1,11 @@
 //! Connections for readers: as many as may query at once, with a bounded queue before them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use duckdb::Connection;
@@ -10,19 +13,23 @@ use features::table::Cell;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Settings, open::one_line};
+use super::{Settings, guard::Verdicts, hold::Hold, open::one_line};
 use crate::Error;
 
 /// Rows of `query_log` that wait for the next recording; the oldest are dropped beyond it.
 const NOTES_MAX: usize = 4096;
+const WAITING_PER_PLACE: usize = 4;
 
 pub(super) struct Pool {
     root: Mutex<Connection>,
     idle: Mutex<Vec<Connection>>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
-    notes: Mutex<Vec<Vec<Cell>>>,
+    notes: Mutex<VecDeque<Vec<Cell>>>,
     pub(super) settings: Settings,
+    pub(super) verdicts: Verdicts,
+    // Last, so that it is let go after the connections.
+    _hold: Arc<Hold>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -39,7 +46,7 @@ pub(super) struct Borrowed {
 }
 
 impl Pool {
-    pub(super) fn new(root: Connection, settings: Settings) -> Self {
+    pub(super) fn new(root: Connection, settings: Settings, hold: Arc<Hold>) -> Self {
         Self {
             root: Mutex::new(root),
             idle: Mutex::default(),
@@ -47,6 +54,8 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             notes: Mutex::default(),
             settings,
+            verdicts: Verdicts::default(),
+            _hold: hold,
         }
     }
 
@@ -55,7 +64,7 @@ impl Pool {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(place);
         }
-        let most = self.settings.queries_max * 4;
+        let most = self.settings.queries_max * WAITING_PER_PLACE;
         let waiting = Waiting::enter(&self.waiting);
         if waiting.before >= most {
             return Err(Error::TooMuch(format!("{most} queries wait already; try again later")));
@@ -91,13 +100,13 @@ impl Pool {
     pub(super) fn note(&self, row: Vec<Cell>) {
         let mut notes = self.notes.lock();
         if notes.len() == NOTES_MAX {
-            notes.remove(0);
+            notes.pop_front();
         }
-        notes.push(row);
+        notes.push_back(row);
     }
 
     pub(super) fn take_notes(&self) -> Vec<Vec<Cell>> {
-        std::mem::take(&mut *self.notes.lock())
+        std::mem::take(&mut *self.notes.lock()).into()
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     pin::Pin,
     sync::{
         Arc,
@@ -30,11 +30,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    guard::{Checked, check},
-    open::one_line,
-    pool::Pool,
-};
+use super::{Described, guard::Checked, open::one_line, pool::Pool};
 use crate::{Error, LOG_INDEX_KEY};
 
 /// DuckDB gives 2,048 rows at a time; a message should be worth its journey.
@@ -74,24 +70,53 @@ impl Stream for Answer {
     }
 }
 
-/// What to run: a text that is still to be checked, or one that was.
-pub(super) enum Text {
-    Raw(String),
-    Checked(Checked),
+/// What to do: run a text that is still to be checked, run one that was, or only describe it.
+pub(super) enum Task {
+    Check(String),
+    Run(Checked),
+    Describe(Checked),
 }
 
-type Head = (SchemaRef, u64);
+/// What is known before the first row.
+struct Head {
+    schema: SchemaRef,
+    log_index: u64,
+    parameters: usize,
+}
 
 struct Run {
-    params: Vec<Cell>,
+    /// Where they are not given, each counts as empty.
+    params: Option<Vec<Cell>>,
     head: Option<oneshot::Sender<Result<Head, Error>>>,
     batches: mpsc::Sender<Result<RecordBatch, Error>>,
     deadline: Instant,
     time_over: Arc<AtomicBool>,
+    pool: Arc<Pool>,
 }
 
 /// Starts a query and returns once its first rows are there, or its error.
-pub(super) async fn start(pool: &Arc<Pool>, text: Text, params: Vec<Cell>) -> Result<Answer, Error> {
+pub(super) async fn query(
+    pool: &Arc<Pool>,
+    task: Task,
+    params: Vec<Cell>,
+) -> Result<Answer, Error> {
+    let (head, batches) = start(pool, task, Some(params)).await?;
+    Ok(Answer { schema: head.schema, log_index: head.log_index, batches })
+}
+
+/// A statement's columns and parameters. The values decide types that the text leaves open.
+pub(super) async fn describe(
+    pool: &Arc<Pool>,
+    statement: &Checked,
+    params: Option<Vec<Cell>>,
+) -> Result<Described, Error> {
+    let (head, _) = start(pool, Task::Describe(statement.clone()), params).await?;
+    Ok(Described { schema: head.schema, parameters: head.parameters })
+}
+
+type Started = (Head, mpsc::Receiver<Result<RecordBatch, Error>>);
+
+async fn start(pool: &Arc<Pool>, task: Task, params: Option<Vec<Cell>>) -> Result<Started, Error> {
     let place = pool.place().await?;
     let deadline = Instant::now() + pool.settings.query_time_max;
     let (head_sender, head) = oneshot::channel();
@@ -99,10 +124,22 @@ pub(super) async fn start(pool: &Arc<Pool>, text: Text, params: Vec<Cell>) -> Re
     let (interrupt_sender, interrupt) = oneshot::channel();
     let time_over = Arc::new(AtomicBool::new(false));
     let (over_sender, over) = oneshot::channel::<()>();
-    let watchdog =
-        tokio::spawn(watch(interrupt, batch_sender.clone(), deadline, Arc::clone(&time_over), over));
+    let watchdog = tokio::spawn(watch(
+        interrupt,
+        batch_sender.clone(),
+        deadline,
+        Arc::clone(&time_over),
+        over,
+    ));
     let pool = Arc::clone(pool);
-    let mut run = Run { params, head: Some(head_sender), batches: batch_sender, deadline, time_over };
+    let mut run = Run {
+        params,
+        head: Some(head_sender),
+        batches: batch_sender,
+        deadline,
+        time_over,
+        pool: Arc::clone(&pool),
+    };
     tokio::task::spawn_blocking(move || {
         let borrowed = match pool.borrow(place) {
             Ok(borrowed) => borrowed,
@@ -110,7 +147,7 @@ pub(super) async fn start(pool: &Arc<Pool>, text: Text, params: Vec<Cell>) -> Re
         };
         let outcome = borrowed.connection().and_then(|connection| {
             drop(interrupt_sender.send(connection.interrupt_handle()));
-            run.work(connection, text)
+            run.work(connection, task)
         });
         if let Err(error) = outcome {
             run.fail(error);
@@ -121,9 +158,10 @@ pub(super) async fn start(pool: &Arc<Pool>, text: Text, params: Vec<Cell>) -> Re
         drop(Handle::current().block_on(watchdog));
         drop(borrowed);
     });
-    let (schema, log_index) =
-        head.await.map_err(|_| Error::Internal("the query ended without an answer".to_owned()))??;
-    Ok(Answer { schema, log_index, batches })
+    let head = head
+        .await
+        .map_err(|_| Error::Internal("the query ended without an answer".to_owned()))??;
+    Ok((head, batches))
 }
 
 /// Interrupts the query when nobody wants its rows any more, or when its time is over.
@@ -150,24 +188,36 @@ async fn watch(
 }
 
 impl Run {
-    fn work(&mut self, connection: &Connection, text: Text) -> Result<(), Error> {
-        let checked = match text {
-            Text::Checked(checked) => checked,
-            Text::Raw(sql) => check(connection, &sql)?,
+    fn work(&mut self, connection: &Connection, task: Task) -> Result<(), Error> {
+        let (checked, describes) = match task {
+            Task::Check(sql) => (self.pool.verdicts.check(connection, &sql)?, false),
+            Task::Run(checked) => (checked, false),
+            Task::Describe(checked) => (checked, true),
         };
         let log_index = begin(connection)?;
-        let mut statement = connection.prepare(checked.sql()).map_err(|error| classify(&error))?;
-        let schema = execute(&mut statement, &self.params)?;
-        let schema = with_log_index(&schema, log_index);
-        if let Some(head) = self.head.take() {
-            drop(head.send(Ok((Arc::clone(&schema), log_index))));
+        if describes {
+            let (schema, parameters) = describe_at(connection, &checked, self.params.take())?;
+            let schema = with_log_index(&schema, log_index);
+            self.tell(Head { schema, log_index, parameters });
+            return Ok(());
         }
+        let mut statement = connection.prepare(checked.sql()).map_err(|error| classify(&error))?;
+        let parameters = statement.parameter_count();
+        let schema = execute(&mut statement, &self.params.take().unwrap_or_default())?;
+        let schema = with_log_index(&schema, log_index);
+        self.tell(Head { schema: Arc::clone(&schema), log_index, parameters });
         self.send_all(&statement, &schema)
+    }
+
+    fn tell(&mut self, head: Head) {
+        if let Some(sender) = self.head.take() {
+            drop(sender.send(Ok(head)));
+        }
     }
 
     fn send_all(&self, statement: &Statement<'_>, schema: &SchemaRef) -> Result<(), Error> {
         let mut ready = Vec::new();
-        let (mut rows, mut bytes) = (0, 0);
+        let (mut rows, mut bytes, mut sent_bytes) = (0, 0, 0_u64);
         while let Some(chunk) = statement.step().map_err(|error| classify(&error))? {
             let options = RecordBatchOptions::new().with_row_count(Some(chunk.len()));
             let columns = plain_columns(&chunk, schema)?;
@@ -176,6 +226,13 @@ impl Run {
             bytes += batch.get_array_memory_size();
             ready.push(batch);
             if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
+                sent_bytes += bytes as u64;
+                if sent_bytes > self.pool.settings.result_bytes_max {
+                    let most = self.pool.settings.result_bytes_max;
+                    return Err(Error::TooMuch(format!(
+                        "a result may have {most} bytes; narrow it down"
+                    )));
+                }
                 self.send(concat_batches(schema, &ready)?)?;
                 ready.clear();
                 (rows, bytes) = (0, 0);
@@ -186,16 +243,22 @@ impl Run {
 
     /// Waits for the reader, but not beyond the query's time.
     fn send(&self, batch: RecordBatch) -> Result<(), Error> {
-        let sent = Handle::current().block_on(tokio::time::timeout_at(self.deadline, self.batches.send(Ok(batch))));
+        let sent = Handle::current()
+            .block_on(tokio::time::timeout_at(self.deadline, self.batches.send(Ok(batch))));
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Error::Cancelled),
-            Err(_) => Err(late()),
+            Err(_) => Err(self.late()),
         }
     }
 
+    fn late(&self) -> Error {
+        let seconds = self.pool.settings.query_time_max.as_secs_f64();
+        Error::Late(format!("a query may take {seconds} s; narrow it down"))
+    }
+
     fn fail(&mut self, error: Error) {
-        let error = if self.time_over.load(Ordering::Acquire) { late() } else { error };
+        let error = if self.time_over.load(Ordering::Acquire) { self.late() } else { error };
         match self.head.take() {
             Some(head) => drop(head.send(Err(error))),
             // Nobody listens where the reader is gone, and a reader that stalls sees the stream end.
@@ -204,25 +267,26 @@ impl Run {
     }
 }
 
-fn late() -> Error {
-    Error::Late("the query took longer than this node allows; narrow it down".to_owned())
-}
-
 /// Begins the read-only transaction and says which index it sees.
-pub(super) fn begin(connection: &Connection) -> Result<u64, Error> {
+fn begin(connection: &Connection) -> Result<u64, Error> {
     connection.execute_batch("BEGIN TRANSACTION READ ONLY").map_err(|error| classify(&error))?;
     connection
-        .query_row("SELECT recorded_index FROM main.meta", [], |row| row.get(0))
+        .query_row("SELECT recorded_index FROM internal.meta", [], |row| row.get(0))
         .map_err(|error| classify(&error))
 }
 
-pub(super) fn execute(statement: &mut Statement<'_>, params: &[Cell]) -> Result<SchemaRef, Error> {
+fn execute(statement: &mut Statement<'_>, params: &[Cell]) -> Result<SchemaRef, Error> {
     let values = params.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
     let (given, wanted) = (values.len(), statement.parameter_count());
     if given != wanted {
-        return Err(Error::Query(format!("the statement has {wanted} parameters, {given} were given")));
+        return Err(Error::Query(format!(
+            "the statement has {wanted} parameters, {given} were given"
+        )));
     }
-    Ok(statement.stream_arrow(params_from_iter(values)).map_err(|error| classify(&error))?.get_schema())
+    Ok(statement
+        .stream_arrow(params_from_iter(values))
+        .map_err(|error| classify(&error))?
+        .get_schema())
 }
 
 fn bound(cell: &Cell) -> Result<Value, Error> {
@@ -235,7 +299,9 @@ fn bound(cell: &Cell) -> Result<Value, Error> {
         Cell::Time(value) => Value::Timestamp(duckdb::types::TimeUnit::Microsecond, *value),
         Cell::Date(value) => Value::Date32(*value),
         Cell::Texts(_) | Cell::Ints(_) | Cell::Reasons(_) => {
-            return Err(Error::Query("a list cannot be a parameter; pass its items one by one".to_owned()));
+            return Err(Error::Query(
+                "a list cannot be a parameter; pass its items one by one".to_owned(),
+            ));
         }
     })
 }
@@ -255,7 +321,7 @@ fn plain_columns(chunk: &StructArray, schema: &Schema) -> Result<Vec<ArrayRef>, 
 }
 
 /// The schema that clients see: every field may be empty, enums are text, and the index is told.
-pub(super) fn with_log_index(schema: &Schema, log_index: u64) -> SchemaRef {
+fn with_log_index(schema: &Schema, log_index: u64) -> SchemaRef {
     let field = |field: &Arc<Field>| {
         let kind = match field.data_type() {
             DataType::Dictionary(_, value) => value.as_ref().clone(),
@@ -269,16 +335,58 @@ pub(super) fn with_log_index(schema: &Schema, log_index: u64) -> SchemaRef {
 }
 
 /// DuckDB's errors by what the caller can do about them.
-pub(super) fn classify(error: &duckdb::Error) -> Error {
+fn classify(error: &duckdb::Error) -> Error {
     let text = one_line(error);
     let starts = |prefix: &str| text.starts_with(prefix);
     if starts("INTERRUPT") {
         Error::Cancelled
     } else if starts("Out of Memory") {
-        Error::TooMuch(format!("the query needs more memory than this node allows; narrow it down ({text})"))
-    } else if starts("IO Error") || starts("FATAL") || starts("INTERNAL") || starts("TransactionContext") {
+        let (reason, _advice) = text.split_once(" Possible solutions").unwrap_or((&text, ""));
+        Error::TooMuch(format!("the query needs too much memory; narrow it down ({reason})"))
+    } else if starts("IO Error")
+        || starts("FATAL")
+        || starts("INTERNAL")
+        || starts("TransactionContext")
+    {
         Error::Internal(text)
     } else {
         Error::Query(text)
     }
+}
+
+fn describe_at(
+    connection: &Connection,
+    statement: &Checked,
+    params: Option<Vec<Cell>>,
+) -> Result<(Schema, usize), Error> {
+    if statement.explains() {
+        let prepared = connection.prepare(statement.sql()).map_err(|error| classify(&error))?;
+        let text = |name| Field::new(name, DataType::Utf8, true);
+        return Ok((
+            Schema::new(vec![text("explain_key"), text("explain_value")]),
+            prepared.parameter_count(),
+        ));
+    }
+    // The line break ends a comment that the statement may end with.
+    let empty = format!("SELECT * FROM (\n{}\n) LIMIT 0", statement.sql());
+    let mut prepared = connection.prepare(&empty).map_err(|error| classify(&error))?;
+    let parameters = prepared.parameter_count();
+    let params = params.unwrap_or_else(|| vec![Cell::Null; parameters]);
+    let schema = execute(&mut prepared, &params)?;
+    Ok((first_names(&schema), parameters))
+}
+
+/// A subquery numbers columns that share a name; the statement itself does not.
+fn first_names(schema: &Schema) -> Schema {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut fields = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let plain = field.name().rsplit_once('_').filter(|(name, number)| {
+            seen.get(*name).is_some_and(|count| number.parse() == Ok(*count))
+        });
+        let name = plain.map_or(field.name().as_str(), |(name, _)| name).to_owned();
+        *seen.entry(name.clone()).or_default() += 1;
+        fields.push(field.as_ref().clone().with_name(name));
+    }
+    Schema::new(fields)
 }

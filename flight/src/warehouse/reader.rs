@@ -1,14 +1,14 @@
 //! Read-only access to the warehouse, as an analyst has it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use features::table::Cell;
 
 use super::{
-    guard::{Checked, check},
-    pool::{Borrowed, Pool},
-    query::{Answer, Text, begin, classify, execute, start, with_log_index},
+    guard::Checked,
+    pool::Pool,
+    query::{Answer, Task, describe, query},
 };
 use crate::Error;
 
@@ -36,18 +36,28 @@ impl Reader {
 
     /// Runs one statement that reads.
     pub async fn query(&self, sql: &str, params: Vec<Cell>) -> Result<Answer, Error> {
-        start(&self.pool, Text::Raw(sql.to_owned()), params).await
+        let known = self.pool.verdicts.find(sql);
+        query(&self.pool, known.map_or_else(|| Task::Check(sql.to_owned()), Task::Run), params)
+            .await
     }
 
     /// Runs a statement that was checked before.
     pub async fn run(&self, statement: &Checked, params: Vec<Cell>) -> Result<Answer, Error> {
-        start(&self.pool, Text::Checked(statement.clone()), params).await
+        query(&self.pool, Task::Run(statement.clone()), params).await
     }
 
     /// Finds out whether a text is one statement that reads.
     pub async fn check(&self, sql: &str) -> Result<Checked, Error> {
-        let sql = sql.to_owned();
-        self.aside(move |borrowed| check(borrowed.connection()?, &sql)).await
+        if let Some(known) = self.pool.verdicts.find(sql) {
+            return Ok(known);
+        }
+        let place = self.pool.place().await?;
+        let (pool, sql) = (Arc::clone(&self.pool), sql.to_owned());
+        let checking = tokio::task::spawn_blocking(move || {
+            let borrowed = pool.borrow(place)?;
+            pool.verdicts.check(borrowed.connection()?, &sql)
+        });
+        checking.await.map_err(|_| Error::Internal("the check ended early".to_owned()))?
     }
 
     /// A statement's columns and parameters, without running it.
@@ -62,52 +72,6 @@ impl Reader {
         statement: &Checked,
         params: Option<Vec<Cell>>,
     ) -> Result<Described, Error> {
-        let statement = statement.clone();
-        self.aside(move |borrowed| describe(borrowed, &statement, params)).await
+        describe(&self.pool, statement, params).await
     }
-
-    async fn aside<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Borrowed) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let place = self.pool.place().await?;
-        let pool = Arc::clone(&self.pool);
-        tokio::task::spawn_blocking(move || work(&pool.borrow(place)?))
-            .await
-            .map_err(|_| Error::Internal("the query's thread ended early".to_owned()))?
-    }
-}
-
-fn describe(borrowed: &Borrowed, statement: &Checked, params: Option<Vec<Cell>>) -> Result<Described, Error> {
-    let connection = borrowed.connection()?;
-    let log_index = begin(connection)?;
-    if statement.explains() {
-        let parameters =
-            connection.prepare(statement.sql()).map_err(|error| classify(&error))?.parameter_count();
-        let text = |name| Field::new(name, DataType::Utf8, true);
-        let schema = Schema::new(vec![text("explain_key"), text("explain_value")]);
-        return Ok(Described { schema: with_log_index(&schema, log_index), parameters });
-    }
-    // The line break ends a comment that the statement may end with.
-    let empty = format!("SELECT * FROM (\n{}\n) LIMIT 0", statement.sql());
-    let mut prepared = connection.prepare(&empty).map_err(|error| classify(&error))?;
-    let parameters = prepared.parameter_count();
-    let params = params.unwrap_or_else(|| vec![Cell::Null; parameters]);
-    let schema = execute(&mut prepared, &params)?;
-    Ok(Described { schema: with_log_index(&first_names(&schema), log_index), parameters })
-}
-
-/// A subquery numbers columns that share a name; the statement itself does not.
-fn first_names(schema: &Schema) -> Schema {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut fields = Vec::with_capacity(schema.fields().len());
-    for field in schema.fields() {
-        let plain = field.name().rsplit_once('_').filter(|(name, number)| {
-            number.parse() == Ok(seen.get(*name).copied().unwrap_or(0)) && seen.contains_key(*name)
-        });
-        let name = plain.map_or(field.name().as_str(), |(name, _)| name).to_owned();
-        *seen.entry(name.clone()).or_default() += 1;
-        fields.push(field.as_ref().clone().with_name(name));
-    }
-    Schema::new(fields)
 }

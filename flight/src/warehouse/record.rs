@@ -49,7 +49,9 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     pub(super) fn new(connection: Connection) -> duckdb::Result<Self> {
-        let recorded = connection.query_row("SELECT recorded_index FROM main.meta", [], |row| row.get(0))?;
+        let recorded =
+            connection
+                .query_row("SELECT recorded_index FROM internal.meta", [], |row| row.get(0))?;
         let next_query_id = connection.query_row(
             "SELECT coalesce(max(query_id), 0) + 1 FROM hearth.civil.query_log",
             [],
@@ -72,9 +74,9 @@ impl Writer {
         }
         let through = recording.through;
         self.connection.execute_batch("BEGIN TRANSACTION").map_err(|error| broken(&error))?;
-        let done = self.apply(recording, take_notes()).and_then(|()| {
-            self.connection.execute_batch("COMMIT").map_err(|error| broken(&error))
-        });
+        let done = self
+            .apply(recording, take_notes())
+            .and_then(|()| self.connection.execute_batch("COMMIT").map_err(|error| broken(&error)));
         if let Err(error) = done {
             // The transaction may be gone already; what counts is the first error.
             drop(self.connection.execute_batch("ROLLBACK"));
@@ -99,7 +101,7 @@ impl Writer {
         }
         self.append_notes(notes)?;
         self.connection
-            .execute("UPDATE main.meta SET recorded_index = ?", params![recording.through])
+            .execute("UPDATE internal.meta SET recorded_index = ?", params![recording.through])
             .map_err(|error| broken(&error))?;
         Ok(())
     }
@@ -108,7 +110,14 @@ impl Writer {
         self.connection.execute_batch(sql).map_err(|error| broken(&error))
     }
 
-    fn append(&self, table: &Table, catalog: &str, schema: &str, name: &str, rows: &[Vec<Cell>]) -> Result<(), Error> {
+    fn append(
+        &self,
+        table: &Table,
+        catalog: &str,
+        schema: &str,
+        name: &str,
+        rows: &[Vec<Cell>],
+    ) -> Result<(), Error> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -117,7 +126,9 @@ impl Writer {
             .appender_to_catalog_and_db(name, catalog, schema)
             .map_err(|error| broken(&error))?;
         for chunk in rows.chunks(CHUNK_ROWS) {
-            appender.append_record_batch(rows_to_batch(table, chunk)?).map_err(|error| broken(&error))?;
+            appender
+                .append_record_batch(rows_to_batch(table, chunk)?)
+                .map_err(|error| broken(&error))?;
         }
         appender.flush().map_err(|error| broken(&error))
     }
@@ -128,7 +139,11 @@ impl Writer {
         }
         let rows = last_by_key(table, rows)?;
         let staged = self.stage(table, &rows)?;
-        self.run(&format!("DELETE FROM {} AS t USING {staged} AS s WHERE {}", full_name(table), same_key(table)))?;
+        self.run(&format!(
+            "DELETE FROM {} AS t USING {staged} AS s WHERE {}",
+            full_name(table),
+            same_key(table)
+        ))?;
         self.run(&format!("INSERT INTO {} SELECT * FROM {staged}", full_name(table)))?;
         self.run(&format!("DROP TABLE {staged}"))
     }
@@ -141,14 +156,21 @@ impl Writer {
         for key in keys {
             if key.len() != table.key {
                 let (want, got) = (table.key, key.len());
-                return Err(Error::Invalid(format!("a key of {} has {want} cells, not {got}", table.name)));
+                return Err(Error::Invalid(format!(
+                    "a key of {} has {want} cells, not {got}",
+                    table.name
+                )));
             }
             let mut row = key.clone();
             row.resize(table.columns.len(), Cell::Null);
             rows.push(row);
         }
         let staged = self.stage(table, &rows)?;
-        self.run(&format!("DELETE FROM {} AS t USING {staged} AS s WHERE {}", full_name(table), same_key(table)))?;
+        self.run(&format!(
+            "DELETE FROM {} AS t USING {staged} AS s WHERE {}",
+            full_name(table),
+            same_key(table)
+        ))?;
         self.run(&format!("DROP TABLE {staged}"))
     }
 
@@ -156,7 +178,11 @@ impl Writer {
     fn stage(&self, table: &Table, rows: &[Vec<Cell>]) -> Result<String, Error> {
         let name = format!("staged_{}", table.name);
         let staged = format!("temp.main.{}", quoted(&name));
-        self.run(&format!("CREATE OR REPLACE TEMP TABLE {} AS FROM {} LIMIT 0", quoted(&name), full_name(table)))?;
+        self.run(&format!(
+            "CREATE OR REPLACE TEMP TABLE {} AS FROM {} LIMIT 0",
+            quoted(&name),
+            full_name(table)
+        ))?;
         self.append(table, "temp", "main", &name, rows)?;
         Ok(staged)
     }
@@ -187,7 +213,13 @@ fn broken(error: &duckdb::Error) -> Error {
 
 fn same_key(table: &Table) -> String {
     let same = |name: &str| format!("t.{0} = s.{0}", quoted(name));
-    table.columns.iter().take(table.key).map(|each| same(each.name)).collect::<Vec<_>>().join(" AND ")
+    table
+        .columns
+        .iter()
+        .take(table.key)
+        .map(|each| same(each.name))
+        .collect::<Vec<_>>()
+        .join(" AND ")
 }
 
 /// One row a key, the last, in the order of their last appearance's key.
@@ -201,6 +233,8 @@ fn last_by_key(table: &Table, rows: Vec<Vec<Cell>>) -> Result<Vec<Vec<Cell>>, Er
         return Ok(rows);
     }
     let mut kept: Vec<bool> = vec![false; rows.len()];
-    places.into_values().for_each(|at| kept[at] = true);
+    for at in places.into_values() {
+        kept[at] = true;
+    }
     Ok(rows.into_iter().zip(kept).filter_map(|(row, keep)| keep.then_some(row)).collect())
 }

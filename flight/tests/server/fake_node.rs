@@ -8,7 +8,8 @@ use features::{
     table::{Cell, Table},
 };
 use flight::{
-    Error, FeatureRow, Indicator, LastEvent, Live, NodeRow, Portrait, Recording, Settings, WAREHOUSE_FILE, Warehouse,
+    Error, FeatureRow, Indicator, LastEvent, Live, NodeRow, Portrait, Recording, Settings,
+    WAREHOUSE_FILE, Warehouse,
 };
 use tokio::sync::watch;
 
@@ -35,7 +36,8 @@ impl FakeNode {
         let mut index = 0;
         self.recorded.send_modify(|recorded| {
             index = *recorded + 1;
-            let recording = Recording { through: index, upserts: vec![(table, rows)], ..Recording::default() };
+            let recording =
+                Recording { through: index, upserts: vec![(table, rows)], ..Recording::default() };
             self.warehouse.record(recording).unwrap();
             *recorded = index;
         });
@@ -62,8 +64,16 @@ impl Live for FakeNode {
             age: Some(83),
             household: Some(blank_row("household", "h1")),
             devices: vec![blank_row("device", "d1"), blank_row("device", "d2")],
-            indicators: vec![Indicator { name: "fall".into(), value: Some(0.25), ..Indicator::default() }],
-            events: vec![LastEvent { kind: "door".into(), ts_us: 1_700_000_000_000_000, value: Some(1.0) }],
+            indicators: vec![Indicator {
+                name: "fall".into(),
+                value: Some(0.25),
+                ..Indicator::default()
+            }],
+            events: vec![LastEvent {
+                kind: "door".into(),
+                ts_us: 1_700_000_000_000_000,
+                value: Some(1.0),
+            }],
             ..Portrait::default()
         })
     }
@@ -83,7 +93,12 @@ impl Live for FakeNode {
     }
 
     fn nodes(&self) -> Vec<NodeRow> {
-        vec![NodeRow { id: 1, role: "leader".into(), applied_index: Some(self.log_index()), ..NodeRow::default() }]
+        vec![NodeRow {
+            id: 1,
+            role: "leader".into(),
+            applied_index: Some(self.log_index()),
+            ..NodeRow::default()
+        }]
     }
 
     async fn ingest(&self, table: &'static Table, rows: Vec<Vec<Cell>>) -> Result<u64, Error> {

@@ -2,8 +2,8 @@
 
 use super::args::Remote;
 use super::output::{print_rows, time_text};
-use crate::json as messages;
 use crate::client::alerts_client;
+use crate::json as messages;
 use crate::proto::hearth::{ActRequest, Alert, ListAlertsRequest, WatchAlertsRequest};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -86,7 +86,18 @@ pub(crate) async fn run(command: AlertCommand, remote: &Remote) -> anyhow::Resul
 }
 
 fn print_alerts(alerts: &[Alert], remote: &Remote) {
-    let headings = ["alert_id", "kind", "severity", "level", "condition", "work", "dwelling", "raised", "due", "outcome"];
+    let headings = [
+        "alert_id",
+        "kind",
+        "severity",
+        "level",
+        "condition",
+        "work",
+        "dwelling",
+        "raised",
+        "due",
+        "outcome",
+    ];
     let rows: Vec<Vec<Value>> = alerts
         .iter()
         .map(|alert| {

@@ -2,9 +2,11 @@
 
 use super::args::Remote;
 use super::output::{Format, print_rows};
-use crate::json as messages;
 use crate::client::cluster_client;
-use crate::proto::hearth::{ChangeMembershipRequest, Member, StatusRequest, StatusResponse, TransferLeadershipRequest};
+use crate::json as messages;
+use crate::proto::hearth::{
+    ChangeMembershipRequest, Member, StatusRequest, StatusResponse, TransferLeadershipRequest,
+};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -69,7 +71,9 @@ pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Res
 pub(crate) async fn status(remote: &Remote) -> anyhow::Result<()> {
     let answer = remote
         .client()?
-        .call(|channel| async move { Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner()) })
+        .call(|channel| async move {
+            Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
+        })
         .await?;
     print_status(&answer, remote.format);
     Ok(())

@@ -54,10 +54,14 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&args.dir)?;
     }
     step("three nodes on loopback");
-    let dev = DevArgs { nodes: 3, dir: args.dir.join("cluster"), base_port: args.base_port, bare: false };
+    let dev =
+        DevArgs { nodes: 3, dir: args.dir.join("cluster"), base_port: args.base_port, bare: false };
     let cluster = DevCluster::start(&dev).await?;
     for member in cluster.members() {
-        println!("  node {}: gRPC {}, Flight SQL {}, HTTP http://{}/", member.id, member.grpc, member.flight, member.http);
+        println!(
+            "  node {}: gRPC {}, Flight SQL {}, HTTP http://{}/",
+            member.id, member.grpc, member.flight, member.http
+        );
     }
     let outcome = tour(&args, &cluster).await;
     match outcome {
@@ -88,12 +92,17 @@ async fn tour(args: &DemoArgs, cluster: &DevCluster) -> anyhow::Result<Tour> {
     let remote = Remote { addr: cluster.addresses(), format: Format::Table };
     let client = cluster.client()?;
     step(&format!("a simulated district of {PEOPLE} residents, loaded"));
-    let plan = Plan { people: PEOPLE, days: 0, seed: args.seed, homes_monitored: 0.2, ..Plan::default() };
+    let plan =
+        Plan { people: PEOPLE, days: 0, seed: args.seed, homes_monitored: 0.2, ..Plan::default() };
     let district_dir = args.dir.join("district");
     write_district(&plan, &district_dir)?;
     let begun = Instant::now();
     let loaded = load_district(&district_dir, &remote).await?;
-    println!("  {} register rows replicated and recorded in {:.1} s", loaded.rows, begun.elapsed().as_secs_f64());
+    println!(
+        "  {} register rows replicated and recorded in {:.1} s",
+        loaded.rows,
+        begun.elapsed().as_secs_f64()
+    );
     let district = Arc::new(District::generate(&plan)?);
     let live = Live::new(Arc::clone(&district), now_us(), SPEED)?;
     let mut tour = Tour { client, remote, live, sent: Sent::default() };
@@ -101,7 +110,9 @@ async fn tour(args: &DemoArgs, cluster: &DevCluster) -> anyhow::Result<Tour> {
     step(&format!("live events, {SPEED} times as fast as life, for {} s", STREAM.as_secs()));
     stream(&mut tour, Some(STREAM)).await?;
     let Sent { accepted, duplicates, log_index, .. } = tour.sent;
-    println!("  {accepted} events durable on a quorum, {duplicates} duplicates left out, log index {log_index}");
+    println!(
+        "  {accepted} events durable on a quorum, {duplicates} duplicates left out, log index {log_index}"
+    );
 
     let dwelling = tour.live.lone_dwellings().next().unwrap_or_default();
     let resident = resident_of(&mut tour, &dwelling).await?;
@@ -110,7 +121,8 @@ async fn tour(args: &DemoArgs, cluster: &DevCluster) -> anyhow::Result<Tour> {
     follow(&tour, alert).await?;
     score(&tour, &resident).await?;
     step("one resident's 360 portrait");
-    let portrait = connect(&tour.remote).await?.portrait(&resident).await.map_err(|error| failure(&error))?;
+    let portrait =
+        connect(&tour.remote).await?.portrait(&resident).await.map_err(|error| failure(&error))?;
     let line = arrow::util::pretty::pretty_format_columns("portrait", &narrow(&portrait.batches)?)?;
     println!("{line}");
     planning(&tour).await?;
@@ -134,8 +146,13 @@ async fn resident_of(tour: &mut Tour, dwelling: &str) -> anyhow::Result<String> 
         "SELECT resident_key FROM resident JOIN household USING (household_id) WHERE dwelling_id = '{}'",
         dwelling.replace('\'', "''")
     );
-    let answered = connect(&tour.remote).await?.query(&sql).await.map_err(|error| failure(&error))?;
-    let key = answered.batches.first().filter(|batch| batch.num_rows() > 0).map(|batch| batch.column(0).clone());
+    let answered =
+        connect(&tour.remote).await?.query(&sql).await.map_err(|error| failure(&error))?;
+    let key = answered
+        .batches
+        .first()
+        .filter(|batch| batch.num_rows() > 0)
+        .map(|batch| batch.column(0).clone());
     let key = key.ok_or_else(|| anyhow::anyhow!("nobody lives in {dwelling}"))?;
     Ok(arrow::util::display::array_value_to_string(&key, 0)?)
 }
@@ -166,7 +183,10 @@ async fn gas_leak(tour: &mut Tour, dwelling: &str) -> anyhow::Result<Alert> {
                 Ok(alerts_client(channel).list(ListAlertsRequest::default()).await?.into_inner())
             })
             .await?;
-        let mut found = listed.alerts.into_iter().filter(|alert| alert.kind == "gas_leak" && alert.dwelling_id == dwelling);
+        let mut found = listed
+            .alerts
+            .into_iter()
+            .filter(|alert| alert.kind == "gas_leak" && alert.dwelling_id == dwelling);
         if let Some(alert) = found.next() {
             println!(
                 "  one alert {}: {}, level {}, {} events as evidence, {:.0} ms after the third reading was sent",
@@ -178,7 +198,11 @@ async fn gas_leak(tour: &mut Tour, dwelling: &str) -> anyhow::Result<Alert> {
             );
             return Ok(alert);
         }
-        anyhow::ensure!(begun.elapsed() < ALERT_WITHIN, "no alert within {} s", ALERT_WITHIN.as_secs());
+        anyhow::ensure!(
+            begun.elapsed() < ALERT_WITHIN,
+            "no alert within {} s",
+            ALERT_WITHIN.as_secs()
+        );
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -219,7 +243,12 @@ async fn follow(tour: &Tour, alert: Alert) -> anyhow::Result<()> {
 async fn score(tour: &Tour, resident: &str) -> anyhow::Result<()> {
     step("models by entity: the node reads the features itself");
     for model in ["fall_risk", "subsidy_triage"] {
-        let request = ScoreRequest { model: model.to_owned(), entity: resident.to_owned(), explain: true, ..ScoreRequest::default() };
+        let request = ScoreRequest {
+            model: model.to_owned(),
+            entity: resident.to_owned(),
+            explain: true,
+            ..ScoreRequest::default()
+        };
         let answer = tour
             .client
             .call(|channel| {
@@ -267,7 +296,8 @@ async fn rendered(args: &DemoArgs, tour: &Tour) -> anyhow::Result<()> {
     step("a report");
     wait_recorded(&tour.client).await?;
     for format in ["html", "xlsx"] {
-        let file = report::render("hazard-funnel", &BTreeMap::new(), format, "zh", &tour.remote).await?;
+        let file =
+            report::render("hazard-funnel", &BTreeMap::new(), format, "zh", &tour.remote).await?;
         let place = args.dir.join(&file.name);
         std::fs::write(&place, &file.bytes)?;
         println!("  {} ({} bytes)", place.display(), file.bytes.len());

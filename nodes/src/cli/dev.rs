@@ -22,7 +22,7 @@ const NODES_MAX: u16 = 9;
 /// Ports between one node and the next.
 const PORT_STEP: u16 = 10;
 /// How long all nodes together may take to be ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// How long a node may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
@@ -64,7 +64,8 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<i32> {
 }
 
 pub(crate) async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return;
     };
@@ -80,9 +81,12 @@ impl DevCluster {
         if args.nodes == 0 || args.nodes > NODES_MAX {
             return Err(Failure::usage(format!("--nodes takes 1 to {NODES_MAX}")).into());
         }
-        std::fs::create_dir_all(&args.dir).with_context(|| format!("{} cannot be made", args.dir.display()))?;
+        std::fs::create_dir_all(&args.dir)
+            .with_context(|| format!("{} cannot be made", args.dir.display()))?;
         let dir = args.dir.canonicalize()?;
-        let members = (1..=args.nodes).map(|id| member(args.base_port, id)).collect::<anyhow::Result<Vec<_>>>()?;
+        let members = (1..=args.nodes)
+            .map(|id| member(args.base_port, id))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         for member in &members {
             check_free(member)?;
         }
@@ -121,16 +125,29 @@ impl DevCluster {
                     let log = node.config.with_file_name("node.log");
                     let last = std::fs::read_to_string(&log).unwrap_or_default();
                     let last = last.lines().last().unwrap_or("no word of it in its log").to_owned();
-                    anyhow::bail!("node {} ended with {status}: {last} (whole log: {})", node.member.id, log.display());
+                    anyhow::bail!(
+                        "node {} ended with {status}: {last} (whole log: {})",
+                        node.member.id,
+                        log.display()
+                    );
                 }
                 let known = client.call_once(|channel| async move {
-                    Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner().leader_id)
+                    Ok(cluster_client(channel)
+                        .status(StatusRequest {})
+                        .await?
+                        .into_inner()
+                        .leader_id)
                 });
                 if known.await.is_ok_and(|leader| leader > 0) {
                     break;
                 }
                 if begun.elapsed() > READY_WITHIN {
-                    anyhow::bail!("node {} was not ready within {} s: see {}", node.member.id, READY_WITHIN.as_secs(), node.config.with_file_name("node.log").display());
+                    anyhow::bail!(
+                        "node {} was not ready within {} s: see {}",
+                        node.member.id,
+                        READY_WITHIN.as_secs(),
+                        node.config.with_file_name("node.log").display()
+                    );
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -142,7 +159,9 @@ impl DevCluster {
     async fn ready_line(&self) -> anyhow::Result<serde_json::Value> {
         let status = self
             .client()?
-            .call(|channel| async move { Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner()) })
+            .call(|channel| async move {
+                Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
+            })
             .await?;
         let nodes: Vec<_> = self
             .nodes
@@ -172,16 +191,29 @@ impl DevCluster {
 }
 
 fn member(base_port: u16, id: u16) -> anyhow::Result<Member> {
-    let base = PORT_STEP.checked_mul(id - 1).and_then(|step| base_port.checked_add(step)).filter(|base| *base < u16::MAX - 3);
-    let base = base.ok_or_else(|| Failure::usage(format!("--base-port {base_port} leaves no room for node {id}")))?;
+    let base = PORT_STEP
+        .checked_mul(id - 1)
+        .and_then(|step| base_port.checked_add(step))
+        .filter(|base| *base < u16::MAX - 3);
+    let base = base.ok_or_else(|| {
+        Failure::usage(format!("--base-port {base_port} leaves no room for node {id}"))
+    })?;
     let address = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, base + offset)).to_string();
-    Ok(Member { id: u64::from(id), grpc: address(0), flight: address(1), raft: address(2), http: address(3) })
+    Ok(Member {
+        id: u64::from(id),
+        grpc: address(0),
+        flight: address(1),
+        raft: address(2),
+        http: address(3),
+    })
 }
 
 fn check_free(member: &Member) -> anyhow::Result<()> {
     for address in [&member.grpc, &member.flight, &member.raft, &member.http] {
         if let Err(error) = TcpListener::bind(address) {
-            let said = format!("{address} cannot be listened on ({error}): stop what runs there or choose another --base-port");
+            let said = format!(
+                "{address} cannot be listened on ({error}): stop what runs there or choose another --base-port"
+            );
             return Err(Failure::refused(said).into());
         }
     }
@@ -192,7 +224,13 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
     let home = dir.join(format!("node{}", member.id));
     std::fs::create_dir_all(&home)?;
     let config = Config {
-        node: Node { id: member.id, group: "main".to_owned(), cluster_id: "dev".to_owned(), dir: home.clone(), insecure: false },
+        node: Node {
+            id: member.id,
+            group: "main".to_owned(),
+            cluster_id: "dev".to_owned(),
+            dir: home.clone(),
+            insecure: false,
+        },
         listen: Listen {
             grpc: member.grpc.parse()?,
             flight: member.flight.parse()?,

@@ -44,7 +44,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     if !args.speed.is_finite() || args.speed < 0.0 {
         return Err(Failure::usage("--speed takes 0 or more").into());
     }
-    let reader = Reader::open(&args.file, &mapping).map_err(|error| Failure::refused(format!("{}: {error}", args.file.display())))?;
+    let reader = Reader::open(&args.file, &mapping)
+        .map_err(|error| Failure::refused(format!("{}: {error}", args.file.display())))?;
     let client = args.remote.client()?;
     let mut pace = Pace::new(args.speed);
     let mut bad: Vec<LineError> = Vec::new();
@@ -85,7 +86,10 @@ fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
         Some(text) => text.to_owned(),
         None => std::fs::read_to_string(Path::new(name)).map_err(|error| {
             let known: Vec<&str> = crate::replay::BUILTIN.iter().map(|(name, _)| *name).collect();
-            Failure::refused(format!("mapping {name}: {error}; give a file or one of {}", known.join(", ")))
+            Failure::refused(format!(
+                "mapping {name}: {error}; give a file or one of {}",
+                known.join(", ")
+            ))
         })?,
     };
     Ok(Mapping::parse(&text).map_err(|error| Failure::usage(format!("mapping {name}: {error}")))?)
@@ -107,7 +111,11 @@ pub(crate) fn message(event: features::Event) -> Event {
 }
 
 /// Sends what is gathered and adds up what became of it.
-pub(crate) async fn send(client: &Client, batch: &mut Vec<Event>, sent: &mut Sent) -> anyhow::Result<()> {
+pub(crate) async fn send(
+    client: &Client,
+    batch: &mut Vec<Event>,
+    sent: &mut Sent,
+) -> anyhow::Result<()> {
     if batch.is_empty() {
         return Ok(());
     }
@@ -147,7 +155,9 @@ impl Pace {
     }
 
     async fn wait(&mut self, at_us: i64) {
-        while let Some(left) = self.due(at_us).and_then(|due| due.checked_duration_since(Instant::now())) {
+        while let Some(left) =
+            self.due(at_us).and_then(|due| due.checked_duration_since(Instant::now()))
+        {
             if left.is_zero() {
                 return;
             }

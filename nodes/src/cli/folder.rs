@@ -25,12 +25,18 @@ impl Folder {
     pub(crate) fn make(out: &Path) -> anyhow::Result<Self> {
         for folder in ["tables", "events", "truth"] {
             let folder = out.join(folder);
-            std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("{} cannot be made", folder.display()))?;
         }
         Ok(Self { out: out.to_owned(), open: None, files: Vec::new() })
     }
 
-    fn rows(&mut self, folder: &str, table: &'static Table, rows: &[Vec<Cell>]) -> anyhow::Result<()> {
+    fn rows(
+        &mut self,
+        folder: &str,
+        table: &'static Table,
+        rows: &[Vec<Cell>],
+    ) -> anyhow::Result<()> {
         let name = format!("{folder}/{}.parquet", table.name);
         if self.open.as_ref().is_none_or(|(open, _)| *open != name) {
             self.close()?;
@@ -54,8 +60,11 @@ impl Folder {
     /// Writes SHA256SUMS; says how many files it lists.
     pub(crate) fn finish(mut self) -> anyhow::Result<usize> {
         self.close()?;
-        let sums: BTreeMap<&String, String> =
-            self.files.iter().map(|name| Ok((name, sha256_of(&self.out.join(name))?))).collect::<anyhow::Result<_>>()?;
+        let sums: BTreeMap<&String, String> = self
+            .files
+            .iter()
+            .map(|name| Ok((name, sha256_of(&self.out.join(name))?)))
+            .collect::<anyhow::Result<_>>()?;
         let mut file = BufWriter::new(File::create(self.out.join("SHA256SUMS"))?);
         for (name, sum) in &sums {
             writeln!(file, "{sum}  {name}")?;

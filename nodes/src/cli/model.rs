@@ -30,13 +30,32 @@ pub(crate) enum ModelCommand {
     /// The versions of one model
     Show { name: String },
     /// Lets a validated version answer when it is named
-    Approve { name: String, version: String, #[command(flatten)] by: By },
+    Approve {
+        name: String,
+        version: String,
+        #[command(flatten)]
+        by: By,
+    },
     /// Lets an approved version answer for the model
-    Activate { name: String, version: String, #[command(flatten)] by: By },
+    Activate {
+        name: String,
+        version: String,
+        #[command(flatten)]
+        by: By,
+    },
     /// Goes back to the version that was active before
-    Rollback { name: String, #[command(flatten)] by: By },
+    Rollback {
+        name: String,
+        #[command(flatten)]
+        by: By,
+    },
     /// Ends a version for good
-    Retire { name: String, version: String, #[command(flatten)] by: By },
+    Retire {
+        name: String,
+        version: String,
+        #[command(flatten)]
+        by: By,
+    },
     /// Switches a model off at once, in one log entry
     Kill {
         name: String,
@@ -65,10 +84,18 @@ pub(crate) async fn run(command: ModelCommand, remote: &Remote) -> anyhow::Resul
         }
         ModelCommand::List => list("", remote).await,
         ModelCommand::Show { name } => list(&name, remote).await,
-        ModelCommand::Approve { name, version, by } => change(name, version, "approve", by, remote).await,
-        ModelCommand::Activate { name, version, by } => change(name, version, "activate", by, remote).await,
-        ModelCommand::Rollback { name, by } => change(name, String::new(), "rollback", by, remote).await,
-        ModelCommand::Retire { name, version, by } => change(name, version, "retire", by, remote).await,
+        ModelCommand::Approve { name, version, by } => {
+            change(name, version, "approve", by, remote).await
+        }
+        ModelCommand::Activate { name, version, by } => {
+            change(name, version, "activate", by, remote).await
+        }
+        ModelCommand::Rollback { name, by } => {
+            change(name, String::new(), "rollback", by, remote).await
+        }
+        ModelCommand::Retire { name, version, by } => {
+            change(name, version, "retire", by, remote).await
+        }
         ModelCommand::Kill { name, undo, by } => {
             let action = if undo { "revive" } else { "kill" };
             change(name, String::new(), action, by, remote).await
@@ -76,12 +103,17 @@ pub(crate) async fn run(command: ModelCommand, remote: &Remote) -> anyhow::Resul
     }
 }
 
-fn read_package(path: &std::path::Path, name: Option<String>, version: &str) -> anyhow::Result<Package> {
+fn read_package(
+    path: &std::path::Path,
+    name: Option<String>,
+    version: &str,
+) -> anyhow::Result<Package> {
     let refused = |error: models::Error| Failure::refused(error.to_string());
     if path.is_dir() {
         return Ok(Package::read_dir(path).map_err(refused)?);
     }
-    let bytes = std::fs::read(path).map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Package::from_bare_onnx(&name.unwrap_or(stem), version, bytes).map_err(refused)?)
 }
@@ -98,7 +130,13 @@ async fn list(name: &str, remote: &Remote) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn change(name: String, version: String, action: &str, by: By, remote: &Remote) -> anyhow::Result<()> {
+async fn change(
+    name: String,
+    version: String,
+    action: &str,
+    by: By,
+    remote: &Remote,
+) -> anyhow::Result<()> {
     let request = ChangeModelRequest { name, version, action: action.to_owned(), actor: by.actor };
     let changed = remote
         .client()?
@@ -112,8 +150,20 @@ async fn change(name: String, version: String, action: &str, by: By, remote: &Re
 }
 
 fn print_models(models: &[ModelVersion], remote: &Remote) {
-    let headings =
-        ["model", "version", "state", "format", "entity", "view", "author", "approver", "changed", "ready", "model_sha256", "reason"];
+    let headings = [
+        "model",
+        "version",
+        "state",
+        "format",
+        "entity",
+        "view",
+        "author",
+        "approver",
+        "changed",
+        "ready",
+        "model_sha256",
+        "reason",
+    ];
     let rows: Vec<Vec<Value>> = models
         .iter()
         .map(|model| {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     #[default]
     Table,
     Json,
@@ -16,23 +16,23 @@ pub enum Format {
 /// A refusal with the status that the process ends with.
 #[derive(Debug, thiserror::Error)]
 #[error("{said}")]
-pub struct Failure {
-    pub said: String,
-    pub code: i32,
+pub(crate) struct Failure {
+    pub(crate) said: String,
+    pub(crate) code: i32,
 }
 
 impl Failure {
-    pub fn usage(said: impl Into<String>) -> Self {
+    pub(crate) fn usage(said: impl Into<String>) -> Self {
         Self { said: said.into(), code: exit::USAGE }
     }
 
-    pub fn refused(said: impl Into<String>) -> Self {
+    pub(crate) fn refused(said: impl Into<String>) -> Self {
         Self { said: said.into(), code: exit::REFUSED }
     }
 }
 
 /// The exit status for whatever went wrong.
-pub fn exit_code(error: &anyhow::Error) -> i32 {
+pub(crate) fn exit_code(error: &anyhow::Error) -> i32 {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.code;
@@ -54,20 +54,31 @@ pub fn exit_code(error: &anyhow::Error) -> i32 {
 }
 
 /// Prints rows under their headings.
-pub fn print_rows(format: Format, headings: &[&str], rows: &[Vec<Value>]) {
+pub(crate) fn print_rows(format: Format, headings: &[&str], rows: &[Vec<Value>]) {
     match format {
         Format::Table => print!("{}", table(headings, rows)),
         Format::Json => {
             let objects: Vec<Value> = rows
                 .iter()
-                .map(|row| Value::Object(headings.iter().map(|name| (*name).to_owned()).zip(row.iter().cloned()).collect()))
+                .map(|row| {
+                    Value::Object(
+                        headings
+                            .iter()
+                            .map(|name| (*name).to_owned())
+                            .zip(row.iter().cloned())
+                            .collect(),
+                    )
+                })
                 .collect();
             println!("{}", Value::Array(objects));
         }
         Format::Csv => {
             println!("{}", headings.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(","));
             for row in rows {
-                println!("{}", row.iter().map(|cell| quoted(&plain(cell))).collect::<Vec<_>>().join(","));
+                println!(
+                    "{}",
+                    row.iter().map(|cell| quoted(&plain(cell))).collect::<Vec<_>>().join(",")
+                );
             }
         }
     }
@@ -79,7 +90,12 @@ fn table(headings: &[&str], rows: &[Vec<Value>]) -> String {
         .iter()
         .enumerate()
         .map(|(at, name)| {
-            let widest = cells.iter().filter_map(|row| row.get(at)).map(|cell| width(cell)).max().unwrap_or(0);
+            let widest = cells
+                .iter()
+                .filter_map(|row| row.get(at))
+                .map(|cell| width(cell))
+                .max()
+                .unwrap_or(0);
             widest.max(width(name))
         })
         .collect();
@@ -111,11 +127,15 @@ fn plain(value: &Value) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Microseconds since 1970 as UTC text.
-pub fn time_text(us: i64) -> Value {
+pub(crate) fn time_text(us: i64) -> Value {
     if us == 0 { Value::Null } else { Value::String(crate::clock::text(us)) }
 }
 

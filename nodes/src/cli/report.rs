@@ -39,7 +39,8 @@ pub(crate) async fn run(command: ReportCommand, remote: &Remote) -> anyhow::Resu
             let rows: Vec<_> = reports::catalogue()
                 .iter()
                 .map(|report| {
-                    let parameters: Vec<&str> = report.parameters.iter().map(|each| each.name.as_str()).collect();
+                    let parameters: Vec<&str> =
+                        report.parameters.iter().map(|each| each.name.as_str()).collect();
                     vec![
                         json!(report.id),
                         json!(report.domain),
@@ -49,7 +50,11 @@ pub(crate) async fn run(command: ReportCommand, remote: &Remote) -> anyhow::Resu
                     ]
                 })
                 .collect();
-            print_rows(remote.format, &["report", "domain", "title_zh", "title", "parameters"], &rows);
+            print_rows(
+                remote.format,
+                &["report", "domain", "title_zh", "title", "parameters"],
+                &rows,
+            );
             Ok(())
         }
         ReportCommand::Render { id, params, output, language, out } => {
@@ -62,7 +67,9 @@ pub(crate) async fn run(command: ReportCommand, remote: &Remote) -> anyhow::Resu
 
 fn given(params: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let pair = |text: &String| {
-        let (name, value) = text.split_once('=').ok_or_else(|| Failure::usage(format!("--param {text}: write NAME=VALUE")))?;
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--param {text}: write NAME=VALUE")))?;
         Ok((name.to_owned(), value.to_owned()))
     };
     params.iter().map(pair).collect()
@@ -72,7 +79,8 @@ fn write(place: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if place == Path::new("-") {
         return Ok(std::io::Write::write_all(&mut std::io::stdout(), bytes)?);
     }
-    std::fs::write(place, bytes).map_err(|error| Failure::refused(format!("{}: {error}", place.display())))?;
+    std::fs::write(place, bytes)
+        .map_err(|error| Failure::refused(format!("{}: {error}", place.display())))?;
     println!("{}", place.display());
     Ok(())
 }
@@ -86,7 +94,11 @@ pub(crate) async fn render(
     remote: &Remote,
 ) -> anyhow::Result<rendering::File> {
     let refused = |error: reports::Error| {
-        if error.is_callers() { Failure::refused(error.to_string()) } else { Failure { said: error.to_string(), code: crate::exit::REFUSED } }
+        if error.is_callers() {
+            Failure::refused(error.to_string())
+        } else {
+            Failure { said: error.to_string(), code: crate::exit::REFUSED }
+        }
     };
     let report = reports::find(id).map_err(refused)?;
     let asked_us = crate::clock::now_us();
@@ -99,14 +111,21 @@ pub(crate) async fn render(
         client.query_with(&report.sql, parameter_row(&binding.values)?).await
     };
     let answered = answered.map_err(|error| failure(&error))?;
-    let answer =
-        rendering::to_answer(&answered.schema, &answered.batches, answered.log_index.unwrap_or(0), asked_us)?;
+    let answer = rendering::to_answer(
+        &answered.schema,
+        &answered.batches,
+        answered.log_index.unwrap_or(0),
+        asked_us,
+    )?;
     Ok(rendering::render(report, &binding, &answer, output, language).map_err(refused)?)
 }
 
 /// One row with a column a parameter.
 fn parameter_row(values: &[Value]) -> anyhow::Result<arrow::array::RecordBatch> {
-    use arrow::array::{ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringArray,
+        TimestampMicrosecondArray,
+    };
     use std::sync::Arc;
     let columns = values.iter().enumerate().map(|(at, value)| {
         let array: ArrayRef = match value {

@@ -1,8 +1,9 @@
 //! `hearth score`.
 
 use super::args::Remote;
-use super::output::{print_rows, time_text};
+use super::output::{Format, print_rows, time_text};
 use crate::client::scores_client;
+use crate::json as messages;
 use crate::proto::hearth::ScoreRequest;
 use clap::Args;
 use serde_json::json;
@@ -49,8 +50,20 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
             async move { Ok(scores_client(channel).score(request).await?.into_inner()) }
         })
         .await?;
+    if args.remote.format == Format::Json {
+        println!("{}", messages::score(&answer));
+        return Ok(());
+    }
     let headings = [
-        "entity", "model", "version", "score", "band", "log_index", "oldest_feature", "missing", "model_sha256",
+        "entity",
+        "model",
+        "version",
+        "score",
+        "band",
+        "log_index",
+        "oldest_feature",
+        "missing",
+        "model_sha256",
         "decision_id",
     ];
     let row = vec![
@@ -71,7 +84,14 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         let rows: Vec<_> = answer
             .contributions
             .iter()
-            .map(|each| vec![json!(each.feature), json!(each.value), json!(each.contribution), json!(each.reason)])
+            .map(|each| {
+                vec![
+                    json!(each.feature),
+                    json!(each.value),
+                    json!(each.contribution),
+                    json!(each.reason),
+                ]
+            })
             .collect();
         print_rows(args.remote.format, &["feature", "value", "contribution", "reason"], &rows);
     }

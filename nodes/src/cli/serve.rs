@@ -13,15 +13,16 @@ pub(crate) const PARENT_PIPE: &str = "HEARTH_PARENT_PIPE";
 pub(crate) async fn run(file: &Path) -> anyhow::Result<i32> {
     let config = Config::read(file)?;
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,openraft=warn,raft_log=warn,chunked_wal=warn,ort=warn".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(
+            |_| "info,openraft=warn,raft_log=warn,chunked_wal=warn,ort=warn".into(),
+        ))
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
     if config.node.insecure {
-        tracing::warn!("INSECURE: this node listens without TLS and without tokens, by node.insecure = true");
+        tracing::warn!(
+            "INSECURE: this node listens without TLS and without tokens, by node.insecure = true"
+        );
     }
     let node = Node::start(config).await?;
     let servers = server::start(&node).await?;
@@ -44,7 +45,8 @@ pub(crate) async fn run(file: &Path) -> anyhow::Result<i32> {
 }
 
 async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;
     };
@@ -62,5 +64,7 @@ async fn parent_gone() {
     }
     let mut nothing = [0; 64];
     let mut stdin = tokio::io::stdin();
-    while matches!(tokio::io::AsyncReadExt::read(&mut stdin, &mut nothing).await, Ok(read) if read > 0) {}
+    while matches!(tokio::io::AsyncReadExt::read(&mut stdin, &mut nothing).await, Ok(read) if read > 0)
+    {
+    }
 }

@@ -38,7 +38,8 @@ pub(crate) struct SimulateArgs {
 }
 
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
-    let mut plan = Plan { people: args.people, days: args.days, seed: args.seed, ..Plan::default() };
+    let mut plan =
+        Plan { people: args.people, days: args.days, seed: args.seed, ..Plan::default() };
     if let Some(share) = args.monitored {
         plan.homes_monitored = share;
     }
@@ -74,7 +75,8 @@ pub(crate) async fn load(dir: &Path, remote: &Remote) -> anyhow::Result<()> {
 /// The registers, then the days of events; returns when every node's warehouse shows them.
 pub(crate) async fn load_district(dir: &Path, remote: &Remote) -> anyhow::Result<Loaded> {
     if !dir.join("tables").is_dir() {
-        let said = format!("{} has no tables/: make one with `hearth simulate --out {0}`", dir.display());
+        let said =
+            format!("{} has no tables/: make one with `hearth simulate --out {0}`", dir.display());
         return Err(Failure::refused(said).into());
     }
     let mut loaded = Loaded::default();
@@ -121,7 +123,9 @@ async fn load_events(file: &Path, client: &Client, sent: &mut Sent) -> anyhow::R
     let mut batch = Vec::with_capacity(EVENTS_PER_REQUEST);
     for line in BufReader::new(File::open(file)?).lines() {
         let events = intake::ndjson(line?.as_bytes());
-        batch.extend(events.map_err(|said| Failure::refused(format!("{}: {said}", file.display())))?);
+        batch.extend(
+            events.map_err(|said| Failure::refused(format!("{}: {said}", file.display())))?,
+        );
         if batch.len() >= EVENTS_PER_REQUEST {
             send(client, &mut batch, sent).await?;
         }
@@ -139,7 +143,9 @@ pub(crate) async fn wait_recorded(client: &Client) -> anyhow::Result<()> {
         let Ok(mut node) = flight::Client::connect(&address).await else { continue };
         node.wait_for(applied);
         let asked = node.query("SELECT 1").await;
-        asked.map_err(|error| Failure::refused(format!("{address}: {MIN_LOG_INDEX_HEADER} {applied}: {error}")))?;
+        asked.map_err(|error| {
+            Failure::refused(format!("{address}: {MIN_LOG_INDEX_HEADER} {applied}: {error}"))
+        })?;
     }
     Ok(())
 }

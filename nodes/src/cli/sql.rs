@@ -33,7 +33,8 @@ pub(crate) async fn run(query: &str, remote: &Remote) -> anyhow::Result<()> {
 }
 
 pub(crate) async fn portrait(resident: &str, remote: &Remote) -> anyhow::Result<()> {
-    let answered = connect(remote).await?.portrait(resident).await.map_err(|error| failure(&error))?;
+    let answered =
+        connect(remote).await?.portrait(resident).await.map_err(|error| failure(&error))?;
     if answered.batches.iter().all(|batch| batch.num_rows() == 0) {
         return Err(Failure::refused(format!("no resident {resident:?}")).into());
     }
@@ -53,7 +54,11 @@ fn print(batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
             writer.finish()?;
             writeln!(out)?;
         }
-        Format::Csv if batches.iter().any(|batch| batch.schema().fields().iter().any(|field| field.data_type().is_nested())) => {
+        Format::Csv
+            if batches.iter().any(|batch| {
+                batch.schema().fields().iter().any(|field| field.data_type().is_nested())
+            }) =>
+        {
             // CSV has no lists: one JSON object a line keeps them.
             let mut writer = LineDelimitedWriter::new(&mut out);
             writer.write_batches(&refs)?;

@@ -38,15 +38,27 @@ pub(crate) struct TrainArgs {
 }
 
 pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
-    let answered = connect(&args.remote).await?.query(&args.query).await.map_err(|error| failure(&error))?;
-    let answer = to_answer(&answered.schema, &answered.batches, answered.log_index.unwrap_or(0), 0)?;
+    let answered =
+        connect(&args.remote).await?.query(&args.query).await.map_err(|error| failure(&error))?;
+    let answer =
+        to_answer(&answered.schema, &answered.batches, answered.log_index.unwrap_or(0), 0)?;
     let label = answer.columns.iter().position(|(name, _)| *name == args.label);
-    let label = label.ok_or_else(|| Failure::refused(format!("the query has no column {:?}", args.label)))?;
+    let label = label
+        .ok_or_else(|| Failure::refused(format!("the query has no column {:?}", args.label)))?;
     if answer.rows.len() > ROWS_MAX {
-        return Err(Failure::refused(format!("{} rows; at most {ROWS_MAX} are fitted: sample in the query", answer.rows.len())).into());
+        return Err(Failure::refused(format!(
+            "{} rows; at most {ROWS_MAX} are fitted: sample in the query",
+            answer.rows.len()
+        ))
+        .into());
     }
-    let names: Vec<&str> =
-        answer.columns.iter().enumerate().filter(|(at, _)| *at != label).map(|(_, (name, _))| name.as_str()).collect();
+    let names: Vec<&str> = answer
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != label)
+        .map(|(_, (name, _))| name.as_str())
+        .collect();
     let mut values = Vec::with_capacity(answer.rows.len() * names.len());
     let mut labels = Vec::with_capacity(answer.rows.len());
     for (at, row) in answer.rows.iter().enumerate() {
@@ -56,7 +68,11 @@ pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
                 other => other.as_number(),
             };
             let number = number.ok_or_else(|| {
-                Failure::refused(format!("row {}: column {:?} is not a number: fill it in the query", at + 1, answer.columns[column].0))
+                Failure::refused(format!(
+                    "row {}: column {:?} is not a number: fill it in the query",
+                    at + 1,
+                    answer.columns[column].0
+                ))
             })?;
             if column == label {
                 labels.push(number != 0.0);

@@ -11,6 +11,7 @@ use super::{Mapping, Reader, builtin};
 const NOW_US: i64 = 1_767_196_800_000_000;
 
 /// The file in the folder of real data; a test without it is skipped and says so.
+#[expect(clippy::disallowed_methods, reason = "a test looks for data that not everybody has")]
 fn real(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("HEARTH_DATA").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
@@ -98,4 +99,27 @@ fn the_worn_sensor_gives_every_row_and_its_label() {
     let devices: BTreeSet<_> = events.iter().map(|each| &each.device_id).collect();
     assert_eq!(devices.len(), 60);
     assert_eq!(events.iter().filter(|each| each.value > 0.5).count(), 15_162 + 30_983);
+}
+
+/// The two blocks of the documentation's example, in the order in which they stand there.
+#[test]
+fn the_documented_example_works() {
+    let page = include_str!("../../../docs/replay-mapping.md");
+    let example = page.split_once("## An example").unwrap().1;
+    let mut blocks = example.split("```").skip(1).step_by(2);
+    let rows = blocks.next().unwrap().trim_start().to_owned();
+    let mapping = Mapping::parse(blocks.next().unwrap().strip_prefix("toml").unwrap()).unwrap();
+    let events: Vec<Event> = Reader::new(std::io::Cursor::new(rows), "export.csv", &mapping)
+        .map(Result::unwrap)
+        .collect();
+    let said: Vec<_> = events.iter().map(|each| (each.kind.as_str(), each.value)).collect();
+    assert_eq!(said, [("motion", 1.0), ("bed", 1.0), ("bed", 0.0), ("temperature", 21.5)]);
+    assert_eq!(events[2].event_time_us - events[1].event_time_us, 5_400_000_000);
+    assert_eq!(
+        (events[0].event_id.as_str(), events[0].event_time_us),
+        ("export.csv:3.1", 1_105_525_507_000_000)
+    );
+    for event in &events {
+        event.check(NOW_US).unwrap();
+    }
 }

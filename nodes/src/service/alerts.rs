@@ -4,7 +4,9 @@ use super::convert::alert_message;
 use super::status::{from_raft, from_refusal};
 use crate::node::Node;
 use crate::proto::hearth::alerts_server::Alerts;
-use crate::proto::hearth::{ActRequest, Alert, ListAlertsRequest, ListAlertsResponse, WatchAlertsRequest};
+use crate::proto::hearth::{
+    ActRequest, Alert, ListAlertsRequest, ListAlertsResponse, WatchAlertsRequest,
+};
 use crate::state::{self, Action, Command, Reply, Work};
 use futures::stream::BoxStream;
 use std::collections::BTreeMap;
@@ -34,7 +36,10 @@ impl AlertsService {
 
 #[tonic::async_trait]
 impl Alerts for AlertsService {
-    async fn list(&self, request: Request<ListAlertsRequest>) -> Result<Response<ListAlertsResponse>, Status> {
+    async fn list(
+        &self,
+        request: Request<ListAlertsRequest>,
+    ) -> Result<Response<ListAlertsResponse>, Status> {
         let request = request.into_inner();
         if let Some(unknown) = request.states.iter().find(|word| Work::parse(word).is_none()) {
             let said = format!("unknown state {unknown:?}: one of {}", Work::WORDS.join(", "));
@@ -52,7 +57,10 @@ impl Alerts for AlertsService {
             .rev()
             .filter(|alert| request.page.is_empty() || alert.alert_id < request.page)
             .filter(|alert| alert.region.starts_with(&request.region))
-            .filter(|alert| request.states.is_empty() || request.states.iter().any(|word| word == alert.work.as_str()));
+            .filter(|alert| {
+                request.states.is_empty()
+                    || request.states.iter().any(|word| word == alert.work.as_str())
+            });
         let alerts: Vec<Alert> = found.by_ref().take(limit).map(alert_message).collect();
         let next_page = match (found.next(), alerts.last()) {
             (Some(_), Some(last)) => last.alert_id.clone(),
@@ -63,7 +71,10 @@ impl Alerts for AlertsService {
 
     type WatchStream = BoxStream<'static, Result<Alert, Status>>;
 
-    async fn watch(&self, request: Request<WatchAlertsRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<WatchAlertsRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
         let (to, from) = mpsc::channel(WATCH_QUEUE);
         tokio::spawn(watch(Arc::clone(&self.node), request, to));
@@ -78,7 +89,8 @@ impl Alerts for AlertsService {
 
 pub(crate) async fn act(node: &Node, request: ActRequest) -> Result<state::Alert, Status> {
     let Some(action) = Action::parse(&request.action) else {
-        let said = format!("unknown action {:?}: one of {}", request.action, Action::WORDS.join(", "));
+        let said =
+            format!("unknown action {:?}: one of {}", request.action, Action::WORDS.join(", "));
         return Err(Status::invalid_argument(said));
     };
     if request.actor.is_empty() {
@@ -91,7 +103,10 @@ pub(crate) async fn act(node: &Node, request: ActRequest) -> Result<state::Alert
         ("action_id", &request.action_id),
     ] {
         if text.len() > TEXT_BYTES_MAX {
-            return Err(Status::invalid_argument(format!("{name} may have {TEXT_BYTES_MAX} bytes, it has {}", text.len())));
+            return Err(Status::invalid_argument(format!(
+                "{name} may have {TEXT_BYTES_MAX} bytes, it has {}",
+                text.len()
+            )));
         }
     }
     let command = Command::ActOnAlert {

@@ -64,7 +64,10 @@ fn raft_member(member: &Member) -> raft::Member {
     let meta = [("grpc", &member.grpc), ("flight", &member.flight), ("http", &member.http)];
     raft::Member {
         raft: member.raft.clone(),
-        meta: meta.into_iter().map(|(name, address)| (name.to_owned(), address.clone())).collect::<BTreeMap<_, _>>(),
+        meta: meta
+            .into_iter()
+            .map(|(name, address)| (name.to_owned(), address.clone()))
+            .collect::<BTreeMap<_, _>>(),
     }
 }
 
@@ -85,14 +88,17 @@ impl Cluster for ClusterService {
         let raft = self.node.raft();
         match action.as_str() {
             "add_learner" if member.raft.is_empty() => {
-                return Err(Status::invalid_argument("a learner needs its raft address: member.raft is empty"));
+                return Err(Status::invalid_argument(
+                    "a learner needs its raft address: member.raft is empty",
+                ));
             }
             "add_learner" => raft.add_learner(member.id, raft_member(&member)).await,
             "promote" => raft.promote(member.id).await,
             "demote" => raft.demote(member.id).await,
             "remove" => raft.remove(member.id).await,
             other => {
-                let said = format!("unknown action {other:?}: add_learner, promote, demote or remove");
+                let said =
+                    format!("unknown action {other:?}: add_learner, promote, demote or remove");
                 return Err(Status::invalid_argument(said));
             }
         }
@@ -104,7 +110,11 @@ impl Cluster for ClusterService {
         &self,
         request: Request<TransferLeadershipRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
-        self.node.raft().transfer_leader(request.into_inner().to).await.map_err(|error| from_raft(&error))?;
+        self.node
+            .raft()
+            .transfer_leader(request.into_inner().to)
+            .await
+            .map_err(|error| from_raft(&error))?;
         Ok(Response::new(status(&self.node)))
     }
 }

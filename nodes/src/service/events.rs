@@ -1,6 +1,6 @@
 //! Events in: checked one by one, made durable together.
 
-use super::status::{from_raft, from_refusal};
+use super::status::{from_raft, from_refusal, over_limit};
 use crate::config::Limits;
 use crate::node::Node;
 use crate::proto::hearth::events_server::Events;
@@ -27,19 +27,25 @@ impl EventsService {
 
 #[tonic::async_trait]
 impl Events for EventsService {
-    async fn append(&self, request: Request<AppendRequest>) -> Result<Response<AppendResponse>, Status> {
+    async fn append(
+        &self,
+        request: Request<AppendRequest>,
+    ) -> Result<Response<AppendResponse>, Status> {
         append(&self.node, request.into_inner()).await.map(Response::new)
     }
 
     type StreamStream = BoxStream<'static, Result<AppendResponse, Status>>;
 
-    async fn stream(&self, request: Request<Streaming<AppendRequest>>) -> Result<Response<Self::StreamStream>, Status> {
+    async fn stream(
+        &self,
+        request: Request<Streaming<AppendRequest>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
         let node = Arc::clone(&self.node);
         let answers = request
             .into_inner()
             .map(move |message| {
                 let node = Arc::clone(&node);
-                async move { append(&node, message?).await }
+                async move { append(&node, message.map_err(over_limit)?).await }
             })
             .buffered(STREAM_IN_FLIGHT);
         Ok(Response::new(answers.boxed()))
@@ -63,19 +69,31 @@ pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendRespons
         let event = from_message(message);
         match event.check(now_us) {
             Ok(_) => events.push(event),
-            Err(error) => rejected.push(Rejection { position: position as u32, reason: error.to_string() }),
+            Err(error) => {
+                rejected.push(Rejection { position: position as u32, reason: error.to_string() });
+            }
         }
     }
     node.metrics().rejected(rejected.len());
     if events.is_empty() {
         let log_index = node.machine().read().applied;
-        return Ok(AppendResponse { log_index, rejected, request_id: request.request_id, ..Default::default() });
+        return Ok(AppendResponse {
+            log_index,
+            rejected,
+            request_id: request.request_id,
+            ..Default::default()
+        });
     }
-    let (log_index, reply) = node.propose(&Command::IngestEvents { events }).await.map_err(|error| from_raft(&error))?;
+    let (log_index, reply) =
+        node.propose(&Command::IngestEvents { events }).await.map_err(|error| from_raft(&error))?;
     match reply {
-        Reply::Ingested { accepted, duplicates } => {
-            Ok(AppendResponse { log_index, accepted, duplicates, rejected, request_id: request.request_id })
-        }
+        Reply::Ingested { accepted, duplicates } => Ok(AppendResponse {
+            log_index,
+            accepted,
+            duplicates,
+            rejected,
+            request_id: request.request_id,
+        }),
         Reply::Refused(refusal) => Err(from_refusal(refusal)),
         _ => Err(Status::internal("the log answered something else than an append")),
     }

@@ -9,8 +9,8 @@ mod models;
 mod scores;
 pub(crate) mod status;
 
-pub(crate) use alerts::act;
 pub use alerts::AlertsService;
+pub(crate) use alerts::act;
 pub use cluster::ClusterService;
 pub(crate) use cluster::status as cluster_status;
 pub use convert::alert_message;

@@ -3,7 +3,9 @@
 use super::status::{from_raft, from_refusal, from_serving};
 use crate::node::Node;
 use crate::proto::hearth::models_server::Models;
-use crate::proto::hearth::{ChangeModelRequest, ListModelsRequest, ListModelsResponse, ModelVersion, PushRequest};
+use crate::proto::hearth::{
+    ChangeModelRequest, ListModelsRequest, ListModelsResponse, ModelVersion, PushRequest,
+};
 use crate::state::{Command, ModelAction, ModelRecord, Reply};
 use bytes::Bytes;
 use models::{PACKAGE_BYTES_MAX, Package};
@@ -26,7 +28,10 @@ impl ModelsService {
 
 #[tonic::async_trait]
 impl Models for ModelsService {
-    async fn push(&self, request: Request<Streaming<PushRequest>>) -> Result<Response<ModelVersion>, Status> {
+    async fn push(
+        &self,
+        request: Request<Streaming<PushRequest>>,
+    ) -> Result<Response<ModelVersion>, Status> {
         let mut stream = request.into_inner();
         let (mut author, mut bytes) = (String::new(), Vec::new());
         while let Some(part) = stream.message().await? {
@@ -35,14 +40,19 @@ impl Models for ModelsService {
             }
             bytes.extend_from_slice(&part.chunk);
             if bytes.len() > PACKAGE_BYTES_MAX {
-                return Err(Status::invalid_argument(format!("a package may have {PACKAGE_BYTES_MAX} bytes")));
+                return Err(Status::invalid_argument(format!(
+                    "a package may have {PACKAGE_BYTES_MAX} bytes"
+                )));
             }
         }
         let package = Package::from_bytes(&bytes).map_err(|error| from_serving(&error.into()))?;
         register(&self.node, package, author).await.map(Response::new)
     }
 
-    async fn list(&self, request: Request<ListModelsRequest>) -> Result<Response<ListModelsResponse>, Status> {
+    async fn list(
+        &self,
+        request: Request<ListModelsRequest>,
+    ) -> Result<Response<ListModelsResponse>, Status> {
         let name = request.into_inner().name;
         let records: Vec<(String, String)> = {
             let state = self.node.machine().read();
@@ -50,21 +60,36 @@ impl Models for ModelsService {
             named.map(|record| (record.name.clone(), record.version.clone())).collect()
         };
         if records.is_empty() && !name.is_empty() {
-            return Err(Status::not_found(format!("no model {name:?}: list them with `hearth model list`")));
+            return Err(Status::not_found(format!(
+                "no model {name:?}: list them with `hearth model list`"
+            )));
         }
-        let models = records.iter().filter_map(|(name, version)| describe(&self.node, name, version)).collect();
+        let models = records
+            .iter()
+            .filter_map(|(name, version)| describe(&self.node, name, version))
+            .collect();
         Ok(Response::new(ListModelsResponse { models }))
     }
 
-    async fn change(&self, request: Request<ChangeModelRequest>) -> Result<Response<ModelVersion>, Status> {
+    async fn change(
+        &self,
+        request: Request<ChangeModelRequest>,
+    ) -> Result<Response<ModelVersion>, Status> {
         let ChangeModelRequest { name, version, action, actor } = request.into_inner();
         let Some(action) = ModelAction::parse(&action) else {
-            let said = format!("unknown action {action:?}: one of {}", ModelAction::WORDS.join(", "));
+            let said =
+                format!("unknown action {action:?}: one of {}", ModelAction::WORDS.join(", "));
             return Err(Status::invalid_argument(said));
         };
         change(&self.node, &name, &version, action, &actor).await?;
         let version = match version.as_str() {
-            "" => self.node.machine().read().registry.active(&name).map(|active| active.version.clone()),
+            "" => self
+                .node
+                .machine()
+                .read()
+                .registry
+                .active(&name)
+                .map(|active| active.version.clone()),
             _ => Some(version),
         };
         let found = version.and_then(|version| describe(&self.node, &name, &version));
@@ -73,14 +98,23 @@ impl Models for ModelsService {
 }
 
 /// Validates a package, makes it durable on a quorum and names it in the registry.
-pub(crate) async fn register(node: &Arc<Node>, package: Package, author: String) -> Result<ModelVersion, Status> {
+pub(crate) async fn register(
+    node: &Arc<Node>,
+    package: Package,
+    author: String,
+) -> Result<ModelVersion, Status> {
     if author.is_empty() || author.len() > NAME_BYTES_MAX {
-        return Err(Status::invalid_argument(format!("say who pushes: author has 1 to {NAME_BYTES_MAX} bytes")));
+        return Err(Status::invalid_argument(format!(
+            "say who pushes: author has 1 to {NAME_BYTES_MAX} bytes"
+        )));
     }
     let serving = Arc::clone(node.serving());
-    let checked = tokio::task::spawn_blocking(move || serving.validate(&package).map(|_| package)).await;
+    let checked =
+        tokio::task::spawn_blocking(move || serving.validate(&package).map(|_| package)).await;
     let package = checked
-        .map_err(|error| Status::invalid_argument(format!("the model broke its validation: {error}")))?
+        .map_err(|error| {
+            Status::invalid_argument(format!("the model broke its validation: {error}"))
+        })?
         .map_err(|error| from_serving(&error))?;
     let bytes = package.to_bytes();
     let size_bytes = bytes.len() as u64;
@@ -104,12 +138,21 @@ pub(crate) async fn register(node: &Arc<Node>, package: Package, author: String)
         author,
     };
     propose(node, &Command::RegisterModel(Box::new(record))).await?;
-    describe(node, &name, &version).ok_or_else(|| Status::unavailable("registered; this node is still catching up"))
+    describe(node, &name, &version)
+        .ok_or_else(|| Status::unavailable("registered; this node is still catching up"))
 }
 
-pub(crate) async fn change(node: &Node, name: &str, version: &str, action: ModelAction, actor: &str) -> Result<(), Status> {
+pub(crate) async fn change(
+    node: &Node,
+    name: &str,
+    version: &str,
+    action: ModelAction,
+    actor: &str,
+) -> Result<(), Status> {
     if actor.is_empty() || actor.len() > NAME_BYTES_MAX {
-        return Err(Status::invalid_argument(format!("say who acts: actor has 1 to {NAME_BYTES_MAX} bytes")));
+        return Err(Status::invalid_argument(format!(
+            "say who acts: actor has 1 to {NAME_BYTES_MAX} bytes"
+        )));
     }
     let (name, version, actor) = (name.to_owned(), version.to_owned(), actor.to_owned());
     propose(node, &Command::ChangeModel { name, version, action, actor }).await
@@ -145,7 +188,11 @@ fn describe(node: &Node, name: &str, version: &str) -> Option<ModelVersion> {
         changed_us: known.changed_us,
         features: record.features.clone(),
         ready,
-        reason: if ready { String::new() } else { node.serving().failure(name, version).unwrap_or_default() },
+        reason: if ready {
+            String::new()
+        } else {
+            node.serving().failure(name, version).unwrap_or_default()
+        },
         log_index: state.applied,
     })
 }

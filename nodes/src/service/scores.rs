@@ -4,8 +4,8 @@ use super::status::{from_raft, from_refusal, from_serving};
 use crate::node::Node;
 use crate::proto::hearth::scores_server::Scores;
 use crate::proto::hearth::{
-    Contribution, Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest, ScoreRequest,
-    ScoreResponse,
+    Contribution, Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest,
+    ScoreRequest, ScoreResponse,
 };
 use crate::serving::{Loaded, Scored};
 use crate::state::{Command, DecisionRecord, Reply};
@@ -27,18 +27,33 @@ impl ScoresService {
         Self { node }
     }
 
-    fn run(&self, model: &str, version: &str, entity: &str, explain: bool) -> Result<(Arc<Loaded>, Scored), Status> {
+    fn run(
+        &self,
+        model: &str,
+        version: &str,
+        entity: &str,
+        explain: bool,
+    ) -> Result<(Arc<Loaded>, Scored), Status> {
         let serving = self.node.serving();
-        let loaded = serving.resolve(&self.node.machine().read(), model, version).map_err(|error| from_serving(&error))?;
+        let loaded = serving
+            .resolve(&self.node.machine().read(), model, version)
+            .map_err(|error| from_serving(&error))?;
         let scored = {
             let state = self.node.machine().read();
             serving.read_row(&state, &loaded, entity).map_err(|error| from_serving(&error))?
         };
-        let scored = serving.score_row(&loaded, scored, explain).map_err(|error| from_serving(&error))?;
+        let scored =
+            serving.score_row(&loaded, scored, explain).map_err(|error| from_serving(&error))?;
         Ok((loaded, scored))
     }
 
-    async fn write_down(&self, loaded: &Loaded, scored: &Scored, caller: String, purpose: String) -> Result<DecisionRecord, Status> {
+    async fn write_down(
+        &self,
+        loaded: &Loaded,
+        scored: &Scored,
+        caller: String,
+        purpose: String,
+    ) -> Result<DecisionRecord, Status> {
         let record = DecisionRecord {
             decision_id: self.node.fresh_id("d"),
             caller,
@@ -57,35 +72,51 @@ impl ScoresService {
     fn decision(&self, id: &str) -> Result<DecisionRecord, Status> {
         let state = self.node.machine().read();
         let found = state.ledger.get(id).cloned();
-        found.ok_or_else(|| Status::not_found(format!("no decision {id:?}: only those made with record=true are kept")))
+        found.ok_or_else(|| {
+            Status::not_found(format!(
+                "no decision {id:?}: only those made with record=true are kept"
+            ))
+        })
     }
 }
 
 #[tonic::async_trait]
 impl Scores for ScoresService {
-    async fn score(&self, request: Request<ScoreRequest>) -> Result<Response<ScoreResponse>, Status> {
-        let caller = request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+    async fn score(
+        &self,
+        request: Request<ScoreRequest>,
+    ) -> Result<Response<ScoreResponse>, Status> {
+        let caller =
+            request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
         let request = request.into_inner();
         if request.min_log_index > 0 {
             let waited = self.node.raft().wait_applied(request.min_log_index, WAIT).await;
             waited.map_err(|error| from_raft(&error))?;
         }
         let explain = request.explain || request.record;
-        let (loaded, scored) = self.run(&request.model, &request.version, &request.entity, explain)?;
+        let (loaded, scored) =
+            self.run(&request.model, &request.version, &request.entity, explain)?;
         let mut response = scored.to_message(&loaded);
         if request.record {
-            response.decision_id = self.write_down(&loaded, &scored, caller, request.purpose).await?.decision_id;
+            response.decision_id =
+                self.write_down(&loaded, &scored, caller, request.purpose).await?.decision_id;
         }
         Ok(Response::new(response))
     }
 
     type ScoreManyStream = BoxStream<'static, Result<ScoreResponse, Status>>;
 
-    async fn score_many(&self, request: Request<ScoreManyRequest>) -> Result<Response<Self::ScoreManyStream>, Status> {
+    async fn score_many(
+        &self,
+        request: Request<ScoreManyRequest>,
+    ) -> Result<Response<Self::ScoreManyStream>, Status> {
         let request = request.into_inner();
         let limit = self.node.config().limits.entities_per_request;
         if request.entities.len() > limit {
-            let said = format!("a request may name {limit} entities, this one names {}", request.entities.len());
+            let said = format!(
+                "a request may name {limit} entities, this one names {}",
+                request.entities.len()
+            );
             return Err(Status::invalid_argument(said));
         }
         let this = self.clone();
@@ -97,18 +128,28 @@ impl Scores for ScoresService {
         let answers = futures::stream::iter(request.entities).map(move |entity| {
             match this.run(&request.model, &request.version, &entity, request.explain) {
                 Ok((loaded, scored)) => Ok(scored.to_message(&loaded)),
-                Err(status) => Ok(ScoreResponse { entity, error: status.message().to_owned(), ..Default::default() }),
+                Err(status) => Ok(ScoreResponse {
+                    entity,
+                    error: status.message().to_owned(),
+                    ..Default::default()
+                }),
             }
         });
         Ok(Response::new(answers.boxed()))
     }
 
-    async fn get_decision(&self, request: Request<GetDecisionRequest>) -> Result<Response<Decision>, Status> {
+    async fn get_decision(
+        &self,
+        request: Request<GetDecisionRequest>,
+    ) -> Result<Response<Decision>, Status> {
         let record = self.decision(&request.into_inner().decision_id)?;
         Ok(Response::new(decision_message(&record)))
     }
 
-    async fn replay_decision(&self, request: Request<GetDecisionRequest>) -> Result<Response<ReplayResponse>, Status> {
+    async fn replay_decision(
+        &self,
+        request: Request<GetDecisionRequest>,
+    ) -> Result<Response<ReplayResponse>, Status> {
         let record = self.decision(&request.into_inner().decision_id)?;
         let replayed = self.node.serving().replay(&record).map_err(|error| from_serving(&error))?;
         let same_bits = replayed.to_bits() == record.score.to_bits();

@@ -2,16 +2,19 @@
 
 use crate::serving::ServingError;
 use crate::state::Refusal;
-use tonic::Status;
+use tonic::{Code, Status};
 
 pub(crate) fn from_raft(error: &raft::Error) -> Status {
     let said = error.to_string();
     match error {
-        raft::Error::NoLeader | raft::Error::Unreachable(_) | raft::Error::Stopped | raft::Error::Fatal(_) => {
-            Status::unavailable(said)
-        }
+        raft::Error::NoLeader
+        | raft::Error::Unreachable(_)
+        | raft::Error::Stopped
+        | raft::Error::Fatal(_) => Status::unavailable(said),
         raft::Error::DeadlineExceeded { .. } => Status::deadline_exceeded(said),
-        raft::Error::Overloaded { .. } | raft::Error::DiskFull { .. } => Status::resource_exhausted(said),
+        raft::Error::Overloaded { .. } | raft::Error::DiskFull { .. } => {
+            Status::resource_exhausted(said)
+        }
         raft::Error::TooLarge { .. } => Status::invalid_argument(said),
         raft::Error::Refused(_) => Status::failed_precondition(said),
         raft::Error::Damaged { .. } => Status::data_loss(said),
@@ -31,10 +34,20 @@ pub(crate) fn from_refusal(refusal: Refusal) -> Status {
 pub(crate) fn from_serving(error: &ServingError) -> Status {
     let said = error.to_string();
     match error {
-        ServingError::NotFound { .. } | ServingError::UnknownEntity { .. } => Status::not_found(said),
+        ServingError::NotFound { .. } | ServingError::UnknownEntity { .. } => {
+            Status::not_found(said)
+        }
         ServingError::NotReady { .. } => Status::unavailable(said),
         ServingError::Invalid(_) => Status::invalid_argument(said),
         ServingError::Missing { .. } => Status::failed_precondition(said),
         ServingError::Failed(_) => Status::internal(said),
+    }
+}
+
+/// A message of a stream over its limit: the transport's own OUT_OF_RANGE is RESOURCE_EXHAUSTED here.
+pub(crate) fn over_limit(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange => Status::resource_exhausted(status.message()),
+        _ => status,
     }
 }

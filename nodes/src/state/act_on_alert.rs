@@ -87,13 +87,15 @@ impl State {
             act.outcome.clone_into(&mut alert.outcome);
         }
         if to == Work::Closed && alert.outcome.is_empty() {
-            let said = "closing needs an outcome: handled, false_alarm, test, duplicate or your own words";
+            let said =
+                "closing needs an outcome: handled, false_alarm, test, duplicate or your own words";
             return Reply::Refused(Refusal::Precondition(said.to_owned()));
         }
         let now_us = self.clock_us;
         let from = alert.work;
         alert.work = to;
-        alert.due_us = if act.action == Action::Silence { 0 } else { due_us(&self.rules, &alert, to, now_us) };
+        alert.due_us =
+            if act.action == Action::Silence { 0 } else { due_us(&self.rules, &alert, to, now_us) };
         alert.closed_us = if to == Work::Closed { now_us } else { 0 };
         alert.remember_action(act.action_id);
         alert.note(Transition {
@@ -101,7 +103,9 @@ impl State {
             to: to.as_str().to_owned(),
             actor: act.actor.to_owned(),
             at_us: now_us,
-            reason: format!("{}: {}", act.action.as_str(), act.note).trim_end_matches([' ', ':']).to_owned(),
+            reason: format!("{}: {}", act.action.as_str(), act.note)
+                .trim_end_matches([' ', ':'])
+                .to_owned(),
             log_index: at.index,
         });
         self.keep_alert(alert.clone());
@@ -126,7 +130,11 @@ mod tests {
             (Action::Reopen, Work::New),
         ] {
             if action != Action::Close {
-                assert!(step(work, Action::Close).is_err() || work == Work::Feedback || work == Work::Verified);
+                assert!(
+                    step(work, Action::Close).is_err()
+                        || work == Work::Feedback
+                        || work == Work::Verified
+                );
             }
             work = step(work, action).unwrap();
             assert_eq!(work, to);

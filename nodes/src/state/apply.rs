@@ -2,9 +2,11 @@
 
 use super::act_on_alert::Act;
 use super::command::UnknownCommand;
-use super::{Alerts, Command, Dedup, Homes, Ledger, ModelRecord, Recent, Refusal, Reply, Rows, Rules, Scores};
-use features::civil;
+use super::{
+    Alerts, Command, Dedup, Homes, Ledger, ModelRecord, Recent, Refusal, Reply, Rows, Rules, Scores,
+};
 use features::Store;
+use features::civil;
 use features::table::{Cell, Mode, Table};
 use models::Registry;
 use raft::Position;
@@ -67,7 +69,11 @@ impl State {
     }
 
     /// Applies one entry. An error means that the bytes are of a newer program: the node must stop.
-    pub fn apply(&mut self, at: Position, commands: &[impl AsRef<[u8]>]) -> Result<Vec<Vec<u8>>, UnknownCommand> {
+    pub fn apply(
+        &mut self,
+        at: Position,
+        commands: &[impl AsRef<[u8]>],
+    ) -> Result<Vec<Vec<u8>>, UnknownCommand> {
         self.applied = at.index;
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
@@ -93,19 +99,24 @@ impl State {
             Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
             Command::SetRules(rules) => self.set_rules(rules),
             Command::RegisterModel(record) => self.register_model(at, *record),
-            Command::ChangeModel { name, version, action, actor } => self.change_model(at, &name, &version, action, &actor),
-            Command::RecordScores { residents, read_index, scores } => self.record_scores(at, &residents, read_index, scores),
-            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => self.act_on_alert(
-                at,
-                &Act {
-                    alert_id: &alert_id,
-                    action,
-                    actor: &actor,
-                    note: &note,
-                    outcome: &outcome,
-                    action_id: &action_id,
-                },
-            ),
+            Command::ChangeModel { name, version, action, actor } => {
+                self.change_model(at, &name, &version, action, &actor)
+            }
+            Command::RecordScores { residents, read_index, scores } => {
+                self.record_scores(at, &residents, read_index, scores)
+            }
+            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => self
+                .act_on_alert(
+                    at,
+                    &Act {
+                        alert_id: &alert_id,
+                        action,
+                        actor: &actor,
+                        note: &note,
+                        outcome: &outcome,
+                        action_id: &action_id,
+                    },
+                ),
             Command::RecordDecision(record) => self.record_decision(at, *record),
             Command::Tick => Reply::Done,
         }
@@ -113,7 +124,10 @@ impl State {
 
     fn set_rules(&mut self, rules: Rules) -> Reply {
         if rules.version < self.rules.version {
-            let said = format!("rules of version {} are in force, these are of version {}", self.rules.version, rules.version);
+            let said = format!(
+                "rules of version {} are in force, these are of version {}",
+                self.rules.version, rules.version
+            );
             return Reply::Refused(Refusal::Precondition(said));
         }
         self.rules = rules;
@@ -127,14 +141,22 @@ impl State {
 
     pub(crate) fn append(&mut self, table: &str, row: Vec<Cell>) {
         if let Some(table) = civil::table(table) {
-            debug_assert!(table.mode == Mode::History && table.check(&row).is_ok(), "{} {row:?}", table.name);
+            debug_assert!(
+                table.mode == Mode::History && table.check(&row).is_ok(),
+                "{} {row:?}",
+                table.name
+            );
             self.changes.push(Change::Append { table, row });
         }
     }
 
     pub(crate) fn upsert_current(&mut self, table: &str, row: Vec<Cell>) {
         if let Some(table) = civil::table(table) {
-            debug_assert!(table.mode == Mode::Current && table.check(&row).is_ok(), "{} {row:?}", table.name);
+            debug_assert!(
+                table.mode == Mode::Current && table.check(&row).is_ok(),
+                "{} {row:?}",
+                table.name
+            );
             self.changes.push(Change::Upsert { table, row });
         }
     }

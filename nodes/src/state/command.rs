@@ -9,15 +9,36 @@ const COMMAND_VERSION: u8 = 1;
 /// Everything that can change the state. A repeat of any of them changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    IngestEvents { events: Vec<Event> },
+    IngestEvents {
+        events: Vec<Event>,
+    },
     /// Rows of a reference table in the encoding of [`features::table::encode_row`].
-    UpsertRows { table: String, rows: Vec<Vec<u8>> },
+    UpsertRows {
+        table: String,
+        rows: Vec<Vec<u8>>,
+    },
     SetRules(Rules),
     RegisterModel(Box<ModelRecord>),
-    ChangeModel { name: String, version: String, action: ModelAction, actor: String },
+    ChangeModel {
+        name: String,
+        version: String,
+        action: ModelAction,
+        actor: String,
+    },
     /// Scores of these residents from features at `read_index`; who is not scored was not scorable.
-    RecordScores { residents: Vec<String>, read_index: u64, scores: Vec<ScoreRecord> },
-    ActOnAlert { alert_id: String, action: Action, actor: String, note: String, outcome: String, action_id: String },
+    RecordScores {
+        residents: Vec<String>,
+        read_index: u64,
+        scores: Vec<ScoreRecord>,
+    },
+    ActOnAlert {
+        alert_id: String,
+        action: Action,
+        actor: String,
+        note: String,
+        outcome: String,
+        action_id: String,
+    },
     RecordDecision(Box<DecisionRecord>),
     /// Lets the log's clock move, so that timers fire when nothing else happens.
     Tick,
@@ -49,7 +70,9 @@ pub enum Refusal {
 
 /// Bytes in the log that this version cannot read; the node must not go on.
 #[derive(Debug, thiserror::Error)]
-#[error("a command of version {found} stands in the log, this program reads version {COMMAND_VERSION}: update the node")]
+#[error(
+    "a command of version {found} stands in the log, this program reads version {COMMAND_VERSION}: update the node"
+)]
 pub struct UnknownCommand {
     found: u8,
 }
@@ -82,7 +105,9 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, UnknownCommand> {
     let found = bytes.first().copied().unwrap_or(0);
     match bytes.split_first() {
-        Some((&COMMAND_VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| UnknownCommand { found }),
+        Some((&COMMAND_VERSION, rest)) => {
+            postcard::from_bytes(rest).map_err(|_| UnknownCommand { found })
+        }
         _ => Err(UnknownCommand { found }),
     }
 }

@@ -32,31 +32,45 @@ impl Homes {
     pub fn learn(&mut self, table: &str, row: &[Cell]) {
         match table {
             "device" => {
-                if let (Some(device), Some(dwelling)) = (text(table, row, "device_id"), text(table, row, "dwelling_id")) {
-                    if let Some(old) = self.dwelling_of_device.insert(device.clone(), dwelling.clone()) {
+                if let (Some(device), Some(dwelling)) =
+                    (text(table, row, "device_id"), text(table, row, "dwelling_id"))
+                {
+                    if let Some(old) =
+                        self.dwelling_of_device.insert(device.clone(), dwelling.clone())
+                    {
                         forget(&mut self.devices_of_dwelling, &old, &device);
                     }
                     join(&mut self.devices_of_dwelling, dwelling, device);
                 }
             }
             "household" => {
-                if let (Some(household), Some(dwelling)) = (text(table, row, "household_id"), text(table, row, "dwelling_id")) {
-                    if let Some(old) = self.dwelling_of_household.insert(household.clone(), dwelling.clone()) {
+                if let (Some(household), Some(dwelling)) =
+                    (text(table, row, "household_id"), text(table, row, "dwelling_id"))
+                {
+                    if let Some(old) =
+                        self.dwelling_of_household.insert(household.clone(), dwelling.clone())
+                    {
                         forget(&mut self.households_of_dwelling, &old, &household);
                     }
                     join(&mut self.households_of_dwelling, dwelling, household);
                 }
             }
             "resident" => {
-                if let (Some(resident), Some(household)) = (text(table, row, "resident_key"), text(table, row, "household_id")) {
-                    if let Some(old) = self.household_of_resident.insert(resident.clone(), household.clone()) {
+                if let (Some(resident), Some(household)) =
+                    (text(table, row, "resident_key"), text(table, row, "household_id"))
+                {
+                    if let Some(old) =
+                        self.household_of_resident.insert(resident.clone(), household.clone())
+                    {
                         forget(&mut self.residents_of_household, &old, &resident);
                     }
                     join(&mut self.residents_of_household, household, resident);
                 }
             }
             "subsidy" => {
-                if let (Some(grant), Some(resident)) = (text(table, row, "grant_id"), text(table, row, "resident_key")) {
+                if let (Some(grant), Some(resident)) =
+                    (text(table, row, "grant_id"), text(table, row, "resident_key"))
+                {
                     join(&mut self.subsidies_of_resident, resident, grant);
                 }
             }

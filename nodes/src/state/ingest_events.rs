@@ -5,8 +5,8 @@ use super::act_on_alert::due_us;
 use super::alert::EVIDENCE_MAX;
 use super::{Alert, AlertRule, Condition, Homes, Reply, State, Transition, Work};
 use features::civil;
-use features::{EntityKind, Event, Kind, Quality, effective_time_us};
 use features::table::Cell;
+use features::{EntityKind, Event, Kind, Quality, effective_time_us};
 use raft::Position;
 
 /// An event with what the log says of it.
@@ -81,9 +81,16 @@ impl State {
         );
     }
 
-    fn hold_against_rules(&mut self, at: Position, received: &Received<'_>, dwelling: Option<&str>) {
+    fn hold_against_rules(
+        &mut self,
+        at: Position,
+        received: &Received<'_>,
+        dwelling: Option<&str>,
+    ) {
         let kind = received.kind.as_str();
-        let Some(rule) = self.rules.alerts.iter().find(|rule| rule.kind == kind).cloned() else { return };
+        let Some(rule) = self.rules.alerts.iter().find(|rule| rule.kind == kind).cloned() else {
+            return;
+        };
         // A device without a home is a place of its own: its alarm is not lost.
         let place = dwelling.unwrap_or(&received.event.device_id).to_owned();
         let key = (rule.alert.clone(), place.clone());
@@ -109,13 +116,30 @@ impl State {
         counted.retain(|(us, _)| *us >= oldest_us);
         if counted.len() >= rule.count.max(1) as usize {
             let evidence = self.alerts.counted.remove(&key).unwrap_or_default();
-            self.raise(at, &rule, &place, dwelling, evidence.into_iter().map(|(_, id)| id).collect());
+            self.raise(
+                at,
+                &rule,
+                &place,
+                dwelling,
+                evidence.into_iter().map(|(_, id)| id).collect(),
+            );
         }
     }
 
-    fn raise(&mut self, at: Position, rule: &AlertRule, place: &str, dwelling: Option<&str>, mut evidence: Vec<String>) {
+    fn raise(
+        &mut self,
+        at: Position,
+        rule: &AlertRule,
+        place: &str,
+        dwelling: Option<&str>,
+        mut evidence: Vec<String>,
+    ) {
         evidence.truncate(EVIDENCE_MAX);
-        let resident = self.homes.residents_of_dwelling(place).first().map_or(String::new(), |key| (*key).to_owned());
+        let resident = self
+            .homes
+            .residents_of_dwelling(place)
+            .first()
+            .map_or(String::new(), |key| (*key).to_owned());
         let now_us = self.clock_us;
         let level = rule.level.clamp(1, 3);
         let mut told_us = [0; 3];
@@ -149,8 +173,14 @@ impl State {
             action_ids: Vec::new(),
         };
         alert.due_us = due_us(&self.rules, &alert, alert.work, now_us);
-        let reason = format!("{} readings of {} at or over {} within {} s: level {level} told", rule.count, rule.kind, rule.threshold, rule.within_s);
-        for (from, to, reason) in [("", Work::New, reason), ("new", Work::L1Notified, "family or neighbour told".to_owned())] {
+        let reason = format!(
+            "{} readings of {} at or over {} within {} s: level {level} told",
+            rule.count, rule.kind, rule.threshold, rule.within_s
+        );
+        for (from, to, reason) in [
+            ("", Work::New, reason),
+            ("new", Work::L1Notified, "family or neighbour told".to_owned()),
+        ] {
             alert.note(Transition {
                 from: from.to_owned(),
                 to: to.as_str().to_owned(),
@@ -179,7 +209,9 @@ impl State {
     pub(crate) fn keep_alert(&mut self, alert: Alert) {
         let written = self.alerts.get(&alert.alert_id).map_or(0, |old| old.transitions);
         let fresh = (alert.transitions - written) as usize;
-        for (at, transition) in alert.history.iter().enumerate().skip(alert.history.len().saturating_sub(fresh)) {
+        for (at, transition) in
+            alert.history.iter().enumerate().skip(alert.history.len().saturating_sub(fresh))
+        {
             let seq = alert.transitions as usize - alert.history.len() + at + 1;
             self.append(
                 "alert_history",

@@ -75,7 +75,9 @@ impl State {
             return Reply::Decision(Box::new(old.clone()));
         }
         if self.ledger.decisions.len() >= DECISIONS_MAX {
-            let said = format!("the ledger holds its limit of {DECISIONS_MAX} decisions: export and start a new one");
+            let said = format!(
+                "the ledger holds its limit of {DECISIONS_MAX} decisions: export and start a new one"
+            );
             return Reply::Refused(Refusal::Exhausted(said));
         }
         record.decided_us = self.clock_us;
@@ -118,10 +120,20 @@ mod tests {
     fn a_chain_holds_and_a_repeat_changes_nothing() {
         let mut state = State::new();
         let at = Position { index: 1, term: 1, time_us: 5 };
-        let record = |id: &str| DecisionRecord { decision_id: id.to_owned(), score: 0.5, ..Default::default() };
-        let Reply::Decision(first) = state.record_decision(at, record("a")) else { panic!("refused") };
-        let Reply::Decision(second) = state.record_decision(at, record("b")) else { panic!("refused") };
-        let Reply::Decision(again) = state.record_decision(at, record("a")) else { panic!("refused") };
+        let record = |id: &str| DecisionRecord {
+            decision_id: id.to_owned(),
+            score: 0.5,
+            ..Default::default()
+        };
+        let Reply::Decision(first) = state.record_decision(at, record("a")) else {
+            panic!("refused")
+        };
+        let Reply::Decision(second) = state.record_decision(at, record("b")) else {
+            panic!("refused")
+        };
+        let Reply::Decision(again) = state.record_decision(at, record("a")) else {
+            panic!("refused")
+        };
         assert_eq!(first, again);
         assert_eq!(second.previous_hash, first.hash);
         assert_eq!(second.chained_hash(), second.hash);

@@ -59,7 +59,14 @@ impl State {
         Reply::Done
     }
 
-    pub(crate) fn change_model(&mut self, at: Position, name: &str, version: &str, action: ModelAction, actor: &str) -> Reply {
+    pub(crate) fn change_model(
+        &mut self,
+        at: Position,
+        name: &str,
+        version: &str,
+        action: ModelAction,
+        actor: &str,
+    ) -> Reply {
         let now_us = self.clock_us;
         let before = self.registry.active(name).map(|active| active.version.clone());
         let outcome = match action {
@@ -75,7 +82,8 @@ impl State {
             return refuse(&error);
         }
         let after = self.registry.active(name).map(|active| active.version.clone());
-        let mut moved: Vec<String> = [Some(version.to_owned()), before, after].into_iter().flatten().collect();
+        let mut moved: Vec<String> =
+            [Some(version.to_owned()), before, after].into_iter().flatten().collect();
         moved.sort();
         moved.dedup();
         for version in moved.iter().filter(|version| !version.is_empty()) {

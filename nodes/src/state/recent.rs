@@ -35,7 +35,8 @@ impl Recent {
 
     pub fn per_second(&self, now_us: i64) -> f64 {
         let from = now_us / 1_000_000 - RATE_SECONDS;
-        let counted: u64 = self.seconds.iter().filter(|(second, _)| *second > from).map(|(_, count)| count).sum();
+        let counted: u64 =
+            self.seconds.iter().filter(|(second, _)| *second > from).map(|(_, count)| count).sum();
         counted as f64 / RATE_SECONDS as f64
     }
 }

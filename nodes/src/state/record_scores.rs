@@ -89,7 +89,10 @@ impl Scores {
     pub fn of(&self, resident: &str) -> impl Iterator<Item = &ScoreRecord> {
         let from = (resident.to_owned(), String::new());
         let resident = resident.to_owned();
-        self.latest.range(from..).take_while(move |((key, _), _)| *key == resident).map(|(_, score)| score)
+        self.latest
+            .range(from..)
+            .take_while(move |((key, _), _)| *key == resident)
+            .map(|(_, score)| score)
     }
 }
 
@@ -125,7 +128,8 @@ impl State {
 
     /// One alert for a resident and kind while one is open.
     fn raise_from_score(&mut self, at: Position, score: &ScoreRecord, wanted: &ScoreAlert) {
-        let dwelling = self.homes.dwelling_of_resident(&score.resident_key).unwrap_or_default().to_owned();
+        let dwelling =
+            self.homes.dwelling_of_resident(&score.resident_key).unwrap_or_default().to_owned();
         let place = if dwelling.is_empty() { &score.resident_key } else { &dwelling };
         if self.alerts.open_at(&wanted.kind, place).is_some() {
             return;

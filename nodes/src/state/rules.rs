@@ -63,22 +63,28 @@ impl Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        let rule = |kind: &str, alert: &str, threshold, count, within_s, severity, level| AlertRule {
-            kind: kind.to_owned(),
-            alert: alert.to_owned(),
-            threshold,
-            count,
-            within_s,
-            severity,
-            level,
-        };
+        let rule =
+            |kind: &str, alert: &str, threshold, count, within_s, severity, level| AlertRule {
+                kind: kind.to_owned(),
+                alert: alert.to_owned(),
+                threshold,
+                count,
+                within_s,
+                severity,
+                level,
+            };
         let critical = Severity::Critical;
         Self {
             version: 1,
             score_interval_s: 60,
             critical: Deadlines { ack_s: 60, dispatch_s: 180, arrive_s: 900, feedback_s: 3_600 },
             major: Deadlines { ack_s: 300, dispatch_s: 900, arrive_s: 1_800, feedback_s: 7_200 },
-            minor: Deadlines { ack_s: 1_800, dispatch_s: 7_200, arrive_s: 14_400, feedback_s: 86_400 },
+            minor: Deadlines {
+                ack_s: 1_800,
+                dispatch_s: 7_200,
+                arrive_s: 14_400,
+                feedback_s: 86_400,
+            },
             alerts: vec![
                 rule("gas", "gas_leak", 5.0, 3, 86_400, critical, 3),
                 rule("co", "carbon_monoxide", 50.0, 3, 900, critical, 3),

@@ -57,19 +57,27 @@ impl State {
     pub fn from_reader(from: &mut dyn Read) -> Result<Self> {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes)?;
-        let damaged = |what: &str| Error::new(ErrorKind::InvalidData, format!("snapshot of the state: {what}"));
-        let Some((&version, rest)) = bytes.split_first() else { return Err(damaged("it is empty")) };
+        let damaged = |what: &str| {
+            Error::new(ErrorKind::InvalidData, format!("snapshot of the state: {what}"))
+        };
+        let Some((&version, rest)) = bytes.split_first() else {
+            return Err(damaged("it is empty"));
+        };
         if version != SNAPSHOT_VERSION {
-            return Err(damaged(&format!("version {version}, this program reads {SNAPSHOT_VERSION}: update the node")));
+            return Err(damaged(&format!(
+                "version {version}, this program reads {SNAPSHOT_VERSION}: update the node"
+            )));
         }
-        let parts: Parts<'_> = postcard::from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
+        let parts: Parts<'_> =
+            postcard::from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
         let rows = parts.rows.into_owned();
         Ok(Self {
             applied: parts.applied,
             clock_us: parts.clock_us,
             homes: Homes::rebuild(&rows),
             rows,
-            features: Store::from_bytes(&parts.features).map_err(|error| damaged(&error.to_string()))?,
+            features: Store::from_bytes(&parts.features)
+                .map_err(|error| damaged(&error.to_string()))?,
             dedup: parts.dedup.into_owned(),
             alerts: parts.alerts.into_owned(),
             rules: parts.rules.into_owned(),

@@ -41,7 +41,8 @@ impl Rows {
 
     /// Rows of a table with a key of several columns, whose first is this text.
     pub fn with_first_key(&self, table: &Table, first: &str, limit: usize) -> Vec<Vec<Cell>> {
-        let (Some(rows), Ok(cell)) = (self.tables.get(table.name), postcard::to_stdvec(&Cell::text(first)))
+        let (Some(rows), Ok(cell)) =
+            (self.tables.get(table.name), postcard::to_stdvec(&Cell::text(first)))
         else {
             return Vec::new();
         };

@@ -23,7 +23,8 @@ impl State {
                 *told = now_us;
             }
             let next_us = due_us(&self.rules, &alert, alert.work, now_us);
-            alert.due_us = if alert.level == LEVEL_MAX { next_us.max(now_us + REMINDER_US) } else { next_us };
+            alert.due_us =
+                if alert.level == LEVEL_MAX { next_us.max(now_us + REMINDER_US) } else { next_us };
             alert.note(Transition {
                 from: alert.work.as_str().to_owned(),
                 to: alert.work.as_str().to_owned(),

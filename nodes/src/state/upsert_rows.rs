@@ -7,7 +7,9 @@ use features::table::{Cell, Mode, RowError, decode_row};
 impl State {
     pub(crate) fn upsert_rows(&mut self, table: &str, rows: &[Vec<u8>]) -> Reply {
         let Some(table) = civil::table(table).filter(|table| table.mode == Mode::Reference) else {
-            let said = format!("{table:?} is not a reference table: its rows come from the cluster itself");
+            let said = format!(
+                "{table:?} is not a reference table: its rows come from the cluster itself"
+            );
             return Reply::Refused(Refusal::Invalid(said));
         };
         // All or nothing: every row is checked before the first one moves.

@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     BlobHead = 15,
     BlobReply = 16,
     BlobWanted = 17,
+    UrgentCommands = 18,
 }
 
 pub(crate) fn pack<T: Serialize>(kind: Kind, body: &T) -> Result<Frame, Status> {

@@ -24,7 +24,7 @@ use crate::blob::{BlobHead, BlobId, Blobs};
 use crate::change::{Change, Changes};
 use crate::config::{Config, MESSAGE_MAX_BYTES, SNAPSHOT_MAX_BYTES};
 use crate::error::Error;
-use crate::propose::{Queue, check_size};
+use crate::queue::{Queue, Urgency, check_size};
 use crate::read;
 use crate::snapshot::SnapshotFile;
 use crate::types::{Core, Snapshot, Types, Vote};
@@ -174,10 +174,16 @@ impl Peer for Service {
         if !self.core.is_leader() {
             return Err(Error::NoLeader.into());
         }
-        let body = open(Kind::Commands, request.into_inner())?;
+        let frame = request.into_inner();
+        let (kind, urgency) = if frame.kind == Kind::UrgentCommands as u32 {
+            (Kind::UrgentCommands, Urgency::Urgent)
+        } else {
+            (Kind::Commands, Urgency::Usual)
+        };
+        let body = open(kind, frame)?;
         let commands = Batch::from_bytes(body).open().map_err(Status::invalid_argument)?.commands;
         check_size(&commands, &self.config)?;
-        let done = self.queue.submit(commands, true).await?;
+        let done = self.queue.submit(commands, urgency, true).await?;
         Ok(Response::new(pack(Kind::CommandsReply, &done)?))
     }
 

@@ -1,5 +1,6 @@
 //! A network that swallows, and a state that fails.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -70,7 +71,7 @@ async fn a_snapshot_arrives_although_the_way_is_cut_again_and_again() {
             noise ^= noise << 13;
             noise ^= noise >> 7;
             noise ^= noise << 17;
-            command.push_str(&format!("{noise:x}"));
+            write!(command, "{noise:x}").unwrap();
         }
         raft.propose_within(command.into(), LONG).await.unwrap();
     }

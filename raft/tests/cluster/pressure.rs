@@ -71,7 +71,7 @@ async fn snapshots_and_purges_under_load_stop_no_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes three minutes"]
 async fn snapshots_and_purges_under_long_load_stop_no_node() {
-    press(Duration::from_secs(180)).await;
+    press(Duration::from_mins(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

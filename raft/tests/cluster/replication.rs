@@ -112,6 +112,32 @@ async fn a_node_of_another_cluster_is_refused() {
     assert_eq!(stranger.raft.status().term, 0);
     group.raft(leader).remove(9).await.unwrap();
     stranger.raft.shutdown().await.unwrap();
-    let _ = LONG;
+    group.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_urgent_command_does_not_wait_for_the_others() {
+    let group = Group::found(|config| {
+        config.entries_in_flight = 1;
+        config.batch_commands_max = 1;
+    })
+    .await;
+    for from in [group.leader().await, group.follower().await] {
+        let raft = group.raft(from);
+        let mut calls = tokio::task::JoinSet::new();
+        for serial in 0..300 {
+            let raft = raft.clone();
+            let command = Bytes::from(format!("u/{from}-{serial}"));
+            calls.spawn(async move { raft.propose_within(command, LONG).await.unwrap().index });
+        }
+        tokio::task::yield_now().await;
+        let urgent = Bytes::from(format!("u/{from}-urgent"));
+        let first = raft.propose_urgent(urgent, LONG).await.unwrap().index;
+        let mut later = 0;
+        while let Some(index) = calls.join_next().await {
+            later += usize::from(index.unwrap() > first);
+        }
+        assert!(later > 150, "{later} of 300 came after the urgent one");
+    }
     group.shutdown().await;
 }

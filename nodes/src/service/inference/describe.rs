@@ -1,11 +1,11 @@
 //! What a model takes and gives, its configuration and its counters, as Triton's clients ask for them.
 
-use super::infer::{ENTITY, FEATURES};
+use super::infer::{ENTITY, FEATURES, takes_features};
 use crate::node::Node;
 use crate::proto::inference::model_metadata_response::TensorMetadata;
 use crate::proto::inference::{
-    DataType, InferStatistics, ModelConfig, ModelConfigResponse, ModelInput, ModelMetadataResponse, ModelOutput,
-    ModelStatistics, ModelStatisticsResponse, StatisticDuration,
+    DataType, InferStatistics, ModelConfig, ModelConfigResponse, ModelInput, ModelMetadataResponse,
+    ModelOutput, ModelStatistics, ModelStatisticsResponse, StatisticDuration,
 };
 use crate::service::status::from_serving;
 use crate::serving::{Loaded, Runs};
@@ -18,14 +18,16 @@ use tonic::Status;
 const BATCH_MAX: i32 = 4_096;
 
 fn resolve(node: &Node, name: &str, version: &str) -> Result<Arc<Loaded>, Status> {
-    node.serving().resolve(&node.machine().read(), name, version).map_err(|error| from_serving(&error))
+    node.serving()
+        .resolve(&node.machine().read(), name, version)
+        .map_err(|error| from_serving(&error))
 }
 
-/// The tensors as a caller sees them: a model with a view takes features, a bare file its own inputs.
+/// The tensors as a caller sees them: a model of features takes them, a bare file its own inputs.
 fn tensors(loaded: &Loaded) -> (Vec<TensorSpec>, Vec<TensorSpec>) {
     let model = loaded.model();
     let score = TensorSpec::new("score", Datatype::Fp32, [-1, 1]);
-    if loaded.view().is_some() {
+    if takes_features(loaded) {
         let features = TensorSpec::new(FEATURES, Datatype::Fp32, [-1, model.features() as i64]);
         return (vec![features], vec![score, TensorSpec::new("band", Datatype::Bytes, [-1, 1])]);
     }
@@ -43,7 +45,11 @@ fn platform(loaded: &Loaded) -> &'static str {
     }
 }
 
-pub(super) fn metadata(node: &Node, name: &str, version: &str) -> Result<ModelMetadataResponse, Status> {
+pub(super) fn metadata(
+    node: &Node,
+    name: &str,
+    version: &str,
+) -> Result<ModelMetadataResponse, Status> {
     let loaded = resolve(node, name, version)?;
     let versions = {
         let state = node.machine().read();
@@ -65,7 +71,13 @@ pub(super) fn metadata(node: &Node, name: &str, version: &str) -> Result<ModelMe
     if let Some(view) = loaded.view() {
         properties.push(("feature_view", view.name().to_owned()));
         properties.push(("features", manifest.features.join(",")));
-        properties.push(("entity_input", format!("{ENTITY} BYTES [-1,1]: a {} key, the node reads the features", manifest.entity)));
+        properties.push((
+            "entity_input",
+            format!(
+                "{ENTITY} BYTES [-1,1]: a {} key, the node reads the features",
+                manifest.entity
+            ),
+        ));
     }
     Ok(ModelMetadataResponse {
         name: loaded.name().to_owned(),
@@ -77,23 +89,37 @@ pub(super) fn metadata(node: &Node, name: &str, version: &str) -> Result<ModelMe
     })
 }
 
-pub(super) fn config(node: &Node, name: &str, version: &str) -> Result<ModelConfigResponse, Status> {
+pub(super) fn config(
+    node: &Node,
+    name: &str,
+    version: &str,
+) -> Result<ModelConfigResponse, Status> {
     let loaded = resolve(node, name, version)?;
     let (inputs, outputs) = tensors(&loaded);
     // Dimensions leave the batch out, where the batch is free everywhere.
     let batched = inputs.iter().chain(&outputs).all(|spec| spec.shape.first() == Some(&-1));
-    let dims = |spec: &TensorSpec| spec.shape.iter().skip(usize::from(batched)).copied().collect::<Vec<i64>>();
+    let dims = |spec: &TensorSpec| {
+        spec.shape.iter().skip(usize::from(batched)).copied().collect::<Vec<i64>>()
+    };
     let config = ModelConfig {
         name: loaded.name().to_owned(),
         platform: platform(&loaded).to_owned(),
         max_batch_size: if batched { BATCH_MAX } else { 0 },
         input: inputs
             .iter()
-            .map(|spec| ModelInput { name: spec.name.clone(), data_type: data_type(spec.datatype).into(), dims: dims(spec) })
+            .map(|spec| ModelInput {
+                name: spec.name.clone(),
+                data_type: data_type(spec.datatype).into(),
+                dims: dims(spec),
+            })
             .collect(),
         output: outputs
             .iter()
-            .map(|spec| ModelOutput { name: spec.name.clone(), data_type: data_type(spec.datatype).into(), dims: dims(spec) })
+            .map(|spec| ModelOutput {
+                name: spec.name.clone(),
+                data_type: data_type(spec.datatype).into(),
+                dims: dims(spec),
+            })
             .collect(),
         backend: "hearth".to_owned(),
     };
@@ -118,16 +144,25 @@ fn data_type(datatype: Datatype) -> DataType {
 }
 
 /// Counters of one model, or of every loaded one where no name is given.
-pub(super) fn statistics(node: &Node, name: &str, version: &str) -> Result<ModelStatisticsResponse, Status> {
-    let models = if name.is_empty() { node.serving().all_loaded() } else { vec![resolve(node, name, version)?] };
-    Ok(ModelStatisticsResponse { model_stats: models.iter().map(|loaded| counted(loaded)).collect() })
+pub(super) fn statistics(
+    node: &Node,
+    name: &str,
+    version: &str,
+) -> Result<ModelStatisticsResponse, Status> {
+    let models = if name.is_empty() {
+        node.serving().all_loaded()
+    } else {
+        vec![resolve(node, name, version)?]
+    };
+    Ok(ModelStatisticsResponse {
+        model_stats: models.iter().map(|loaded| counted(loaded)).collect(),
+    })
 }
 
 fn counted(loaded: &Loaded) -> ModelStatistics {
     let Runs { success, success_ns, fail, fail_ns, rows, last_ms } = &loaded.runs;
-    let duration = |count: &std::sync::atomic::AtomicU64, ns: &std::sync::atomic::AtomicU64| StatisticDuration {
-        count: count.load(Ordering::Relaxed),
-        ns: ns.load(Ordering::Relaxed),
+    let duration = |count: &std::sync::atomic::AtomicU64, ns: &std::sync::atomic::AtomicU64| {
+        StatisticDuration { count: count.load(Ordering::Relaxed), ns: ns.load(Ordering::Relaxed) }
     };
     let done = duration(success, success_ns);
     let nothing = StatisticDuration { count: done.count, ns: 0 };

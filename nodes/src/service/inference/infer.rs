@@ -4,10 +4,10 @@ use super::tensors;
 use crate::node::Node;
 use crate::proto::inference::infer_parameter::ParameterChoice;
 use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
-use crate::serving::{Loaded, ServingError};
 use crate::service::status::from_serving;
+use crate::serving::{Loaded, ServingError};
 use features::FeatureVector;
-use models::{Data, Datatype, Tensor};
+use models::{Data, Datatype, Format, Tensor};
 use std::time::Instant;
 use tonic::Status;
 
@@ -19,13 +19,14 @@ pub(super) const FEATURES: &str = "features";
 
 pub(super) fn run(node: &Node, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
     let serving = node.serving();
-    let loaded = serving.resolve(&node.machine().read(), &request.model_name, &request.model_version);
+    let loaded =
+        serving.resolve(&node.machine().read(), &request.model_name, &request.model_version);
     let loaded = loaded.map_err(|error| from_serving(&error))?;
     let (inputs, raw) = tensors::read(&request)?;
     let wanted: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
     let explain = request.parameters.get("explain").is_some_and(is_true);
     let begun = Instant::now();
-    let outcome = answer(node, &loaded, inputs, &wanted, explain);
+    let outcome = answer(node, &loaded, &inputs, &wanted, explain);
     let rows = outcome.as_ref().map_or(0, |answer| answer.rows);
     loaded.runs.count(begun, rows as u64, outcome.is_ok());
     let answer = outcome.map_err(|error| from_serving(&error))?;
@@ -36,9 +37,12 @@ pub(super) fn run(node: &Node, request: ModelInferRequest) -> Result<ModelInferR
         ..ModelInferResponse::default()
     };
     if let Some(log_index) = answer.log_index {
-        let parameter = |value| InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(value)) };
+        let parameter =
+            |value| InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(value)) };
         response.parameters.insert("log_index".to_owned(), parameter(log_index as i64));
-        response.parameters.insert("oldest_feature_us".to_owned(), parameter(answer.oldest_feature_us));
+        response
+            .parameters
+            .insert("oldest_feature_us".to_owned(), parameter(answer.oldest_feature_us));
     }
     for tensor in in_order(answer.tensors, &wanted).map_err(|error| from_serving(&error))? {
         tensors::write(&mut response, &tensor, raw);
@@ -63,30 +67,58 @@ struct Answer {
     oldest_feature_us: i64,
 }
 
-fn answer(node: &Node, loaded: &Loaded, inputs: Vec<Tensor>, wanted: &[String], explain: bool) -> Result<Answer, ServingError> {
+fn answer(
+    node: &Node,
+    loaded: &Loaded,
+    inputs: &[Tensor],
+    wanted: &[String],
+    explain: bool,
+) -> Result<Answer, ServingError> {
     let rows = inputs.first().map_or(0, Tensor::rows);
     if rows > ROWS_MAX {
-        return Err(ServingError::Invalid(format!("a request may have {ROWS_MAX} rows, this one has {rows}")));
+        return Err(ServingError::Invalid(format!(
+            "a request may have {ROWS_MAX} rows, this one has {rows}"
+        )));
     }
-    // A file's own input of the same name goes before ours.
-    let own = |name: &str| loaded.model().inputs().iter().any(|spec| spec.name == name);
-    match inputs.as_slice() {
-        [one] if one.name == ENTITY && !own(ENTITY) => by_entity(node, loaded, one, wanted, explain),
+    // A bare file's own input of the same name goes before ours.
+    let own = |name: &str| {
+        !takes_features(loaded) && loaded.model().inputs().iter().any(|spec| spec.name == name)
+    };
+    match inputs {
+        [one] if one.name == ENTITY && !own(ENTITY) => {
+            by_entity(node, loaded, one, wanted, explain)
+        }
         [one] if one.name == FEATURES && !own(FEATURES) => {
             let values = matrix(loaded, one)?;
             let tensors = scored(loaded, &values, rows, wanted, explain)?;
             Ok(Answer { tensors, rows, log_index: None, oldest_feature_us: 0 })
         }
         several if several.iter().any(|each| each.name == ENTITY && !own(ENTITY)) => {
-            Err(ServingError::Invalid("send `entity` alone: the node reads the features itself".to_owned()))
+            Err(ServingError::Invalid(
+                "send `entity` alone: the node reads the features itself".to_owned(),
+            ))
         }
-        _ => by_own_inputs(loaded, &inputs, rows, wanted, explain),
+        _ => by_own_inputs(loaded, inputs, rows, wanted, explain),
     }
 }
 
-fn by_entity(node: &Node, loaded: &Loaded, input: &Tensor, wanted: &[String], explain: bool) -> Result<Answer, ServingError> {
+/// True where `features` means the model's features, and not an input that its file happens to name so.
+pub(super) fn takes_features(loaded: &Loaded) -> bool {
+    loaded.view().is_some() || loaded.manifest().format == Format::Linfa
+}
+
+fn by_entity(
+    node: &Node,
+    loaded: &Loaded,
+    input: &Tensor,
+    wanted: &[String],
+    explain: bool,
+) -> Result<Answer, ServingError> {
     let Data::Bytes(keys) = &input.data else {
-        let said = format!("input `{ENTITY}` must be BYTES [-1, 1], got {} {:?}", input.datatype, input.shape);
+        let said = format!(
+            "input `{ENTITY}` must be BYTES [-1, 1], got {} {:?}",
+            input.datatype, input.shape
+        );
         return Err(ServingError::Invalid(said));
     };
     let mut values = Vec::with_capacity(keys.len() * loaded.model().features());
@@ -94,10 +126,12 @@ fn by_entity(node: &Node, loaded: &Loaded, input: &Tensor, wanted: &[String], ex
     let log_index = {
         let state = node.machine().read();
         for key in keys {
-            let key = std::str::from_utf8(key).map_err(|_| ServingError::Invalid(format!("input `{ENTITY}` is not UTF-8")))?;
+            let key = std::str::from_utf8(key)
+                .map_err(|_| ServingError::Invalid(format!("input `{ENTITY}` is not UTF-8")))?;
             let row = node.serving().read_row(&state, loaded, key)?;
             values.extend_from_slice(&row.vector.values);
-            oldest_feature_us = oldest_feature_us.min(FeatureVector::oldest_us(&row.vector).unwrap_or(i64::MAX));
+            oldest_feature_us =
+                oldest_feature_us.min(FeatureVector::oldest_us(&row.vector).unwrap_or(i64::MAX));
         }
         state.applied
     };
@@ -109,7 +143,8 @@ fn by_entity(node: &Node, loaded: &Loaded, input: &Tensor, wanted: &[String], ex
 /// The values of a `features` FP32 [N, d] input.
 fn matrix(loaded: &Loaded, input: &Tensor) -> Result<Vec<f32>, ServingError> {
     let width = loaded.model().features();
-    let shaped = matches!(input.shape.as_slice(), [_, columns] if width == 0 || *columns == width as i64);
+    let shaped =
+        matches!(input.shape.as_slice(), [_, columns] if width == 0 || *columns == width as i64);
     match &input.data {
         Data::Fp32(values) if shaped => Ok(values.clone()),
         _ => Err(ServingError::Invalid(format!(
@@ -120,9 +155,18 @@ fn matrix(loaded: &Loaded, input: &Tensor) -> Result<Vec<f32>, ServingError> {
 }
 
 /// `score`, `band` and, when asked for, `contributions` and `base`.
-fn scored(loaded: &Loaded, values: &[f32], rows: usize, wanted: &[String], explain: bool) -> Result<Vec<Tensor>, ServingError> {
+fn scored(
+    loaded: &Loaded,
+    values: &[f32],
+    rows: usize,
+    wanted: &[String],
+    explain: bool,
+) -> Result<Vec<Tensor>, ServingError> {
     let scores = loaded.model().score(values, rows)?;
-    let bands = scores.iter().map(|score| loaded.manifest().band(f64::from(*score)).unwrap_or_default().into()).collect();
+    let bands = scores
+        .iter()
+        .map(|score| loaded.manifest().band(f64::from(*score)).unwrap_or_default().into())
+        .collect();
     let rows_by_one = [rows as i64, 1];
     let mut tensors = vec![
         Tensor::new("score", rows_by_one, Data::Fp32(scores))?,
@@ -139,7 +183,11 @@ fn explained(loaded: &Loaded, values: &[f32], rows: usize) -> Result<[Tensor; 2]
     let (mut parts, mut bases) = (Vec::with_capacity(values.len()), Vec::with_capacity(rows));
     for row in values.chunks_exact(width.max(1)) {
         let Some((base, contributions)) = loaded.model().contributions(row) else {
-            let said = format!("model {} {} has no exact contributions: ask without explain", loaded.name(), loaded.version());
+            let said = format!(
+                "model {} {} has no exact contributions: ask without explain",
+                loaded.name(),
+                loaded.version()
+            );
             return Err(ServingError::Invalid(said));
         };
         bases.push(base as f32);
@@ -152,7 +200,13 @@ fn explained(loaded: &Loaded, values: &[f32], rows: usize) -> Result<[Tensor; 2]
 }
 
 /// The file's own outputs, with `score` beside them where one number has one meaning.
-fn by_own_inputs(loaded: &Loaded, inputs: &[Tensor], rows: usize, wanted: &[String], explain: bool) -> Result<Answer, ServingError> {
+fn by_own_inputs(
+    loaded: &Loaded,
+    inputs: &[Tensor],
+    rows: usize,
+    wanted: &[String],
+    explain: bool,
+) -> Result<Answer, ServingError> {
     if explain {
         let said = "explain needs `entity` or `features` as input".to_owned();
         return Err(ServingError::Invalid(said));
@@ -160,7 +214,11 @@ fn by_own_inputs(loaded: &Loaded, inputs: &[Tensor], rows: usize, wanted: &[Stri
     let outputs = loaded.model().outputs();
     let has_own = |name: &String| outputs.iter().any(|spec| spec.name == *name);
     let own: Vec<String> = wanted.iter().filter(|name| has_own(name)).cloned().collect();
-    let mut tensors = if wanted.is_empty() || !own.is_empty() { loaded.model().infer(inputs, &own)? } else { Vec::new() };
+    let mut tensors = if wanted.is_empty() || !own.is_empty() {
+        loaded.model().infer(inputs, &own)?
+    } else {
+        Vec::new()
+    };
     let beside = "score".to_owned();
     let asked = wanted.is_empty() || wanted.contains(&beside);
     if asked && !has_own(&beside) && loaded.model().has_score() {
@@ -179,10 +237,14 @@ fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
         .iter()
         .map(|tensor| match (&tensor.data, tensor.datatype) {
             (Data::Fp32(all), _) => Some(all.clone()),
-            (Data::Fp64(all), Datatype::Fp64) => Some(all.iter().map(|each| *each as f32).collect()),
+            (Data::Fp64(all), Datatype::Fp64) => {
+                Some(all.iter().map(|each| *each as f32).collect())
+            }
             (Data::Int64(all), _) => Some(all.iter().map(|each| *each as f32).collect()),
             (Data::Int32(all), _) => Some(all.iter().map(|each| *each as f32).collect()),
-            (Data::Bool(all), _) => Some(all.iter().map(|each| f32::from(u8::from(*each))).collect()),
+            (Data::Bool(all), _) => {
+                Some(all.iter().map(|each| f32::from(u8::from(*each))).collect())
+            }
             _ => None,
         })
         .collect::<Option<_>>()?;
@@ -190,7 +252,8 @@ fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
         [one] => Some(one.clone()),
         several => {
             let rows = several.first()?.len();
-            let by_row = (0..rows).flat_map(|row| several.iter().map(move |column| column.get(row).copied()));
+            let by_row = (0..rows)
+                .flat_map(|row| several.iter().map(move |column| column.get(row).copied()));
             by_row.collect()
         }
     }
@@ -204,7 +267,10 @@ fn in_order(tensors: Vec<Tensor>, wanted: &[String]) -> Result<Vec<Tensor>, Serv
     let pick = |name: &String| {
         tensors.iter().find(|tensor| tensor.name == *name).cloned().ok_or_else(|| {
             let known: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-            ServingError::Invalid(format!("no output `{name}`: this request has {}", known.join(", ")))
+            ServingError::Invalid(format!(
+                "no output `{name}`: this request has {}",
+                known.join(", ")
+            ))
         })
     };
     wanted.iter().map(pick).collect()

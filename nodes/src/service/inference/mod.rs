@@ -9,19 +9,28 @@ mod tensors;
 use crate::node::Node;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use crate::proto::inference::{
-    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
-    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse,
-    ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
-    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest,
-    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
+    ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+    ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ServerReadyRequest, ServerReadyResponse,
 };
+use crate::service::status::over_limit;
 use futures::stream::{BoxStream, StreamExt as _};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
 /// What of Triton's extensions is there.
-const EXTENSIONS: [&str; 6] =
-    ["model_repository", "model_configuration", "binary_tensor_data", "parameters", "statistics", "schedule_policy"];
+const EXTENSIONS: [&str; 6] = [
+    "model_repository",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+    "schedule_policy",
+];
 
 #[derive(Clone, Debug)]
 pub struct InferenceService {
@@ -36,17 +45,27 @@ impl InferenceService {
 
 #[tonic::async_trait]
 impl GrpcInferenceService for InferenceService {
-    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
+    async fn server_live(
+        &self,
+        _: Request<ServerLiveRequest>,
+    ) -> Result<Response<ServerLiveResponse>, Status> {
         Ok(Response::new(ServerLiveResponse { live: true }))
     }
 
-    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
+    async fn server_ready(
+        &self,
+        _: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
         Ok(Response::new(ServerReadyResponse { ready: self.node.readiness().is_ok() }))
     }
 
-    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
+    async fn model_ready(
+        &self,
+        request: Request<ModelReadyRequest>,
+    ) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.into_inner();
-        let ready = self.node.serving().resolve(&self.node.machine().read(), &name, &version).is_ok();
+        let ready =
+            self.node.serving().resolve(&self.node.machine().read(), &name, &version).is_ok();
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
@@ -69,7 +88,10 @@ impl GrpcInferenceService for InferenceService {
         describe::metadata(&self.node, &name, &version).map(Response::new)
     }
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
+    async fn model_infer(
+        &self,
+        request: Request<ModelInferRequest>,
+    ) -> Result<Response<ModelInferResponse>, Status> {
         let answer = infer::run(&self.node, request.into_inner());
         self.node.metrics().inferred(answer.is_ok());
         answer.map(Response::new)
@@ -83,23 +105,32 @@ impl GrpcInferenceService for InferenceService {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let node = Arc::clone(&self.node);
         let answers = request.into_inner().map(move |message| {
-            let message = message?;
+            let message = message.map_err(over_limit)?;
             let id = message.id.clone();
             let answer = infer::run(&node, message);
             node.metrics().inferred(answer.is_ok());
             // A wrong request is one wrong answer; the stream goes on.
             Ok(match answer {
-                Ok(response) => ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) },
+                Ok(response) => ModelStreamInferResponse {
+                    error_message: String::new(),
+                    infer_response: Some(response),
+                },
                 Err(status) => ModelStreamInferResponse {
                     error_message: status.message().to_owned(),
-                    infer_response: Some(ModelInferResponse { id, ..ModelInferResponse::default() }),
+                    infer_response: Some(ModelInferResponse {
+                        id,
+                        ..ModelInferResponse::default()
+                    }),
                 },
             })
         });
         Ok(Response::new(answers.boxed()))
     }
 
-    async fn model_config(&self, request: Request<ModelConfigRequest>) -> Result<Response<ModelConfigResponse>, Status> {
+    async fn model_config(
+        &self,
+        request: Request<ModelConfigRequest>,
+    ) -> Result<Response<ModelConfigResponse>, Status> {
         let ModelConfigRequest { name, version } = request.into_inner();
         describe::config(&self.node, &name, &version).map(Response::new)
     }

@@ -4,12 +4,13 @@ use crate::node::Node;
 use crate::proto::inference::model_repository_parameter::ParameterChoice;
 use crate::proto::inference::repository_index_response::ModelIndex;
 use crate::proto::inference::{
-    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
-    RepositoryModelUnloadResponse,
+    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
 };
 use crate::service::models::{change, register};
 use crate::state::ModelAction;
 use models::{Package, Status as Stage};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
@@ -26,14 +27,24 @@ pub(super) fn index(node: &Node, only_ready: bool) -> RepositoryIndexResponse {
         let serving = node.serving();
         let answers = state.registry.resolve(name, &known.version).is_ok();
         let ready = answers && serving.is_loaded(name, &known.version);
-        let reason = match ready {
-            true => String::new(),
-            false => serving.failure(name, &known.version).unwrap_or_else(|| known.status.name().to_owned()),
+        let reason = if ready {
+            String::new()
+        } else {
+            serving.failure(name, &known.version).unwrap_or_else(|| known.status.name().to_owned())
         };
         let state = if ready { "READY" } else { "UNAVAILABLE" };
-        (ready, ModelIndex { name: name.to_owned(), version: known.version.clone(), state: state.to_owned(), reason })
+        (
+            ready,
+            ModelIndex {
+                name: name.to_owned(),
+                version: known.version.clone(),
+                state: state.to_owned(),
+                reason,
+            },
+        )
     });
-    let listed = models.filter(|(ready, _)| *ready || !only_ready).map(|(_, index)| index).collect();
+    let listed =
+        models.filter(|(ready, _)| *ready || !only_ready).map(|(_, index)| index).collect();
     RepositoryIndexResponse { models: listed }
 }
 
@@ -47,17 +58,22 @@ fn name_of(repository_name: String, model_name: String) -> Result<String, Status
 }
 
 /// Pushes the file that comes with the call, or takes the newest version up again; then activates it.
-pub(super) async fn load(node: &Arc<Node>, request: RepositoryModelLoadRequest) -> Result<RepositoryModelLoadResponse, Status> {
+pub(super) async fn load(
+    node: &Arc<Node>,
+    request: RepositoryModelLoadRequest,
+) -> Result<RepositoryModelLoadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
     let mut version = None;
-    for (key, parameter) in request.parameters {
+    for (key, parameter) in request.parameters.into_iter().collect::<BTreeMap<_, _>>() {
         let Some(path) = key.strip_prefix("file:") else { continue };
         let Some((number, "model.onnx")) = path.split_once('/') else {
             let said = format!("parameter {key:?}: a file is given as file:<version>/model.onnx");
             return Err(Status::invalid_argument(said));
         };
         let Some(ParameterChoice::BytesParam(bytes)) = parameter.parameter_choice else {
-            return Err(Status::invalid_argument(format!("parameter {key:?} must hold the file's bytes")));
+            return Err(Status::invalid_argument(format!(
+                "parameter {key:?} must hold the file's bytes"
+            )));
         };
         let package = Package::from_bare_onnx(&name, number, bytes);
         let package = package.map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -76,16 +92,25 @@ pub(super) async fn load(node: &Arc<Node>, request: RepositoryModelLoadRequest) 
 /// The version that was pushed last and not retired.
 fn newest(node: &Node, name: &str) -> Result<String, Status> {
     let state = node.machine().read();
-    let versions = state.registry.versions().filter(|(each, known)| *each == name && known.status != Stage::Retired);
-    let newest = versions.max_by_key(|(_, known)| known.pushed_us).map(|(_, known)| known.version.clone());
-    newest.ok_or_else(|| Status::not_found(format!("no model {name:?}: push it, or send its file with the call")))
+    let versions = state
+        .registry
+        .versions()
+        .filter(|(each, known)| *each == name && known.status != Stage::Retired);
+    let newest =
+        versions.max_by_key(|(_, known)| known.pushed_us).map(|(_, known)| known.version.clone());
+    newest.ok_or_else(|| {
+        Status::not_found(format!("no model {name:?}: push it, or send its file with the call"))
+    })
 }
 
 /// An open cluster lets a valid model answer at once, as Triton does.
 async fn take_up(node: &Node, name: &str, version: &str) -> Result<(), Status> {
     let (stage, killed) = {
         let state = node.machine().read();
-        let known = state.registry.version(name, version).map_err(|error| Status::not_found(error.to_string()))?;
+        let known = state
+            .registry
+            .version(name, version)
+            .map_err(|error| Status::not_found(error.to_string()))?;
         (known.status, state.registry.is_killed(name))
     };
     if stage == Stage::Validated {
@@ -102,7 +127,9 @@ async fn wait_loaded(node: &Node, name: &str, version: &str) -> Result<(), Statu
     while !node.serving().is_loaded(name, version) {
         if tokio::time::Instant::now() > until {
             let why = node.serving().failure(name, version).unwrap_or_default();
-            return Err(Status::unavailable(format!("model {name} {version} is not in memory yet: {why}")));
+            return Err(Status::unavailable(format!(
+                "model {name} {version} is not in memory yet: {why}"
+            )));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -110,7 +137,10 @@ async fn wait_loaded(node: &Node, name: &str, version: &str) -> Result<(), Statu
 }
 
 /// Switches the model off everywhere, in one log entry; a load takes it up again.
-pub(super) async fn unload(node: &Arc<Node>, request: RepositoryModelUnloadRequest) -> Result<RepositoryModelUnloadResponse, Status> {
+pub(super) async fn unload(
+    node: &Arc<Node>,
+    request: RepositoryModelUnloadRequest,
+) -> Result<RepositoryModelUnloadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
     change(node, &name, "", ModelAction::Kill, ACTOR).await?;
     Ok(RepositoryModelUnloadResponse { model_name: name, is_unloaded: true })

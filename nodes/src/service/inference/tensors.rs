@@ -22,7 +22,8 @@ pub(super) fn read(request: &ModelInferRequest) -> Result<(Vec<Tensor>, bool), S
         let tensor = match request.raw_input_contents.get(at) {
             Some(bytes) => {
                 if input.contents.is_some() {
-                    let said = format!("input `{}` is both raw and typed: send one of them", input.name);
+                    let said =
+                        format!("input `{}` is both raw and typed: send one of them", input.name);
                     return Err(Status::invalid_argument(said));
                 }
                 let datatype = datatype(input)?;
@@ -36,12 +37,19 @@ pub(super) fn read(request: &ModelInferRequest) -> Result<(Vec<Tensor>, bool), S
 }
 
 fn datatype(input: &InferInputTensor) -> Result<Datatype, Status> {
-    input.datatype.parse().map_err(|error: models::Error| Status::invalid_argument(format!("input `{}`: {error}", input.name)))
+    input.datatype.parse().map_err(|error: models::Error| {
+        Status::invalid_argument(format!("input `{}`: {error}", input.name))
+    })
 }
 
 fn typed(input: &InferInputTensor) -> Result<Data, Status> {
     let contents = input.contents.clone().unwrap_or_default();
-    let narrow = || Status::invalid_argument(format!("input `{}` holds a number that {} cannot hold", input.name, input.datatype));
+    let narrow = || {
+        Status::invalid_argument(format!(
+            "input `{}` holds a number that {} cannot hold",
+            input.name, input.datatype
+        ))
+    };
     Ok(match datatype(input)? {
         Datatype::Bool => Data::Bool(contents.bool_contents),
         Datatype::Int8 => Data::Int8(fit(&contents.int_contents).ok_or_else(narrow)?),
@@ -83,12 +91,20 @@ fn contents(data: &Data) -> InferTensorContents {
     let mut contents = InferTensorContents::default();
     match data {
         Data::Bool(all) => contents.bool_contents.clone_from(all),
-        Data::Int8(all) => contents.int_contents = all.iter().map(|each| i32::from(*each)).collect(),
-        Data::Int16(all) => contents.int_contents = all.iter().map(|each| i32::from(*each)).collect(),
+        Data::Int8(all) => {
+            contents.int_contents = all.iter().map(|each| i32::from(*each)).collect();
+        }
+        Data::Int16(all) => {
+            contents.int_contents = all.iter().map(|each| i32::from(*each)).collect();
+        }
         Data::Int32(all) => contents.int_contents.clone_from(all),
         Data::Int64(all) => contents.int64_contents.clone_from(all),
-        Data::Uint8(all) => contents.uint_contents = all.iter().map(|each| u32::from(*each)).collect(),
-        Data::Uint16(all) => contents.uint_contents = all.iter().map(|each| u32::from(*each)).collect(),
+        Data::Uint8(all) => {
+            contents.uint_contents = all.iter().map(|each| u32::from(*each)).collect();
+        }
+        Data::Uint16(all) => {
+            contents.uint_contents = all.iter().map(|each| u32::from(*each)).collect();
+        }
         Data::Uint32(all) => contents.uint_contents.clone_from(all),
         Data::Uint64(all) => contents.uint64_contents.clone_from(all),
         Data::Fp32(all) => contents.fp32_contents.clone_from(all),

@@ -1,0 +1,65 @@
+//! One table of a run: criterion's figures and those of the round trips.
+//!
+//! `summary FOLDER`, where FOLDER is what `CRITERION_HOME` was during the run. A bench that was left
+//! out has no line.
+
+use anyhow::Context as _;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// What is measured, its figure, what it is held against, that one's figure, and of how many things
+/// one such figure is.
+const LINES: [(&str, &str, &str, &str, f64); 13] = [
+    ("entry of 1 event", "apply/state/1", "decode", "apply/decode/1", 1.0),
+    ("entry of 100, an event", "apply/state/100", "decode", "apply/decode/100", 100.0),
+    ("entry of 1,000, an event", "apply/state/1000", "decode", "apply/decode/1000", 1e3),
+    ("entry of 1,000, an event", "apply/state/1000", "HashMap count", "apply/count/1000", 1e3),
+    ("fall_risk, same resident", "vector_read/same", "16 f32 copied", "vector_read/copy_same", 1.0),
+    ("fall_risk", "vector_read/random", "16 f32 copied", "vector_read/copy_random", 1.0),
+    ("windows alone", "vector_read/random_windows", "16 f32 copied", "vector_read/copy_random", 1.0),
+    ("1 row", "fall_risk/score/1", "flat walk", "fall_risk/floor/1", 1.0),
+    ("64 rows, a row", "fall_risk/score/64", "flat walk", "fall_risk/floor/64", 64.0),
+    ("1,024 rows, a row", "fall_risk/score/1024", "flat walk", "fall_risk/floor/1024", 1024.0),
+    ("1 row", "subsidy_triage/score/1", "dot product", "subsidy_triage/floor/1", 1.0),
+    ("64 rows, a row", "subsidy_triage/score/64", "dot product", "subsidy_triage/floor/64", 64.0),
+    (
+        "1,024 rows, a row",
+        "subsidy_triage/score/1024",
+        "dot product",
+        "subsidy_triage/floor/1024",
+        1024.0,
+    ),
+];
+/// What `round_trip` leaves.
+const ROUND_TRIP: &str = "round_trip.md";
+
+fn main() -> anyhow::Result<()> {
+    let folder = std::env::args_os().nth(1).context("usage: summary FOLDER")?;
+    let folder = PathBuf::from(folder);
+    println!("| what | figure | floor or peer | ratio |\n|---|---|---|---|");
+    for (what, id, floor, floor_id, things) in LINES {
+        let (Ok(figure), Ok(held)) = (median_ns(&folder, id), median_ns(&folder, floor_id)) else {
+            continue;
+        };
+        let group = id.split('/').next().unwrap_or_default();
+        let [one, other] = [figure, held].map(|ns| time(ns / things));
+        println!("| {group}: {what} | {one} | {floor}: {other} | {:.2} |", figure / held);
+    }
+    print!("{}", std::fs::read_to_string(folder.join(ROUND_TRIP)).unwrap_or_default());
+    Ok(())
+}
+
+fn time(ns: f64) -> String {
+    match ns {
+        ns if ns < 1e3 => format!("{ns:.1} ns"),
+        ns if ns < 1e6 => format!("{:.2} us", ns / 1e3),
+        ns => format!("{:.2} ms", ns / 1e6),
+    }
+}
+
+fn median_ns(folder: &Path, id: &str) -> anyhow::Result<f64> {
+    let file = folder.join(id).join("new").join("estimates.json");
+    let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let estimates: Value = serde_json::from_str(&text)?;
+    estimates["median"]["point_estimate"].as_f64().context("no median")
+}

@@ -1,0 +1,24 @@
+//! The program itself: three processes on loopback that are killed, starved, misled and asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::disallowed_methods,
+    reason = "a test may stop at once, and tells its steps one after the other"
+)]
+
+mod alerts;
+mod bad_input;
+mod bad_start;
+mod gather;
+mod kill_leader;
+mod local;
+mod models;
+mod people;
+mod replay;
+mod restart;
+mod snapshot;
+mod stream;
+mod tables;
+mod turn;

@@ -1,0 +1,61 @@
+//! A real house, replayed by the command line.
+
+use crate::local::{Cluster, Shape};
+use crate::tables::rows;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const EVENTS: usize = 19_075;
+/// The sensors of the file that sit on doors.
+const DOORS: [&str; 3] = ["1", "7", "10"];
+
+/// The folder of recorded data; a test without it is skipped and says so.
+fn recorded(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("HEARTH_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    let path = folder.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: {} is missing; set HEARTH_DATA to its folder", path.display());
+    None
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn house_b_counts_once_and_its_doors_are_those_of_the_file() {
+    let Some(file) = recorded("kasteren/houseB.sensors") else { return };
+    let cluster = Cluster::shaped(Shape { nodes: 1, ..Shape::default() }).await;
+    let replay = ["replay", file.to_str().unwrap(), "--mapping", "kasteren-houseB"];
+    let mut log_index = 0;
+    for (accepted, duplicates) in [(EVENTS, 0), (0, EVENTS)] {
+        let output = cluster.run(&replay).await;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let wanted =
+            format!("{accepted} accepted, {duplicates} duplicates, 0 rejected, 0 bad lines;");
+        assert!(said.starts_with(&wanted), "{said}");
+        log_index = said.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    }
+    let mut of_file: BTreeMap<String, usize> = BTreeMap::new();
+    for line in std::fs::read_to_string(&file).unwrap().lines() {
+        let cells: Vec<&str> = line.split('\t').collect();
+        if DOORS.contains(&cells[2]) {
+            let day = cells[0].parse::<i64>().unwrap() / 86_400;
+            *of_file.entry(day.to_string()).or_default() += 1;
+        }
+    }
+    assert!(of_file.len() > 20, "{} days", of_file.len());
+    let node = &cluster.nodes[0];
+    let sql = "SELECT epoch_us(ts) // 86400000000 AS day, count(*) FROM sensor_event
+         WHERE kind = 'door' GROUP BY day";
+    let of_table: BTreeMap<String, usize> = rows(node, log_index, sql)
+        .await
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].parse().unwrap()))
+        .collect();
+    assert_eq!(of_table, of_file);
+    let all = rows(node, log_index, "SELECT count(*), count(DISTINCT event_id) FROM sensor_event");
+    assert_eq!(all.await, [[EVENTS.to_string(), EVENTS.to_string()]]);
+}
