@@ -10,6 +10,7 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # The one place that says where the program is.
 HEARTH := $(abspath $(TARGET))/debug/hearth
 HEARTH_RELEASE := $(abspath $(TARGET))/release/hearth
+FIGURES := $(abspath $(TARGET))/criterion
 CARGO := cargo
 PYTHON := python3
 ARGS ?=
@@ -72,10 +73,13 @@ fmt: ## Format the code
 	@$(CARGO) fmt --all
 
 bench: native ## Performance tables, each figure beside its peer and its floor
-	$(call step,cargo build --release)
-	@$(CARGO) build --release --workspace
+	$(call step,cargo build --release (half an hour the first time on two cores))
+	@$(CARGO) build --release --package nodes
 	$(call step,cargo bench)
-	@HEARTH_BIN=$(HEARTH_RELEASE) $(CARGO) bench --package benches $(ARGS)
+	@rm -rf $(FIGURES)
+	@HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) $(CARGO) bench --package benches $(ARGS)
+	$(call step,figures of this run)
+	@$(CARGO) run --quiet --release --package benches --bin summary -- $(FIGURES)
 
 clean: ## Remove what was built; the libraries and clients in .native stay
 	@$(CARGO) clean

@@ -77,6 +77,17 @@ pub struct Member {
     pub http: String,
 }
 
+impl Member {
+    /// The member as raft carries it: its own address, and the others as plain words.
+    pub fn to_raft(&self) -> raft::Member {
+        let meta = [("grpc", &self.grpc), ("flight", &self.flight), ("http", &self.http)];
+        raft::Member {
+            raft: self.raft.clone(),
+            meta: meta.map(|(name, address)| (name.to_owned(), address.clone())).into(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Native {

@@ -77,6 +77,10 @@ pub(crate) fn ndjson(body: &[u8]) -> Result<Vec<Event>, String> {
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(at, line)| {
+            // A list would be taken as the fields in their order.
+            if !line.trim_start().starts_with('{') {
+                return Err(format!("line {}: an event is a JSON object", at + 1));
+            }
             let event: JsonEvent =
                 serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))?;
             Ok(event.into())
@@ -120,5 +124,7 @@ mod tests {
     fn a_wrong_line_is_named() {
         let said = ndjson(b"{}\n\n{\"evnt_id\":1}\n").unwrap_err();
         assert!(said.starts_with("line 3: unknown field `evnt_id`"), "{said}");
+        let said = ndjson(br#"["1","d","gas",1767225600000000,5,"","g"]"#).unwrap_err();
+        assert!(said.starts_with("line 1: an event is"), "{said}");
     }
 }

@@ -15,7 +15,6 @@ use futures::TryStreamExt as _;
 use parking_lot::Mutex;
 use raft::Raft;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -137,7 +136,7 @@ impl Node {
         if !self.config.cluster.bootstrap || first != Some(self.config.node.id) {
             return Ok(());
         }
-        let members = members.iter().map(|member| (member.id, raft_member(member))).collect();
+        let members = members.iter().map(|member| (member.id, member.to_raft())).collect();
         Ok(self.raft.bootstrap(members).await?)
     }
 
@@ -230,17 +229,6 @@ fn raft_config(config: &Config) -> raft::Config {
         snapshot_entries: config.raft.snapshot_entries,
         keep_entries: config.raft.keep_entries,
         ..raft::Config::default()
-    }
-}
-
-fn raft_member(member: &Member) -> raft::Member {
-    let meta = [("grpc", &member.grpc), ("flight", &member.flight), ("http", &member.http)];
-    raft::Member {
-        raft: member.raft.clone(),
-        meta: meta
-            .into_iter()
-            .map(|(name, address)| (name.to_owned(), address.clone()))
-            .collect::<BTreeMap<_, _>>(),
     }
 }
 

@@ -23,7 +23,8 @@ use arrow::{
 };
 use duckdb::{Connection, InterruptHandle, Statement, params_from_iter, types::Value};
 use features::table::Cell;
-use futures::Stream;
+use futures::{Stream, TryStreamExt};
+use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -48,17 +49,18 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// The recorded index that the query saw.
     pub log_index: u64,
-    batches: mpsc::Receiver<Result<RecordBatch, Error>>,
+    batches: mpsc::Receiver<RecordBatch>,
+    failure: Failure,
 }
+
+/// How the query ended, for the one who reads: an end without an error is a whole answer. Beside the
+/// batches, so that an error finds room even where nobody reads.
+type Failure = Arc<Mutex<Option<Error>>>;
 
 impl Answer {
     /// All batches at once.
-    pub async fn collect(mut self) -> Result<Vec<RecordBatch>, Error> {
-        let mut all = Vec::new();
-        while let Some(batch) = self.batches.recv().await {
-            all.push(batch?);
-        }
-        Ok(all)
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, Error> {
+        self.try_collect().await
     }
 }
 
@@ -66,7 +68,9 @@ impl Stream for Answer {
     type Item = Result<RecordBatch, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.batches.poll_recv(cx)
+        self.batches
+            .poll_recv(cx)
+            .map(|next| next.map(Ok).or_else(|| self.failure.lock().take().map(Err)))
     }
 }
 
@@ -88,7 +92,8 @@ struct Run {
     /// Where they are not given, each counts as empty.
     params: Option<Vec<Cell>>,
     head: Option<oneshot::Sender<Result<Head, Error>>>,
-    batches: mpsc::Sender<Result<RecordBatch, Error>>,
+    batches: mpsc::Sender<RecordBatch>,
+    failure: Failure,
     deadline: Instant,
     time_over: Arc<AtomicBool>,
     pool: Arc<Pool>,
@@ -100,8 +105,8 @@ pub(super) async fn query(
     task: Task,
     params: Vec<Cell>,
 ) -> Result<Answer, Error> {
-    let (head, batches) = start(pool, task, Some(params)).await?;
-    Ok(Answer { schema: head.schema, log_index: head.log_index, batches })
+    let (head, batches, failure) = start(pool, task, Some(params)).await?;
+    Ok(Answer { schema: head.schema, log_index: head.log_index, batches, failure })
 }
 
 /// A statement's columns and parameters. The values decide types that the text leaves open.
@@ -110,11 +115,11 @@ pub(super) async fn describe(
     statement: &Checked,
     params: Option<Vec<Cell>>,
 ) -> Result<Described, Error> {
-    let (head, _) = start(pool, Task::Describe(statement.clone()), params).await?;
+    let (head, ..) = start(pool, Task::Describe(statement.clone()), params).await?;
     Ok(Described { schema: head.schema, parameters: head.parameters })
 }
 
-type Started = (Head, mpsc::Receiver<Result<RecordBatch, Error>>);
+type Started = (Head, mpsc::Receiver<RecordBatch>, Failure);
 
 async fn start(pool: &Arc<Pool>, task: Task, params: Option<Vec<Cell>>) -> Result<Started, Error> {
     let place = pool.place().await?;
@@ -123,6 +128,7 @@ async fn start(pool: &Arc<Pool>, task: Task, params: Option<Vec<Cell>>) -> Resul
     let (batch_sender, batches) = mpsc::channel(BATCHES_AHEAD);
     let (interrupt_sender, interrupt) = oneshot::channel();
     let time_over = Arc::new(AtomicBool::new(false));
+    let failure = Arc::new(Mutex::new(Some(Error::Internal("the query ended early".to_owned()))));
     let (over_sender, over) = oneshot::channel::<()>();
     let watchdog = tokio::spawn(watch(
         interrupt,
@@ -136,6 +142,7 @@ async fn start(pool: &Arc<Pool>, task: Task, params: Option<Vec<Cell>>) -> Resul
         params,
         head: Some(head_sender),
         batches: batch_sender,
+        failure: Arc::clone(&failure),
         deadline,
         time_over,
         pool: Arc::clone(&pool),
@@ -149,8 +156,9 @@ async fn start(pool: &Arc<Pool>, task: Task, params: Option<Vec<Cell>>) -> Resul
             drop(interrupt_sender.send(connection.interrupt_handle()));
             run.work(connection, task)
         });
-        if let Err(error) = outcome {
-            run.fail(error);
+        match outcome {
+            Ok(()) => *run.failure.lock() = None,
+            Err(error) => run.fail(error),
         }
         drop(run);
         drop(over_sender);
@@ -161,13 +169,13 @@ async fn start(pool: &Arc<Pool>, task: Task, params: Option<Vec<Cell>>) -> Resul
     let head = head
         .await
         .map_err(|_| Error::Internal("the query ended without an answer".to_owned()))??;
-    Ok((head, batches))
+    Ok((head, batches, failure))
 }
 
 /// Interrupts the query when nobody wants its rows any more, or when its time is over.
 async fn watch(
     interrupt: oneshot::Receiver<Arc<InterruptHandle>>,
-    batches: mpsc::Sender<Result<RecordBatch, Error>>,
+    batches: mpsc::Sender<RecordBatch>,
     deadline: Instant,
     time_over: Arc<AtomicBool>,
     mut over: oneshot::Receiver<()>,
@@ -244,7 +252,7 @@ impl Run {
     /// Waits for the reader, but not beyond the query's time.
     fn send(&self, batch: RecordBatch) -> Result<(), Error> {
         let sent = Handle::current()
-            .block_on(tokio::time::timeout_at(self.deadline, self.batches.send(Ok(batch))));
+            .block_on(tokio::time::timeout_at(self.deadline, self.batches.send(batch)));
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Error::Cancelled),
@@ -261,8 +269,7 @@ impl Run {
         let error = if self.time_over.load(Ordering::Acquire) { self.late() } else { error };
         match self.head.take() {
             Some(head) => drop(head.send(Err(error))),
-            // Nobody listens where the reader is gone, and a reader that stalls sees the stream end.
-            None => drop(self.batches.try_send(Err(error))),
+            None => *self.failure.lock() = Some(error),
         }
     }
 }

@@ -165,3 +165,21 @@ async fn an_error_midway_ends_the_stream_with_its_text() {
     let error = ask(&warehouse, sql).await.unwrap_err();
     assert!(error.to_string().contains("Could not convert string 'x'"), "{error}");
 }
+
+#[tokio::test]
+async fn an_answer_that_was_cut_short_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Settings {
+        query_time_max: Duration::from_millis(300),
+        queue_time_max: Duration::from_secs(20),
+        queries_max: 1,
+        ..settings()
+    };
+    let warehouse = Warehouse::open(&folder.path().join(WAREHOUSE_FILE), limits).unwrap();
+    let reader = warehouse.reader();
+    let unread = reader.query("SELECT * FROM range(100000000)", Vec::new()).await.unwrap();
+    // The only place is free once the first query gave up waiting for its reader.
+    assert_eq!(number(&warehouse, "SELECT 42::BIGINT").await, 42);
+    let error = unread.collect().await.unwrap_err();
+    assert!(matches!(error, Error::Late(_)) && error.to_string().contains("0.3 s"), "{error}");
+}

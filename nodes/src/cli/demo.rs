@@ -2,7 +2,7 @@
 
 use super::args::Remote;
 use super::dev::{DevArgs, DevCluster, told_to_stop};
-use super::events::{Sent, message, send};
+use super::events::{Sent, send};
 use super::output::Format;
 use super::simulate::{load_district, wait_recorded, write_district};
 use super::sql::{connect, failure};
@@ -134,7 +134,7 @@ async fn tour(args: &DemoArgs, cluster: &DevCluster) -> anyhow::Result<Tour> {
 async fn stream(tour: &mut Tour, time: Option<Duration>) -> anyhow::Result<()> {
     let begun = Instant::now();
     while time.is_none_or(|time| begun.elapsed() < time) {
-        let mut batch: Vec<_> = tour.live.due(now_us()).map(message).collect();
+        let mut batch: Vec<_> = tour.live.due(now_us()).map(Into::into).collect();
         send(&tour.client, &mut batch, &mut tour.sent).await?;
         tokio::time::sleep(PAUSE).await;
     }
@@ -174,7 +174,7 @@ async fn gas_leak(tour: &mut Tour, dwelling: &str) -> anyhow::Result<Alert> {
     for reading in readings {
         println!("  {} {} {}", reading.device_id, reading.value, reading.unit);
         begun = Instant::now();
-        send(&tour.client, &mut vec![message(reading)], &mut tour.sent).await?;
+        send(&tour.client, &mut vec![reading.into()], &mut tour.sent).await?;
     }
     loop {
         let listed = tour

@@ -65,7 +65,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
             send(&client, &mut batch, &mut sent).await?;
         }
         pace.wait(event.event_time_us).await;
-        batch.push(message(event));
+        batch.push(event.into());
         if batch.len() >= EVENTS_PER_REQUEST {
             send(&client, &mut batch, &mut sent).await?;
         }
@@ -93,21 +93,6 @@ fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
         })?,
     };
     Ok(Mapping::parse(&text).map_err(|error| Failure::usage(format!("mapping {name}: {error}")))?)
-}
-
-pub(crate) fn message(event: features::Event) -> Event {
-    Event {
-        event_id: event.event_id,
-        device_id: event.device_id,
-        kind: event.kind,
-        event_time_us: event.event_time_us,
-        value: event.value,
-        unit: event.unit,
-        source: event.source,
-        boot_id: event.boot_id,
-        seq: event.seq,
-        attributes: event.attributes.into_iter().collect(),
-    }
 }
 
 /// Sends what is gathered and adds up what became of it.

@@ -4,9 +4,22 @@ use super::args::Remote;
 use super::output::{Format, print_rows, time_text};
 use crate::client::scores_client;
 use crate::json as messages;
-use crate::proto::hearth::ScoreRequest;
+use crate::proto::hearth::{Contribution, ScoreRequest};
 use clap::Args;
 use serde_json::json;
+
+const HEADINGS: [&str; 10] = [
+    "entity",
+    "model",
+    "version",
+    "score",
+    "band",
+    "log_index",
+    "oldest_feature",
+    "missing",
+    "model_sha256",
+    "decision_id",
+];
 
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
@@ -54,18 +67,6 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         println!("{}", messages::score(&answer));
         return Ok(());
     }
-    let headings = [
-        "entity",
-        "model",
-        "version",
-        "score",
-        "band",
-        "log_index",
-        "oldest_feature",
-        "missing",
-        "model_sha256",
-        "decision_id",
-    ];
     let row = vec![
         json!(answer.entity),
         json!(answer.model),
@@ -78,22 +79,18 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         json!(crate::hex::encode(&answer.model_sha256)),
         json!(answer.decision_id),
     ];
-    print_rows(args.remote.format, &headings, &[row]);
-    if !answer.contributions.is_empty() {
+    print_rows(args.remote.format, &HEADINGS, &[row]);
+    if args.explain {
         println!();
-        let rows: Vec<_> = answer
-            .contributions
-            .iter()
-            .map(|each| {
-                vec![
-                    json!(each.feature),
-                    json!(each.value),
-                    json!(each.contribution),
-                    json!(each.reason),
-                ]
-            })
-            .collect();
-        print_rows(args.remote.format, &["feature", "value", "contribution", "reason"], &rows);
+        print_contributions(&answer.contributions, args.remote.format);
     }
     Ok(())
+}
+
+fn print_contributions(all: &[Contribution], format: Format) {
+    let row = |each: &Contribution| {
+        vec![json!(each.feature), json!(each.value), json!(each.contribution), json!(each.reason)]
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    print_rows(format, &["feature", "value", "contribution", "reason"], &rows);
 }

@@ -29,7 +29,13 @@ pub(crate) fn failure(error: &flight::Error) -> Failure {
 
 pub(crate) async fn run(query: &str, remote: &Remote) -> anyhow::Result<()> {
     let answered = connect(remote).await?.query(query).await.map_err(|error| failure(&error))?;
-    print(&answered.batches, remote.format)
+    // An answer without rows still has its columns.
+    let batches = if answered.batches.is_empty() {
+        vec![RecordBatch::new_empty(answered.schema)]
+    } else {
+        answered.batches
+    };
+    print(&batches, remote.format)
 }
 
 pub(crate) async fn portrait(resident: &str, remote: &Remote) -> anyhow::Result<()> {

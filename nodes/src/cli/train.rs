@@ -4,6 +4,7 @@ use super::args::Remote;
 use super::output::Failure;
 use super::sql::{connect, failure};
 use crate::rendering::to_answer;
+use crate::views;
 use clap::Args;
 use models::{Format, Manifest, fit_logistic};
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) struct TrainArgs {
     /// The feature view whose row the model reads; the columns must be its features
     #[arg(long, default_value = "")]
     view: String,
+    /// What a row is about; empty for the view's own entity
     #[arg(long, default_value = "")]
     entity: String,
     /// Strength of the L2 penalty
@@ -84,9 +86,14 @@ pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
     let refused = |error: models::Error| Failure::refused(error.to_string());
     let model = fit_logistic(&values, &labels, &names, args.l2).map_err(refused)?;
     let mut manifest = Manifest::bare(&args.name, &args.version, Format::Linfa).map_err(refused)?;
-    manifest.entity = args.entity;
-    manifest.view = args.view;
-    manifest.features = names.iter().map(|name| (*name).to_owned()).collect();
+    // Without a view the model takes rows from its caller; the file itself knows their columns.
+    if !args.view.is_empty() {
+        let of_view = || views::find(&args.view).map(|view| view.entity().as_str().to_owned());
+        manifest.entity =
+            if args.entity.is_empty() { of_view().unwrap_or_default() } else { args.entity };
+        manifest.view = args.view;
+        manifest.features = names.iter().map(|name| (*name).to_owned()).collect();
+    }
     std::fs::create_dir_all(&args.out)?;
     std::fs::write(args.out.join("manifest.toml"), manifest.to_toml().map_err(refused)?)?;
     std::fs::write(args.out.join(Format::Linfa.file()), model.to_bytes().map_err(refused)?)?;

@@ -1,12 +1,12 @@
 //! The cluster as its operator sees it.
 
 use super::status::from_raft;
+use crate::config;
 use crate::node::Node;
 use crate::proto::hearth::cluster_server::Cluster;
 use crate::proto::hearth::{
     ChangeMembershipRequest, Member, StatusRequest, StatusResponse, TransferLeadershipRequest,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -60,15 +60,9 @@ fn member_message(member: &raft::MemberStatus) -> Member {
     }
 }
 
-fn raft_member(member: &Member) -> raft::Member {
-    let meta = [("grpc", &member.grpc), ("flight", &member.flight), ("http", &member.http)];
-    raft::Member {
-        raft: member.raft.clone(),
-        meta: meta
-            .into_iter()
-            .map(|(name, address)| (name.to_owned(), address.clone()))
-            .collect::<BTreeMap<_, _>>(),
-    }
+fn raft_member(member: Member) -> raft::Member {
+    let Member { id, grpc, flight, raft, http, .. } = member;
+    config::Member { id, grpc, flight, raft, http }.to_raft()
 }
 
 #[tonic::async_trait]
@@ -92,7 +86,7 @@ impl Cluster for ClusterService {
                     "a learner needs its raft address: member.raft is empty",
                 ));
             }
-            "add_learner" => raft.add_learner(member.id, raft_member(&member)).await,
+            "add_learner" => raft.add_learner(member.id, raft_member(member)).await,
             "promote" => raft.promote(member.id).await,
             "demote" => raft.demote(member.id).await,
             "remove" => raft.remove(member.id).await,

@@ -1,7 +1,42 @@
-//! State into protocol messages.
+//! The state's words into protocol messages and back.
 
 use crate::proto::hearth;
 use crate::state;
+use features::Event;
+
+impl From<Event> for hearth::Event {
+    fn from(event: Event) -> Self {
+        Self {
+            event_id: event.event_id,
+            device_id: event.device_id,
+            kind: event.kind,
+            event_time_us: event.event_time_us,
+            value: event.value,
+            unit: event.unit,
+            source: event.source,
+            boot_id: event.boot_id,
+            seq: event.seq,
+            attributes: event.attributes.into_iter().collect(),
+        }
+    }
+}
+
+impl From<hearth::Event> for Event {
+    fn from(message: hearth::Event) -> Self {
+        Self {
+            event_id: message.event_id,
+            device_id: message.device_id,
+            kind: message.kind,
+            event_time_us: message.event_time_us,
+            value: message.value,
+            unit: message.unit,
+            source: message.source,
+            boot_id: message.boot_id,
+            seq: message.seq,
+            attributes: message.attributes.into_iter().collect(),
+        }
+    }
+}
 
 pub fn alert_message(alert: &state::Alert) -> hearth::Alert {
     hearth::Alert {

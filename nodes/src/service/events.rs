@@ -4,7 +4,7 @@ use super::status::{from_raft, from_refusal, over_limit};
 use crate::config::Limits;
 use crate::node::Node;
 use crate::proto::hearth::events_server::Events;
-use crate::proto::hearth::{AppendRequest, AppendResponse, Event as EventMessage, Rejection};
+use crate::proto::hearth::{AppendRequest, AppendResponse, Rejection};
 use crate::state::{Command, Reply};
 use features::event::Event;
 use futures::stream::{BoxStream, StreamExt as _};
@@ -66,7 +66,7 @@ pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendRespons
     let mut rejected = Vec::new();
     let mut events = Vec::with_capacity(request.events.len());
     for (position, message) in request.events.into_iter().enumerate() {
-        let event = from_message(message);
+        let event = Event::from(message);
         match event.check(now_us) {
             Ok(_) => events.push(event),
             Err(error) => {
@@ -96,20 +96,5 @@ pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendRespons
         }),
         Reply::Refused(refusal) => Err(from_refusal(refusal)),
         _ => Err(Status::internal("the log answered something else than an append")),
-    }
-}
-
-fn from_message(message: EventMessage) -> Event {
-    Event {
-        event_id: message.event_id,
-        device_id: message.device_id,
-        kind: message.kind,
-        event_time_us: message.event_time_us,
-        value: message.value,
-        unit: message.unit,
-        source: message.source,
-        boot_id: message.boot_id,
-        seq: message.seq,
-        attributes: message.attributes.into_iter().collect(),
     }
 }

@@ -35,6 +35,8 @@ pub struct State {
     pub registry: Registry,
     /// What the registry names, by name and version.
     pub(crate) models: BTreeMap<(String, String), ModelRecord>,
+    /// The entry that changed each of them last.
+    pub(crate) model_indexes: BTreeMap<(String, String), u64>,
     pub scores: Scores,
     pub ledger: Ledger,
     pub events_total: u64,
@@ -58,6 +60,7 @@ impl State {
             rules: Rules::default(),
             registry: Registry::default(),
             models: BTreeMap::new(),
+            model_indexes: BTreeMap::new(),
             scores: Scores::default(),
             ledger: Ledger::default(),
             events_total: 0,

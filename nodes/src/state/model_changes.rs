@@ -93,10 +93,8 @@ impl State {
     }
 
     fn write_model(&mut self, at: Position, name: &str, version: &str) {
-        if let Some(mut row) = self.model_row(name, version) {
-            if let Some(index) = row.last_mut() {
-                *index = Cell::Int(at.index as i64);
-            }
+        self.model_indexes.insert((name.to_owned(), version.to_owned()), at.index);
+        if let Some(row) = self.model_row(name, version) {
             self.upsert_current("model_version", row);
         }
     }
@@ -109,6 +107,7 @@ impl State {
     fn model_row(&self, name: &str, version: &str) -> Option<Vec<Cell>> {
         let record = self.model(name, version)?;
         let known = self.registry.version(name, version).ok()?;
+        let index = self.model_indexes.get(&(name.to_owned(), version.to_owned()));
         Some(vec![
             Cell::text(name),
             Cell::text(version),
@@ -121,7 +120,7 @@ impl State {
             Cell::text(&known.approver),
             Cell::Time(known.pushed_us),
             Cell::Time(known.changed_us),
-            Cell::Int(self.applied as i64),
+            Cell::Int(index.copied().unwrap_or_default() as i64),
         ])
     }
 }

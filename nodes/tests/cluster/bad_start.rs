@@ -132,6 +132,8 @@ async fn a_damaged_library_stops_models_and_nothing_else() {
     assert_eq!(stored, 3);
     let alerts = alerts_client(bad.channel()).list(ListAlertsRequest::default()).await.unwrap();
     let alerts = alerts.into_inner().alerts;
-    assert_eq!((alerts.len(), alerts[0].evidence.len()), (1, 3));
+    // A score may have raised another one.
+    let leaks: Vec<_> = alerts.iter().filter(|alert| alert.kind == "gas_leak").collect();
+    assert_eq!((leaks.len(), leaks[0].evidence.len()), (1, 3));
     cluster.same_state().await;
 }

@@ -66,10 +66,6 @@ impl Process {
             .connect_lazy()
     }
 
-    pub(crate) fn client(&self) -> Client {
-        Client::new(&self.member.grpc).unwrap()
-    }
-
     pub(crate) fn runs(&self) -> bool {
         self.child.is_some()
     }

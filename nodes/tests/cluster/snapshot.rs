@@ -44,8 +44,9 @@ async fn a_follower_behind_the_log_gets_a_snapshot_and_the_history() {
     client.append(vec![reading("home", "d5", "door5", "door", 1.0)]).await.unwrap();
     let mut alerts = alerts_client(cluster.nodes[leader].channel());
     let listed = alerts.list(ListAlertsRequest::default()).await.unwrap().into_inner().alerts;
+    let leak = listed.iter().find(|alert| alert.kind == "gas_leak").unwrap();
     let ack = ActRequest {
-        alert_id: listed[0].alert_id.clone(),
+        alert_id: leak.alert_id.clone(),
         action: "ack".to_owned(),
         actor: "wang".to_owned(),
         ..ActRequest::default()

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import adbc_driver_flightsql.dbapi as flightsql
+import grpc
 import pyarrow.parquet as parquet
 import pytest
+import tritonclient.grpc as triton
+from tritonclient.grpc import service_pb2_grpc
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 HEARTH = Path(os.environ.get("HEARTH_BIN", REPOSITORY / "target/debug/hearth")).resolve()
@@ -183,3 +186,20 @@ def fixtures():
 @pytest.fixture(scope="session")
 def zoo():
     return REPOSITORY / "models/zoo"
+
+
+@pytest.fixture(scope="session")
+def client(cluster, district):
+    with triton.InferenceServerClient(cluster.grpc[0]) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def stub(cluster, district):
+    with grpc.insecure_channel(cluster.grpc[0]) as channel:
+        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def residents(district):
+    return district.table("resident")["resident_key"].to_pylist()

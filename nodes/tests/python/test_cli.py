@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -100,15 +101,18 @@ def test_portrait_and_score(run, district):
     portrait = json.loads(done(run("portrait", key)))
     assert portrait[0]["resident_key"] == key
     score = json.loads(done(run("score", "fall_risk", key, "--format", "json")))
-    assert score[0]["entity"] == key and 0 < score[0]["score"] < 1 and score[0]["band"]
+    assert score["entity"] == key and 0 < score["score"] < 1 and score["band"]
     assert key in done(run("score", "subsidy_triage", key, "--explain"))
     recorded = json.loads(done(run("score", "subsidy_triage", key, "--record", "--purpose", "test", "--format", "json")))
-    assert recorded[0]["decision_id"]
+    assert recorded["decision_id"]
 
 
 def test_json_with_explanations_is_one_document(run, district):
     key = district.table("resident")["resident_key"][5].as_py()
-    json.loads(done(run("score", "subsidy_triage", key, "--explain", "--format", "json")))
+    said = json.loads(done(run("score", "subsidy_triage", key, "--explain", "--format", "json")))
+    parts = [each["contribution"] for each in said["contributions"]]
+    assert len(parts) == 9 and said["link"] == "logit"
+    assert abs(1 / (1 + math.exp(-said["base"] - sum(parts))) - said["score"]) < 1e-4
 
 
 def test_every_report_renders(run, district, tmp_path):
@@ -121,7 +125,8 @@ def test_every_report_renders(run, district, tmp_path):
         table = list(csv.reader(io.StringIO(place.read_text(encoding="utf-8-sig"))))
         assert table, name
         filled += len(table) > 1
-    assert filled >= len(reports) - 2, "most reports have rows on loaded data"
+    # A day without a hazard leaves the reports on alerts empty.
+    assert filled >= len(reports) - 3, "most reports have rows on loaded data"
 
 
 def test_a_report_to_standard_output(run, district):
@@ -142,7 +147,7 @@ def test_push_of_a_folder_and_of_a_file(run, district, zoo, fixtures, tmp_path):
     shown = json.loads(done(run("model", "show", "bare_file", "--format", "json")))
     assert shown[0]["state"] == "active"
     manifest.write_text(text.replace('"age", ', "", 1), encoding="utf-8")
-    assert "features" in fails(run("model", "push", package), REFUSED)
+    assert "age" in fails(run("model", "push", package), REFUSED)
     manifest.write_text(text.replace('entity = "resident"', 'entty = "resident"', 1), encoding="utf-8")
     assert "entty" in fails(run("model", "push", package), REFUSED)
 

@@ -75,7 +75,7 @@ def test_metrics_parse(http):
         family = re.sub(r"_(bucket|sum|count|total)$", "", name)
         assert name in kinds or family in kinds, f"{name} has no TYPE"
     assert values["hearth_has_leader"] == 1 and values["hearth_applied_index"] > 0
-    assert values["hearth_residents"] == 300 or values["hearth_residents"] > 0
+    assert values["hearth_residents"] > 0 and values["hearth_events"] > 0
 
 
 def test_cockpit(http):
@@ -107,7 +107,8 @@ def test_ndjson(http):
 def test_a_bad_line_is_named(cluster, district):
     http = cluster.http[0]
     good = json.dumps(reading("before-a-bad-line"))
-    for bad, word in (("{", "line 2"), ('{"evnt_id":"x"}', "evnt_id"), ('{"value":"five"}', "line 2"), ("[]", "line 2")):
+    listed = '["x","d","gas",1767225600000000,5,"","g"]'
+    for bad, word in (("{", ""), ('{"evnt_id":"x"}', "evnt_id"), ('{"value":"five"}', ""), ("[]", ""), (listed, "")):
         status, answer = post(http, f"{good}\n{bad}\n", "application/x-ndjson")
         assert status == 400 and word in answer["error"] and "\n" not in answer["error"], answer
         assert "line 2" in answer["error"], answer
@@ -187,7 +188,7 @@ def test_every_report_in_every_form(cluster, reports):
                 with zipfile.ZipFile(io.BytesIO(body)) as book:
                     assert book.testzip() is None and "xl/workbook.xml" in book.namelist()
             else:
-                assert len(body.decode("utf-8")) > 50
+                assert len(body.decode("utf-8").splitlines()) >= 1
             if form == "csv":
                 assert body.startswith(b"\xef\xbb\xbf"), "Excel reads Chinese by its mark"
 
@@ -202,8 +203,8 @@ def test_wrong_reports_are_refused(cluster, reports):
 
 def test_an_act_on_no_alert(cluster, district):
     http = cluster.http[0]
-    status, _, body = call(http, "/v1/alerts/act", json.dumps({"alert_id": "none", "action": "ack"}).encode())
+    status, _, body = call(http, "/v1/alerts/act", json.dumps({"alert_id": "none", "action": "ack", "actor": "py"}).encode())
     assert status == 404 and "none" in json.loads(body)["error"]
     assert call(http, "/v1/alerts/act", b"[]")[0] == 400
-    status, _, body = call(http, "/v1/alerts/act", json.dumps({"alert_id": "none", "action": "dance"}).encode())
+    status, _, body = call(http, "/v1/alerts/act", json.dumps({"alert_id": "none", "action": "dance", "actor": "py"}).encode())
     assert status == 400 and "dance" in json.loads(body)["error"]

@@ -1,0 +1,111 @@
+//! Rows as models read them, and scores with everything that they were made from.
+
+use super::Loaded;
+use crate::proto::hearth::{Contribution, ScoreResponse};
+use crate::state::DecisionRecord;
+use features::FeatureVector;
+use sha2::{Digest as _, Sha256};
+
+/// The space in which `base` and contributions add up to the score.
+const LINK: &str = "logit";
+
+/// A row as a model reads it, with what is known about each value.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub entity: String,
+    pub vector: FeatureVector,
+    pub log_index: u64,
+}
+
+impl Row {
+    /// Hash over the view and the values' bits.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.vector.fingerprint.as_bytes());
+        for value in &self.vector.values {
+            hash.update(value.to_bits().to_le_bytes());
+        }
+        crate::hex::encode(&hash.finalize()[..16])
+    }
+}
+
+/// A score with everything it was made from.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    pub row: Row,
+    pub score: f64,
+    pub band: String,
+    pub base: f64,
+    /// Feature, value, contribution; empty where none were asked for or the model has no exact ones.
+    pub contributions: Vec<(String, f64, f64)>,
+    pub log_index: u64,
+}
+
+impl Scored {
+    pub fn to_message(&self, loaded: &Loaded) -> ScoreResponse {
+        let reason = |feature: &str| {
+            loaded
+                .manifest()
+                .reasons
+                .get(feature)
+                .map(|reason| format!("{} / {}", reason.zh, reason.en))
+        };
+        ScoreResponse {
+            entity: self.row.entity.clone(),
+            model: loaded.name().to_owned(),
+            version: loaded.version().to_owned(),
+            model_sha256: loaded.sha256().to_vec(),
+            score: self.score,
+            band: self.band.clone(),
+            contributions: self
+                .contributions
+                .iter()
+                .map(|(feature, value, contribution)| Contribution {
+                    reason: reason(feature).unwrap_or_default(),
+                    feature: feature.clone(),
+                    value: *value,
+                    contribution: *contribution,
+                })
+                .collect(),
+            base: self.base,
+            link: if self.contributions.is_empty() {
+                String::new()
+            } else {
+                LINK.to_owned()
+            },
+            log_index: self.log_index,
+            oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
+            missing_features: self.row.vector.missing().map(str::to_owned).collect(),
+            decision_id: String::new(),
+            error: String::new(),
+        }
+    }
+
+    pub fn to_record(&self, loaded: &Loaded) -> DecisionRecord {
+        let vector = &self.row.vector;
+        let readings = vector
+            .names
+            .iter()
+            .zip(&vector.values)
+            .zip(&vector.event_times_us)
+            .zip(&vector.statuses);
+        DecisionRecord {
+            entity: self.row.entity.clone(),
+            model: loaded.name().to_owned(),
+            version: loaded.version().to_owned(),
+            model_sha256: crate::hex::encode(&loaded.sha256()),
+            score: self.score,
+            band: self.band.clone(),
+            base: self.base,
+            link: LINK.to_owned(),
+            contributions: self.contributions.clone(),
+            features: readings
+                .map(|(((name, value), time_us), status)| {
+                    (name.clone(), *value, *time_us, status.as_str().to_owned())
+                })
+                .collect(),
+            read_index: self.log_index,
+            ..DecisionRecord::default()
+        }
+    }
+}
