@@ -184,7 +184,9 @@ impl Client {
 /// True where another node, or the same one later, may answer.
 fn is_away(status: &Status) -> bool {
     match status.code() {
-        Code::Unavailable | Code::Cancelled => true,
+        // A node without the native library does not get it by being asked again.
+        Code::Unavailable => !status.message().starts_with("ONNX Runtime"),
+        Code::Cancelled => true,
         // The transport's own word when a connection breaks in the middle of a call.
         Code::Unknown => status.message().contains("transport") || status.message().contains("h2"),
         _ => false,

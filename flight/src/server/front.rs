@@ -217,7 +217,13 @@ impl FlightService for Front {
             self.analyst.caller(request.metadata())?;
             return Ok(one_batch(answer?));
         }
-        self.analyst.do_get(request).await
+        let command = Any::decode(request.get_ref().ticket.as_ref());
+        if command.is_ok_and(|command| !command.type_url.is_empty()) {
+            return self.analyst.do_get(request).await;
+        }
+        Err(Status::invalid_argument(
+            "unknown ticket; use portrait:<resident_key> or one that GetFlightInfo gave",
+        ))
     }
 
     async fn do_put(

@@ -7,7 +7,7 @@ use arrow_flight::{
 };
 use features::{
     civil,
-    table::{Mode, ROW_BYTES_MAX, Table, encode_row},
+    table::{Cell, Mode, Table, encode_row},
 };
 use futures::TryStreamExt;
 use std::time::Duration;
@@ -31,14 +31,16 @@ pub(super) async fn ingest(
     let table = wanted_table(&command)?;
     let messages = request.into_inner().map_err(FlightError::from);
     let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
-    let (mut count, mut index) = (0, 0);
-    while let Some(batch) = batches.try_next().await? {
-        let rows = batch_to_rows(table, &batch)?;
-        for proposal in proposals(table, rows)? {
-            count += proposal.len() as i64;
-            index = analyst.live.ingest(table, proposal).await?;
-        }
+    let mut load = Load { analyst, table, portion: Vec::new(), bytes: 0, count: 0, index: 0 };
+    if let Err(status) = load.take_in(&mut batches).await {
+        // What was proposed before stays in: an upsert can be sent again as it is.
+        let text = match load.count {
+            0 => status.message().to_owned(),
+            count => format!("{}; {count} rows before it are in", status.message()),
+        };
+        return Err(Status::new(status.code(), text));
     }
+    let (count, index) = (load.count, load.index);
     if index > analyst.warehouse.recorded_index() {
         // Somebody who asks next should see the rows; where this takes too long they come later.
         match analyst.live.wait_recorded(index, SHOWN_WAIT_MAX).await {
@@ -49,29 +51,46 @@ pub(super) async fn ingest(
     Ok(count)
 }
 
-type Proposal = Vec<Vec<features::table::Cell>>;
+/// Rows on their way into the log, in portions that fit an entry whatever the size of the batches.
+struct Load<'a> {
+    analyst: &'a Analyst,
+    table: &'static Table,
+    portion: Vec<Vec<Cell>>,
+    bytes: usize,
+    count: i64,
+    index: u64,
+}
 
-/// Checked rows, in portions that fit a log entry.
-fn proposals(table: &Table, rows: Proposal) -> Result<Vec<Proposal>, Error> {
-    let mut portions: Vec<Proposal> = Vec::new();
-    let mut bytes = PROPOSAL_BYTES_MAX;
-    for row in rows {
-        table.check(&row)?;
-        table.key_of(&row)?;
-        let size = encode_row(&row)?.len();
-        debug_assert!(size <= ROW_BYTES_MAX);
-        match portions.last_mut() {
-            Some(last) if bytes + size <= PROPOSAL_BYTES_MAX && last.len() < PROPOSAL_ROWS_MAX => {
-                last.push(row);
-            }
-            _ => {
-                bytes = 0;
-                portions.push(vec![row]);
+impl Load<'_> {
+    async fn take_in(&mut self, batches: &mut FlightRecordBatchStream) -> Result<(), Status> {
+        while let Some(batch) = batches.try_next().await? {
+            for row in batch_to_rows(self.table, &batch)? {
+                self.table.check(&row).map_err(Error::from)?;
+                self.table.key_of(&row).map_err(Error::from)?;
+                let size = encode_row(&row).map_err(Error::from)?.len();
+                if self.portion.len() == PROPOSAL_ROWS_MAX
+                    || self.bytes + size > PROPOSAL_BYTES_MAX
+                {
+                    self.propose().await?;
+                }
+                self.portion.push(row);
+                self.bytes += size;
             }
         }
-        bytes += size;
+        self.propose().await
     }
-    Ok(portions)
+
+    async fn propose(&mut self) -> Result<(), Status> {
+        if self.portion.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.portion);
+        self.bytes = 0;
+        let proposed = rows.len() as i64;
+        self.index = self.analyst.live.ingest(self.table, rows).await?;
+        self.count += proposed;
+        Ok(())
+    }
 }
 
 fn wanted_table(command: &CommandStatementIngest) -> Result<&'static Table, Status> {

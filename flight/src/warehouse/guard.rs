@@ -13,7 +13,7 @@ use super::{
     lexer::{Token, tokens, without_tail},
     open::one_line,
 };
-use crate::Error;
+use crate::{Error, nearest};
 
 /// The longest statement.
 const SQL_BYTES_MAX: usize = 256 * 1024;
@@ -131,8 +131,10 @@ fn check(connection: &Connection, sql: &str) -> Result<Checked, Error> {
     }
     for name in parsed.functions.lines().map(str::to_lowercase) {
         if !(FUNCTIONS.contains(&name.as_str()) || name.starts_with("duckdb_")) {
+            let near = nearest(&name, FUNCTIONS.iter().copied());
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
             return Err(Error::Query(format!(
-                "the table function {name} cannot be used here; {READS_ONLY}"
+                "the table function {name} cannot be used here{hint}"
             )));
         }
     }

@@ -266,7 +266,7 @@ pub(crate) async fn hearth(arguments: &[&str], addresses: &str) -> Output {
     let mut command = tokio::process::Command::new(PROGRAM);
     command.args(arguments).env("HEARTH_ADDR", addresses).env("USER", "tester");
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(Duration::from_secs(60), command.output());
+    let output = tokio::time::timeout(Duration::from_mins(1), command.output());
     output.await.unwrap_or_else(|_| panic!("{arguments:?} did not end")).unwrap()
 }
 

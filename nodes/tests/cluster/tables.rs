@@ -52,12 +52,6 @@ pub(crate) async fn event_counts(
     let sql = format!(
         "SELECT event_id, count(*) FROM sensor_event WHERE source = '{source}' GROUP BY event_id"
     );
-    let broken = |word: &str| std::env::var("BROKEN").is_ok_and(|said| said == word);
-    let sql = if broken("twice") && node.id == 2 {
-        sql.replace("FROM sensor_event", "FROM (SELECT * FROM sensor_event UNION ALL (SELECT * FROM sensor_event WHERE event_id LIKE '%0031'))")
-    } else if broken("lost") && node.id == 2 {
-        sql.replace("WHERE", "WHERE event_id NOT LIKE '%00031' AND")
-    } else { sql };
     let counted = rows(node, index, &sql).await;
     counted.into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
 }
@@ -68,8 +62,5 @@ pub(crate) async fn fingerprint(node: &Process, index: u64, table: &str, upto: u
         "SELECT count(*), coalesce(sum(hash(t) % 1000000007), 0)::VARCHAR FROM {table} t {}",
         if upto == 0 { String::new() } else { format!("WHERE log_index <= {upto}") }
     );
-    let sql = if std::env::var("BROKEN").is_ok_and(|said| said == "row") && node.id == 2 {
-        sql.replace(&format!("FROM {table} t"), &format!("FROM (SELECT * FROM {table} OFFSET 1) t"))
-    } else { sql };
     rows(node, index, &sql).await.remove(0)
 }
