@@ -1,7 +1,8 @@
 //! A local cluster of the built program, with a small district in it.
 
+use crate::messages::to_message;
 use anyhow::Context as _;
-use benches::{Feed, registers, to_message};
+use benches::{Feed, registers};
 use nodes::client::Client;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -104,7 +105,8 @@ fn free_ports() -> anyhow::Result<u16> {
     for _ in 0..ATTEMPTS {
         let base = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut ports = (base..=u16::MAX).take(PORTS.into());
-        if base < u16::MAX - PORTS && ports.all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        if base < u16::MAX - PORTS
+            && ports.all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
         {
             return Ok(base);
         }

@@ -7,11 +7,13 @@ mod cluster;
 mod disk;
 mod echo;
 mod latency;
+mod messages;
 
-use benches::{Feed, by_entity, resident_key, rng, to_message};
+use benches::{Feed, resident_key, rng};
 use cluster::{Cluster, HOMES};
 use echo::Echo;
 use latency::{Taken, closed_loop, middle};
+use messages::{by_entity, to_message};
 use nodes::proto::hearth::AppendRequest;
 use nodes::proto::hearth::events_client::EventsClient;
 use nodes::proto::inference::ModelInferRequest;
@@ -160,7 +162,7 @@ async fn infer(
 async fn appends(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
     let cluster = Cluster::start(3, folder)?;
     cluster.fill(nodes::clock::now_us()).await?;
-    let echo = Echo::start(folder, &Default::default())?;
+    let echo = Echo::start(folder, &nodes::proto::inference::ModelInferResponse::default())?;
     let mut feed = Feed::new(HOMES, nodes::clock::now_us() - SPAN_US, "bench");
     append(&cluster.grpc, &mut feed, 1, 1, WARM_UP_CALLS / 5).await?;
     let (mut disk, mut single, mut batch) = (vec![], vec![], vec![]);
@@ -180,9 +182,8 @@ async fn appends(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
         table.line(&format!("{what}, p99"), "us", p99(all), flush, p99(&disk));
     }
     let what = format!("Append of 500 events on three nodes, {BATCH_LANES} in flight");
-    let events = |all: &[Taken]| {
-        all.iter().map(|taken| taken.per_second() * BATCH_EVENTS as f64).collect()
-    };
+    let events =
+        |all: &[Taken]| all.iter().map(|taken| taken.per_second() * BATCH_EVENTS as f64).collect();
     table.line(&format!("{what}, rate"), "events/s", events(&busy), "gRPC echo", events(&bare));
     table.line(&format!("{what}, p99"), "us", p99(&busy), "gRPC echo", p99(&bare));
     Ok(())

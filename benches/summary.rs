@@ -9,14 +9,20 @@ use std::path::{Path, PathBuf};
 
 /// What is measured, its figure, what it is held against, that one's figure, and of how many things
 /// one such figure is.
-const LINES: [(&str, &str, &str, &str, f64); 13] = [
+const LINES: [(&str, &str, &str, &str, f64); 14] = [
     ("entry of 1 event", "apply/state/1", "decode", "apply/decode/1", 1.0),
     ("entry of 100, an event", "apply/state/100", "decode", "apply/decode/100", 100.0),
     ("entry of 1,000, an event", "apply/state/1000", "decode", "apply/decode/1000", 1e3),
     ("entry of 1,000, an event", "apply/state/1000", "HashMap count", "apply/count/1000", 1e3),
     ("fall_risk, same resident", "vector_read/same", "16 f32 copied", "vector_read/copy_same", 1.0),
     ("fall_risk", "vector_read/random", "16 f32 copied", "vector_read/copy_random", 1.0),
-    ("windows alone", "vector_read/random_windows", "16 f32 copied", "vector_read/copy_random", 1.0),
+    (
+        "windows alone",
+        "vector_read/random_windows",
+        "16 f32 copied",
+        "vector_read/copy_random",
+        1.0,
+    ),
     ("1 row", "fall_risk/score/1", "flat walk", "fall_risk/floor/1", 1.0),
     ("64 rows, a row", "fall_risk/score/64", "flat walk", "fall_risk/floor/64", 64.0),
     ("1,024 rows, a row", "fall_risk/score/1024", "flat walk", "fall_risk/floor/1024", 1024.0),

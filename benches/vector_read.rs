@@ -59,6 +59,10 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("random", |bencher| {
         bencher.iter(|| read(turn.next().expect("a cycle"), &rows));
     });
+    // Each row searched and decoded once, not once a column.
+    group.bench_function("random_open", |bencher| {
+        bencher.iter(|| read(turn.next().expect("a cycle"), &rows.reader()));
+    });
     // Without registers: what the windows alone cost.
     group.bench_function("random_windows", |bencher| {
         bencher.iter(|| read(turn.next().expect("a cycle"), &()));

@@ -5,9 +5,6 @@
 use features::civil;
 use features::event::Event;
 use features::table::{Cell, ColumnType, Table};
-use nodes::proto::hearth;
-use nodes::proto::inference::model_infer_request::InferInputTensor;
-use nodes::proto::inference::ModelInferRequest;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -100,7 +97,9 @@ fn filler(rng: &mut ChaCha8Rng, name: &str, kind: ColumnType) -> Cell {
         ColumnType::Bool => Cell::Bool(rng.random()),
         ColumnType::Int => Cell::Int(rng.random_range(0..4)),
         ColumnType::Real => Cell::Real(rng.random_range(0.0..100.0)),
-        ColumnType::Text => Cell::text(format!("{}-{}", &name[..name.len().min(6)], rng.random_range(0..100))),
+        ColumnType::Text => {
+            Cell::text(format!("{}-{}", &name[..name.len().min(6)], rng.random_range(0..100)))
+        }
         // Taken in within the last half year: fresh for every feature.
         ColumnType::Time => Cell::Time(BEGIN_US - rng.random_range(1..180) * 86_400_000_000),
         ColumnType::Date => Cell::Date(rng.random_range(18_000..20_000)),
@@ -170,38 +169,5 @@ impl Feed {
             "gas" => f64::from(self.rng.random_range(0..20_u8)) / 10.0,
             _ => f64::from(self.rng.random_range(12..22_u8)),
         }
-    }
-}
-
-/// The same event as a message.
-pub fn to_message(event: Event) -> hearth::Event {
-    hearth::Event {
-        event_id: event.event_id,
-        device_id: event.device_id,
-        kind: event.kind,
-        event_time_us: event.event_time_us,
-        value: event.value,
-        unit: event.unit,
-        source: event.source,
-        boot_id: event.boot_id,
-        seq: event.seq,
-        attributes: event.attributes.into_iter().collect(),
-    }
-}
-
-/// Scores one resident by key, as Triton's clients write it: raw.
-pub fn by_entity(model: &str, resident: &str) -> ModelInferRequest {
-    let mut raw = (resident.len() as u32).to_le_bytes().to_vec();
-    raw.extend_from_slice(resident.as_bytes());
-    ModelInferRequest {
-        model_name: model.to_owned(),
-        inputs: vec![InferInputTensor {
-            name: "entity".to_owned(),
-            datatype: "BYTES".to_owned(),
-            shape: vec![1, 1],
-            ..InferInputTensor::default()
-        }],
-        raw_input_contents: vec![raw],
-        ..ModelInferRequest::default()
     }
 }

@@ -196,7 +196,9 @@ impl Node {
         let Some(heir) = heir else { return };
         match tokio::time::timeout(LEAVE_WITHIN, self.raft.transfer_leader(heir.id)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(to = heir.id, %error, "the leadership was not handed on"),
+            Ok(Err(error)) => {
+                tracing::warn!(to = heir.id, %error, "the leadership was not handed on");
+            }
             Err(_) => tracing::warn!(to = heir.id, "the leadership was not handed on in time"),
         }
     }

@@ -1,12 +1,15 @@
 //! The replicated state as a function of its log: the same entries, the same bits.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may stop at once")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may stop at once"
+)]
 
 use features::civil;
 use features::table::{Cell, encode_row};
 use features::{EntityKind, Event, Kind, Window};
-use nodes::state::{
-    Action, Change, Command, Condition, Reply, Rules, ScoreRecord, State, Work,
-};
+use nodes::state::{Action, Change, Command, Condition, Reply, Rules, ScoreRecord, State, Work};
 use proptest::prelude::*;
 use raft::Position;
 
@@ -131,7 +134,9 @@ fn history_pages_nobody() {
     assert_eq!(reply, Reply::Ingested { accepted: 5, duplicates: 0 });
     assert_eq!(state.alerts.iter().count(), 0);
     let recorded = state.take_changes();
-    let appended = recorded.iter().filter(|change| matches!(change, Change::Append { table, .. } if table.name == "sensor_event"));
+    let appended = recorded.iter().filter(
+        |change| matches!(change, Change::Append { table, .. } if table.name == "sensor_event"),
+    );
     assert_eq!(appended.count(), 5, "it still is history");
 }
 
@@ -144,7 +149,13 @@ fn an_event_counts_once_however_often_it_comes() {
     assert_eq!(reply, Reply::Ingested { accepted: 1, duplicates: 1 });
     let reply = apply(&mut state, 21, now_us + 1, &ingest([door()]));
     assert_eq!(reply, Reply::Ingested { accepted: 0, duplicates: 1 });
-    let doors = state.features.summary(EntityKind::Resident, RESIDENT, Some(Kind::Door), Some(Window::H1), now_us);
+    let doors = state.features.summary(
+        EntityKind::Resident,
+        RESIDENT,
+        Some(Kind::Door),
+        Some(Window::H1),
+        now_us,
+    );
     assert_eq!(doors.unwrap().count, 1);
 }
 
@@ -162,8 +173,13 @@ fn a_case_is_closed_only_through_feedback_and_a_repeat_changes_nothing() {
     for (index, action) in (24..).zip([Action::Dispatch, Action::Arrive, Action::Feedback]) {
         assert!(matches!(act(&mut state, index, action, "", ""), Reply::Alert(_)));
     }
-    assert!(matches!(act(&mut state, 28, Action::Close, "", ""), Reply::Refused(_)), "an outcome is needed");
-    let Reply::Alert(closed) = act(&mut state, 29, Action::Close, "pipe_replaced", "") else { panic!("refused") };
+    assert!(
+        matches!(act(&mut state, 28, Action::Close, "", ""), Reply::Refused(_)),
+        "an outcome is needed"
+    );
+    let Reply::Alert(closed) = act(&mut state, 29, Action::Close, "pipe_replaced", "") else {
+        panic!("refused")
+    };
     assert_eq!((closed.work, closed.outcome.as_str()), (Work::Closed, "pipe_replaced"));
     assert_eq!(state.alerts.open_count(), 0);
     // The next leak in the same home is a case of its own.
@@ -200,7 +216,8 @@ fn a_row_that_does_not_fit_leaves_its_whole_batch_out() {
     let mut other = state.rows.get("device", b"d1").unwrap();
     other[0] = Cell::text("d2");
     let rows = vec![encode_row(&other).unwrap(), encode_row(&[Cell::Null]).unwrap(), good];
-    let reply = apply(&mut state, 10, NOW_US, &Command::UpsertRows { table: "device".to_owned(), rows });
+    let reply =
+        apply(&mut state, 10, NOW_US, &Command::UpsertRows { table: "device".to_owned(), rows });
     assert!(matches!(reply, Reply::Refused(_)), "{reply:?}");
     assert_eq!(state.rows, before);
 }
@@ -241,7 +258,13 @@ fn who_moved_while_being_scored_is_scored_again() {
 fn any_command() -> impl Strategy<Value = Command> {
     let kinds = prop::sample::select(vec!["gas", "door", "smoke", "respiration", "sos", "battery"]);
     let events = prop::collection::vec((0_u32..40, kinds, -2.0..30.0_f64, -900_i64..900), 1..8);
-    let acts = prop::sample::select(vec![Action::Ack, Action::Dispatch, Action::Feedback, Action::Close, Action::Reopen]);
+    let acts = prop::sample::select(vec![
+        Action::Ack,
+        Action::Dispatch,
+        Action::Feedback,
+        Action::Close,
+        Action::Reopen,
+    ]);
     prop_oneof![
         6 => events.prop_map(|all| ingest(all.into_iter().map(|(id, kind, value, ago)| {
             event(&format!("{kind}{id}"), kind, value, NOW_US + ago * SECOND_US)

@@ -68,8 +68,7 @@ impl Load<'_> {
                 self.table.check(&row).map_err(Error::from)?;
                 self.table.key_of(&row).map_err(Error::from)?;
                 let size = encode_row(&row).map_err(Error::from)?.len();
-                if self.portion.len() == PROPOSAL_ROWS_MAX
-                    || self.bytes + size > PROPOSAL_BYTES_MAX
+                if self.portion.len() == PROPOSAL_ROWS_MAX || self.bytes + size > PROPOSAL_BYTES_MAX
                 {
                     self.propose().await?;
                 }

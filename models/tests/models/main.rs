@@ -31,7 +31,9 @@ fn library() -> PathBuf {
     let native = folder().join("../.native/lib");
     let found =
         std::fs::read_dir(&native).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_runtime = |path: &PathBuf| path.to_string_lossy().contains("libonnxruntime.");
+    let is_runtime = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime."))
+    };
     found.filter(|path| is_runtime(path)).min().unwrap_or_else(|| native.join("libonnxruntime.so"))
 }
 

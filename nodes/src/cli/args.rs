@@ -120,10 +120,23 @@ pub fn run() -> i32 {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("hearth: {}", format!("{error:#}").replace('\n', " "));
+            eprintln!("hearth: {}", one_line(&error));
             exit_code(&error)
         }
     }
+}
+
+/// An error and its causes in one line; a cause that the words before it end with is not said again.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.ends_with(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said.replace('\n', " ")
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<i32> {

@@ -54,8 +54,13 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&args.dir)?;
     }
     step("three nodes on loopback");
-    let dev =
-        DevArgs { nodes: 3, dir: args.dir.join("cluster"), base_port: args.base_port, bare: false };
+    let dev = DevArgs {
+        nodes: 3,
+        dir: args.dir.join("cluster"),
+        base_port: args.base_port,
+        supervise: false,
+        bare: false,
+    };
     let cluster = DevCluster::start(&dev).await?;
     for member in cluster.members() {
         println!(

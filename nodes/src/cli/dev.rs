@@ -23,6 +23,8 @@ const NODES_MAX: u16 = 9;
 const PORT_STEP: u16 = 10;
 /// How long all nodes together may take to be ready.
 const READY_WITHIN: Duration = Duration::from_mins(1);
+/// How often the processes are looked after.
+const SUPERVISE_EVERY: Duration = Duration::from_millis(500);
 /// How long a node may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
@@ -37,6 +39,9 @@ pub(crate) struct DevArgs {
     /// Node i has its ports at base + 10 (i - 1): grpc, flight, raft, http
     #[arg(long, default_value_t = 7400)]
     pub(crate) base_port: u16,
+    /// Starts a node again when its process dies
+    #[arg(long)]
+    pub(crate) supervise: bool,
     /// Does not push the models that come with the program
     #[arg(long)]
     pub(crate) bare: bool,
@@ -56,9 +61,12 @@ struct DevNode {
 }
 
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<i32> {
-    let cluster = DevCluster::start(&args).await?;
+    let mut cluster = DevCluster::start(&args).await?;
     println!("{}", cluster.ready_line().await?);
-    told_to_stop().await;
+    tokio::select! {
+        () = told_to_stop() => {}
+        failed = cluster.supervise(), if args.supervise => failed?,
+    }
     cluster.stop().await;
     Ok(exit::DONE)
 }
@@ -178,6 +186,23 @@ impl DevCluster {
             })
             .collect();
         Ok(json!({ "ready": true, "leader": status.leader_id, "nodes": nodes }))
+    }
+
+    /// Starts nodes again whose process has died; ends only with an error.
+    async fn supervise(&mut self) -> anyhow::Result<()> {
+        let program = std::env::current_exe()?;
+        loop {
+            for node in &mut self.nodes {
+                if let Some(status) = node.child.try_wait()? {
+                    eprintln!(
+                        "hearth: node {} ended with {status}; it is started again",
+                        node.member.id
+                    );
+                    node.child = spawn(&program, &node.config)?;
+                }
+            }
+            tokio::time::sleep(SUPERVISE_EVERY).await;
+        }
     }
 
     /// Ends every node by closing its standard input, then by force.

@@ -55,10 +55,7 @@ pub(crate) async fn follow_registry(node: Arc<Node>) {
     }
 }
 
-async fn bring_in(
-    node: &Arc<Node>,
-    record: &ModelRecord,
-) -> Result<Loaded, ServingError> {
+async fn bring_in(node: &Arc<Node>, record: &ModelRecord) -> Result<Loaded, ServingError> {
     let path = match node.raft().blob_path(&record.blob) {
         Some(path) => path,
         None => node

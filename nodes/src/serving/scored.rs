@@ -68,11 +68,7 @@ impl Scored {
                 })
                 .collect(),
             base: self.base,
-            link: if self.contributions.is_empty() {
-                String::new()
-            } else {
-                LINK.to_owned()
-            },
+            link: if self.contributions.is_empty() { String::new() } else { LINK.to_owned() },
             log_index: self.log_index,
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),

@@ -98,7 +98,7 @@ impl State {
 
     fn carry_out(&mut self, at: Position, command: Command) -> Reply {
         match command {
-            Command::IngestEvents { events } => self.ingest_events(at, &events),
+            Command::IngestEvents { events } => self.ingest_events(at, events),
             Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
             Command::SetRules(rules) => self.set_rules(rules),
             Command::RegisterModel(record) => self.register_model(at, *record),

@@ -12,7 +12,8 @@ pub struct Homes {
     dwelling_of_household: HashMap<String, String>,
     household_of_resident: HashMap<String, String>,
     residents_of_household: HashMap<String, Vec<String>>,
-    households_of_dwelling: HashMap<String, Vec<String>>,
+    /// What every event asks for, so it is kept and not followed through the households.
+    residents_of_dwelling: HashMap<String, Vec<String>>,
     devices_of_dwelling: HashMap<String, Vec<String>>,
     subsidies_of_resident: HashMap<String, Vec<String>>,
 }
@@ -47,24 +48,14 @@ impl Homes {
                 if let (Some(household), Some(dwelling)) =
                     (text(table, row, "household_id"), text(table, row, "dwelling_id"))
                 {
-                    if let Some(old) =
-                        self.dwelling_of_household.insert(household.clone(), dwelling.clone())
-                    {
-                        forget(&mut self.households_of_dwelling, &old, &household);
-                    }
-                    join(&mut self.households_of_dwelling, dwelling, household);
+                    self.move_household(household, dwelling);
                 }
             }
             "resident" => {
                 if let (Some(resident), Some(household)) =
                     (text(table, row, "resident_key"), text(table, row, "household_id"))
                 {
-                    if let Some(old) =
-                        self.household_of_resident.insert(resident.clone(), household.clone())
-                    {
-                        forget(&mut self.residents_of_household, &old, &resident);
-                    }
-                    join(&mut self.residents_of_household, household, resident);
+                    self.move_resident(resident, household);
                 }
             }
             "subsidy" => {
@@ -76,6 +67,30 @@ impl Homes {
             }
             _ => {}
         }
+    }
+
+    fn move_household(&mut self, household: String, dwelling: String) {
+        let old = self.dwelling_of_household.insert(household.clone(), dwelling.clone());
+        for resident in self.residents_of_household.get(&household).into_iter().flatten() {
+            if let Some(old) = &old {
+                forget(&mut self.residents_of_dwelling, old, resident);
+            }
+            join(&mut self.residents_of_dwelling, dwelling.clone(), resident.clone());
+        }
+    }
+
+    fn move_resident(&mut self, resident: String, household: String) {
+        let old = self.household_of_resident.insert(resident.clone(), household.clone());
+        if let Some(old) = old {
+            forget(&mut self.residents_of_household, &old, &resident);
+            if let Some(dwelling) = self.dwelling_of_household.get(&old) {
+                forget(&mut self.residents_of_dwelling, dwelling, &resident);
+            }
+        }
+        if let Some(dwelling) = self.dwelling_of_household.get(&household) {
+            join(&mut self.residents_of_dwelling, dwelling.clone(), resident.clone());
+        }
+        join(&mut self.residents_of_household, household, resident);
     }
 
     pub fn devices_of_dwelling(&self, dwelling: &str) -> impl Iterator<Item = &str> {
@@ -103,18 +118,8 @@ impl Homes {
     }
 
     /// Residents of a dwelling in key order.
-    pub fn residents_of_dwelling(&self, dwelling: &str) -> Vec<&str> {
-        let mut residents: Vec<&str> = self
-            .households_of_dwelling
-            .get(dwelling)
-            .into_iter()
-            .flatten()
-            .filter_map(|household| self.residents_of_household.get(household))
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        residents.sort_unstable();
-        residents
+    pub fn residents_of_dwelling(&self, dwelling: &str) -> &[String] {
+        self.residents_of_dwelling.get(dwelling).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -137,5 +142,38 @@ fn join(map: &mut HashMap<String, Vec<String>>, key: String, member: String) {
 fn forget(map: &mut HashMap<String, Vec<String>>, key: &str, member: &str) {
     if let Some(members) = map.get_mut(key) {
         members.retain(|each| each != member);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learn(homes: &mut Homes, table: &str, cells: [(&str, &str); 2]) {
+        let table = civil::table(table).unwrap();
+        let mut row = vec![Cell::Null; table.columns.len()];
+        for (column, text) in cells {
+            row[table.position(column).unwrap()] = Cell::text(text);
+        }
+        homes.learn(table.name, &row);
+    }
+
+    #[test]
+    fn residents_follow_their_household_in_any_order() {
+        let mut homes = Homes::default();
+        learn(&mut homes, "resident", [("resident_key", "r2"), ("household_id", "h1")]);
+        assert!(homes.residents_of_dwelling("w1").is_empty());
+        learn(&mut homes, "household", [("household_id", "h1"), ("dwelling_id", "w1")]);
+        learn(&mut homes, "household", [("household_id", "h2"), ("dwelling_id", "w1")]);
+        learn(&mut homes, "resident", [("resident_key", "r1"), ("household_id", "h2")]);
+        learn(&mut homes, "resident", [("resident_key", "r1"), ("household_id", "h2")]);
+        assert_eq!(homes.residents_of_dwelling("w1"), ["r1", "r2"]);
+        learn(&mut homes, "household", [("household_id", "h1"), ("dwelling_id", "w2")]);
+        assert_eq!(homes.residents_of_dwelling("w1"), ["r1"]);
+        assert_eq!(homes.residents_of_dwelling("w2"), ["r2"]);
+        learn(&mut homes, "resident", [("resident_key", "r1"), ("household_id", "h1")]);
+        assert!(homes.residents_of_dwelling("w1").is_empty());
+        assert_eq!(homes.residents_of_dwelling("w2"), ["r1", "r2"]);
+        assert_eq!(homes.dwelling_of_resident("r1"), Some("w2"));
     }
 }

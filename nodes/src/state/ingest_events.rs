@@ -3,7 +3,7 @@
 
 use super::act_on_alert::due_us;
 use super::alert::EVIDENCE_MAX;
-use super::{Alert, AlertRule, Condition, Homes, Reply, State, Transition, Work};
+use super::{Alert, AlertRule, Condition, Homes, Recent, Reply, State, Transition, Work};
 use features::civil;
 use features::table::Cell;
 use features::{EntityKind, Event, Kind, Quality, effective_time_us};
@@ -13,15 +13,15 @@ use raft::Position;
 struct Received<'a> {
     event: &'a Event,
     kind: Kind,
-    quality: Quality,
     /// The time that windows and rules go by.
     at_us: i64,
 }
 
 impl State {
-    pub(crate) fn ingest_events(&mut self, at: Position, events: &[Event]) -> Reply {
+    pub(crate) fn ingest_events(&mut self, at: Position, events: Vec<Event>) -> Reply {
         let (mut accepted, mut duplicates) = (0, 0);
-        for event in events {
+        let shown_from = events.len().saturating_sub(Recent::EVENTS_KEPT);
+        for (position, event) in events.into_iter().enumerate() {
             // Checked at the door; an event that slipped past an older door is left out everywhere.
             let Ok(kind) = event.kind.parse::<Kind>() else { continue };
             if !self.dedup.admit(&event.source, &event.event_id) {
@@ -30,13 +30,16 @@ impl State {
             }
             accepted += 1;
             let (at_us, quality) = effective_time_us(event.event_time_us, self.clock_us);
-            let received = Received { event, kind, quality, at_us };
+            let received = Received { event: &event, kind, at_us };
             let dwelling = self.fold(at, &received);
-            self.write_down(at, &received, dwelling.as_deref());
-            self.recent.note(event, self.clock_us);
             if quality != Quality::Backfill {
                 self.hold_against_rules(at, &received, dwelling.as_deref());
             }
+            self.recent.count(self.clock_us);
+            if position >= shown_from {
+                self.recent.show(event.clone());
+            }
+            self.write_down(at, event, quality, dwelling);
         }
         self.events_total += u64::from(accepted);
         Reply::Ingested { accepted, duplicates }
@@ -55,23 +58,29 @@ impl State {
         Some(dwelling)
     }
 
-    fn write_down(&mut self, at: Position, received: &Received<'_>, dwelling: Option<&str>) {
-        let Received { event, quality, .. } = *received;
-        let quality = match (dwelling, quality) {
+    /// The event's own texts become the row: this is done for every event there is.
+    fn write_down(
+        &mut self,
+        at: Position,
+        event: Event,
+        quality: Quality,
+        dwelling: Option<String>,
+    ) {
+        let quality = match (&dwelling, quality) {
             (None, Quality::Good) => "unknown_device",
             (_, quality) => quality.as_str(),
         };
         self.append(
             "sensor_event",
             vec![
-                Cell::text(&event.source),
-                Cell::text(&event.event_id),
-                Cell::text(&event.device_id),
-                dwelling.map_or(Cell::Null, Cell::text),
+                Cell::Text(event.source),
+                Cell::Text(event.event_id),
+                Cell::Text(event.device_id),
+                dwelling.map_or(Cell::Null, Cell::Text),
                 Cell::Time(event.event_time_us),
-                Cell::text(&event.kind),
+                Cell::Text(event.kind),
                 Cell::Real(event.value),
-                Cell::text(&event.unit),
+                Cell::Text(event.unit),
                 Cell::text(quality),
                 Cell::Time(self.clock_us),
                 Cell::Int(i64::from(event.boot_id)),
@@ -88,16 +97,18 @@ impl State {
         dwelling: Option<&str>,
     ) {
         let kind = received.kind.as_str();
-        let Some(rule) = self.rules.alerts.iter().find(|rule| rule.kind == kind).cloned() else {
-            return;
-        };
+        let Some(rule) = self.rules.alerts.iter().find(|rule| rule.kind == kind) else { return };
         // A device without a home is a place of its own: its alarm is not lost.
-        let place = dwelling.unwrap_or(&received.event.device_id).to_owned();
-        let key = (rule.alert.clone(), place.clone());
+        let place = dwelling.unwrap_or(&received.event.device_id);
         if received.event.value < rule.threshold {
-            self.clear(at, &rule, &place);
+            let open = self.alerts.open_at(&rule.alert, place);
+            if let Some(firing) = open.filter(|open| open.condition == Condition::Firing) {
+                self.clear(at, firing.clone());
+            }
             return;
         }
+        let (rule, place) = (rule.clone(), place.to_owned());
+        let key = (rule.alert.clone(), place.clone());
         if let Some(open) = self.alerts.open_at(&rule.alert, &place) {
             let mut alert = open.clone();
             alert.condition = Condition::Firing;
@@ -135,11 +146,7 @@ impl State {
         mut evidence: Vec<String>,
     ) {
         evidence.truncate(EVIDENCE_MAX);
-        let resident = self
-            .homes
-            .residents_of_dwelling(place)
-            .first()
-            .map_or(String::new(), |key| (*key).to_owned());
+        let resident = self.homes.residents_of_dwelling(place).first().cloned().unwrap_or_default();
         let now_us = self.clock_us;
         let level = rule.level.clamp(1, 3);
         let mut told_us = [0; 3];
@@ -194,12 +201,7 @@ impl State {
     }
 
     /// A reading under the threshold: the condition is over, the case is not.
-    fn clear(&mut self, at: Position, rule: &AlertRule, place: &str) {
-        let Some(open) = self.alerts.open_at(&rule.alert, place) else { return };
-        if open.condition != Condition::Firing {
-            return;
-        }
-        let mut alert = open.clone();
+    fn clear(&mut self, at: Position, mut alert: Alert) {
         alert.condition = Condition::Cleared;
         alert.log_index = at.index;
         self.keep_alert(alert);

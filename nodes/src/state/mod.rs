@@ -31,4 +31,4 @@ pub use model_changes::{ModelAction, ModelRecord};
 pub use recent::Recent;
 pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
 pub use rules::{AlertRule, Deadlines, Rules};
-pub use tables::Rows;
+pub use tables::{OpenRows, Rows};

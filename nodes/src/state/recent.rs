@@ -3,8 +3,6 @@
 use features::Event;
 use std::collections::VecDeque;
 
-/// Events kept for the cockpit.
-const EVENTS_KEPT: usize = 50;
 /// Seconds over which the rate is taken.
 const RATE_SECONDS: i64 = 10;
 
@@ -16,9 +14,15 @@ pub struct Recent {
 }
 
 impl Recent {
-    pub(crate) fn note(&mut self, event: &Event, received_us: i64) {
-        self.newest.push_front(event.clone());
-        self.newest.truncate(EVENTS_KEPT);
+    /// Events kept for the cockpit.
+    pub(crate) const EVENTS_KEPT: usize = 50;
+
+    pub(crate) fn show(&mut self, event: Event) {
+        self.newest.push_front(event);
+        self.newest.truncate(Self::EVENTS_KEPT);
+    }
+
+    pub(crate) fn count(&mut self, received_us: i64) {
         let second = received_us / 1_000_000;
         match self.seconds.back_mut() {
             Some((last, count)) if *last == second => *count += 1,

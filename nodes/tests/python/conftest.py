@@ -51,10 +51,10 @@ class Cluster:
 class Dev:
     """`hearth dev` as a child; ended by its own process id."""
 
-    def __init__(self, folder, nodes=NODES):
+    def __init__(self, folder, *words, nodes=NODES):
         self.base_port = free_base_port(nodes)
         self.process = subprocess.Popen(
-            [HEARTH, "dev", "--nodes", str(nodes), "--dir", folder, "--base-port", str(self.base_port)],
+            [HEARTH, "dev", "--nodes", str(nodes), "--dir", folder, "--base-port", str(self.base_port), *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def ready(self):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import os
 import shutil
 import signal
 import subprocess
@@ -195,6 +196,23 @@ def test_ports_in_use_are_told(cluster, tmp_path):
     port = cluster.grpc[0].rsplit(":", 1)[1]
     said = fails(hearth("dev", "--nodes", "1", "--base-port", port, "--dir", tmp_path), REFUSED)
     assert port in said and "--base-port" in said
+
+
+def test_a_supervised_node_comes_back_by_itself(tmp_path):
+    dev = Dev(tmp_path, "--supervise", "--bare", nodes=1)
+    try:
+        node = dev.ready().nodes[0]
+        before = json.loads(done(hearth("status", "--format", "json", address=node["grpc"])))
+        os.kill(node["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while True:
+            asked = hearth("status", "--format", "json", address=node["grpc"])
+            after = json.loads(asked.stdout) if asked.returncode == DONE else {"term": 0}
+            if after["term"] > before["term"]:
+                break
+            assert time.monotonic() < deadline, asked.stderr
+    finally:
+        assert dev.stop() == DONE
 
 
 def test_damaged_data_is_not_served(tmp_path):
