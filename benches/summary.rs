@@ -17,6 +17,13 @@ const LINES: [(&str, &str, &str, &str, f64); 14] = [
     ("fall_risk, same resident", "vector_read/same", "16 f32 copied", "vector_read/copy_same", 1.0),
     ("fall_risk", "vector_read/random", "16 f32 copied", "vector_read/copy_random", 1.0),
     (
+        "fall_risk, rows kept open",
+        "vector_read/random_open",
+        "16 f32 copied",
+        "vector_read/copy_random",
+        1.0,
+    ),
+    (
         "windows alone",
         "vector_read/random_windows",
         "16 f32 copied",

@@ -5,7 +5,6 @@ mod blobs;
 mod damage;
 mod failover;
 mod faults;
-mod figures;
 mod machine;
 mod membership;
 mod nodes;
