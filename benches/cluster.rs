@@ -1,6 +1,5 @@
 //! A local cluster of the built program, with a small district in it.
 
-use crate::messages::to_message;
 use anyhow::Context as _;
 use benches::{Feed, registers};
 use nodes::client::Client;
@@ -66,7 +65,7 @@ impl Cluster {
         let client = Client::new(&self.grpc)?;
         for part in all.chunks(EVENTS_PER_REQUEST) {
             let later = |event: &features::Event| {
-                let mut message = to_message(event.clone());
+                let mut message = nodes::proto::hearth::Event::from(event.clone());
                 message.event_time_us += begin_us;
                 message
             };

@@ -13,7 +13,7 @@ use benches::{Feed, resident_key, rng};
 use cluster::{Cluster, HOMES};
 use echo::Echo;
 use latency::{Taken, closed_loop, middle};
-use messages::{by_entity, to_message};
+use messages::by_entity;
 use nodes::proto::hearth::AppendRequest;
 use nodes::proto::hearth::events_client::EventsClient;
 use nodes::proto::inference::ModelInferRequest;
@@ -199,7 +199,7 @@ async fn append(
     let client = EventsClient::new(connect(address).await?);
     // Made before the clock starts.
     let made = (0..lanes * calls).map(|_| AppendRequest {
-        events: feed.take(events).into_iter().map(to_message).collect(),
+        events: feed.take(events).into_iter().map(Into::into).collect(),
         request_id: String::new(),
     });
     let requests = RefCell::new(made.collect::<Vec<_>>());

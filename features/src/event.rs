@@ -30,8 +30,10 @@ pub const CLOCK_AHEAD_US: i64 = 5 * MINUTE_US;
 /// From which age on an event is a backfill: recorded, but nobody is woken for it.
 pub const BACKFILL_US: i64 = 7 * DAY_US;
 
-/// One thing that happened, in the fields of the wire message of the same name.
+/// One thing that happened, in the fields of the wire message of the same name. In text a field that
+/// is left out is empty or 0, and an unknown one is refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Event {
     /// Made by the sender; unique within its `source`.
     pub event_id: String,

@@ -209,7 +209,7 @@ async fn report(
 /// NDJSON, or one or several CloudEvents, by the content type.
 async fn events(State(node): Shared, headers: HeaderMap, body: Bytes) -> Response {
     let events = match intake::parse(&headers, &body) {
-        Ok(events) => events,
+        Ok(events) => events.into_iter().map(Into::into).collect(),
         Err(said) => return refuse(&Status::invalid_argument(said)),
     };
     match append(&node, AppendRequest { events, request_id: String::new() }).await {

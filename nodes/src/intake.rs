@@ -1,27 +1,10 @@
 //! Events as text: NDJSON in the field names of the protocol, and CloudEvents 1.0 in structured,
 //! batched and binary mode.
 
-use crate::proto::hearth::Event;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use features::Event;
 use serde::Deserialize;
-use std::collections::HashMap;
-
-/// An event in JSON; a field that is left out is empty or 0.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct JsonEvent {
-    event_id: String,
-    device_id: String,
-    kind: String,
-    event_time_us: i64,
-    value: f64,
-    unit: String,
-    source: String,
-    boot_id: u32,
-    seq: u64,
-    attributes: HashMap<String, String>,
-}
 
 /// What of a CloudEvent counts here: its keys, its time and the event in `data`.
 #[derive(Debug, Deserialize)]
@@ -31,24 +14,7 @@ struct CloudEvent {
     #[serde(default)]
     time: Option<String>,
     #[serde(default)]
-    data: JsonEvent,
-}
-
-impl From<JsonEvent> for Event {
-    fn from(event: JsonEvent) -> Self {
-        Self {
-            event_id: event.event_id,
-            device_id: event.device_id,
-            kind: event.kind,
-            event_time_us: event.event_time_us,
-            value: event.value,
-            unit: event.unit,
-            source: event.source,
-            boot_id: event.boot_id,
-            seq: event.seq,
-            attributes: event.attributes,
-        }
-    }
+    data: Event,
 }
 
 /// The events of a request body; the error is one line for its sender.
@@ -81,9 +47,7 @@ pub(crate) fn ndjson(body: &[u8]) -> Result<Vec<Event>, String> {
             if !line.trim_start().starts_with('{') {
                 return Err(format!("line {}: an event is a JSON object", at + 1));
             }
-            let event: JsonEvent =
-                serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))?;
-            Ok(event.into())
+            serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))
         })
         .collect()
 }
@@ -94,7 +58,7 @@ fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, St
 
 /// `id` and `source` are the key; `time`, where given, is the event time.
 fn from_cloud(cloud: CloudEvent) -> Result<Event, String> {
-    let mut event = Event::from(cloud.data);
+    let mut event = cloud.data;
     if let Some(time) = cloud.time {
         let parsed = chrono::DateTime::parse_from_rfc3339(&time);
         event.event_time_us =

@@ -8,7 +8,7 @@ use crate::proto::hearth::StatusRequest;
 use crate::{exit, native};
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -58,6 +58,25 @@ struct DevNode {
     config: PathBuf,
     member: Member,
     child: Child,
+}
+
+/// The ready line, in the order in which it is documented.
+#[derive(Serialize)]
+struct ReadyLine<'a> {
+    ready: bool,
+    leader: u64,
+    nodes: Vec<ReadyNode<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReadyNode<'a> {
+    id: u64,
+    pid: Option<u32>,
+    grpc: &'a str,
+    flight: &'a str,
+    raft: &'a str,
+    http: &'a str,
+    config: &'a Path,
 }
 
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<i32> {
@@ -167,25 +186,24 @@ impl DevCluster {
     }
 
     /// The one line of JSON that says that all is ready, and where.
-    async fn ready_line(&self) -> anyhow::Result<serde_json::Value> {
+    async fn ready_line(&self) -> anyhow::Result<String> {
         let status = self
             .client()?
             .call(|channel| async move {
                 Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
             })
             .await?;
-        let nodes: Vec<_> = self
-            .nodes
-            .iter()
-            .map(|node| {
-                json!({
-                    "id": node.member.id, "pid": node.child.id(), "grpc": node.member.grpc,
-                    "flight": node.member.flight, "raft": node.member.raft, "http": node.member.http,
-                    "config": node.config,
-                })
-            })
-            .collect();
-        Ok(json!({ "ready": true, "leader": status.leader_id, "nodes": nodes }))
+        let nodes = self.nodes.iter().map(|node| ReadyNode {
+            id: node.member.id,
+            pid: node.child.id(),
+            grpc: &node.member.grpc,
+            flight: &node.member.flight,
+            raft: &node.member.raft,
+            http: &node.member.http,
+            config: &node.config,
+        });
+        let line = ReadyLine { ready: true, leader: status.leader_id, nodes: nodes.collect() };
+        Ok(serde_json::to_string(&line)?)
     }
 
     /// Starts nodes again whose process has died; ends only with an error.

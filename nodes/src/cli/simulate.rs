@@ -123,9 +123,9 @@ async fn load_events(file: &Path, client: &Client, sent: &mut Sent) -> anyhow::R
     let mut batch = Vec::with_capacity(EVENTS_PER_REQUEST);
     for line in BufReader::new(File::open(file)?).lines() {
         let events = intake::ndjson(line?.as_bytes());
-        batch.extend(
-            events.map_err(|said| Failure::refused(format!("{}: {said}", file.display())))?,
-        );
+        let events =
+            events.map_err(|said| Failure::refused(format!("{}: {said}", file.display())))?;
+        batch.extend(events.into_iter().map(Into::into));
         if batch.len() >= EVENTS_PER_REQUEST {
             send(client, &mut batch, sent).await?;
         }

@@ -48,7 +48,7 @@ impl Homes {
                 if let (Some(household), Some(dwelling)) =
                     (text(table, row, "household_id"), text(table, row, "dwelling_id"))
                 {
-                    self.move_household(household, dwelling);
+                    self.move_household(&household, &dwelling);
                 }
             }
             "resident" => {
@@ -69,13 +69,13 @@ impl Homes {
         }
     }
 
-    fn move_household(&mut self, household: String, dwelling: String) {
-        let old = self.dwelling_of_household.insert(household.clone(), dwelling.clone());
-        for resident in self.residents_of_household.get(&household).into_iter().flatten() {
+    fn move_household(&mut self, household: &str, dwelling: &str) {
+        let old = self.dwelling_of_household.insert(household.to_owned(), dwelling.to_owned());
+        for resident in self.residents_of_household.get(household).into_iter().flatten() {
             if let Some(old) = &old {
                 forget(&mut self.residents_of_dwelling, old, resident);
             }
-            join(&mut self.residents_of_dwelling, dwelling.clone(), resident.clone());
+            join(&mut self.residents_of_dwelling, dwelling.to_owned(), resident.clone());
         }
     }
 
