@@ -3,8 +3,9 @@
 //! Everything goes through one ordered writer, so a vote and an append can never change places.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
@@ -19,7 +20,29 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::types::{Entry, LogId, Types, Vote};
 
-pub(super) type Shared = Arc<RwLock<RaftLog<LogTypes>>>;
+pub(super) type Shared = Arc<RwLock<Held>>;
+
+/// The log and a token that goes after it: once the token is gone, the folder is free again. The
+/// count of `Shared` alone would be 0 while the log is still being closed.
+#[derive(Debug)]
+pub(super) struct Held {
+    log: RaftLog<LogTypes>,
+    token: Arc<()>,
+}
+
+impl Deref for Held {
+    type Target = RaftLog<LogTypes>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.log
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.log
+    }
+}
 
 /// Records in a log chunk; a chunk is closed by records or bytes, whatever comes first.
 const CHUNK_MAX_RECORDS: usize = 1 << 20;
@@ -34,15 +57,18 @@ pub(crate) struct LogStore {
 
 /// Tells whether the log is still held by somebody.
 #[derive(Debug, Clone)]
-pub(crate) struct LogHold(std::sync::Weak<RwLock<RaftLog<LogTypes>>>);
+pub(crate) struct LogHold {
+    log: Weak<RwLock<Held>>,
+    token: Weak<()>,
+}
 
 impl LogHold {
     pub(crate) fn is_held(&self) -> bool {
-        self.0.strong_count() > 0
+        self.token.strong_count() > 0
     }
 
     pub(crate) fn figures(&self) -> LogFigures {
-        let Some(log) = self.0.upgrade() else {
+        let Some(log) = self.log.upgrade() else {
             return LogFigures::default();
         };
         let log = log.read();
@@ -82,11 +108,13 @@ impl LogStore {
         settings.wal.flush_batch_wait = Some(Duration::ZERO);
         settings.log_cache_capacity = Some(config.log_cache_bytes);
         let log = RaftLog::open(Arc::new(settings)).map_err(|e| explain(&dir, e))?;
-        Ok(Self { log: Arc::new(RwLock::new(log)) })
+        let held = Held { log, token: Arc::new(()) };
+        Ok(Self { log: Arc::new(RwLock::new(held)) })
     }
 
     pub(crate) fn hold(&self) -> LogHold {
-        LogHold(Arc::downgrade(&self.log))
+        let token = Arc::downgrade(&self.log.read().token);
+        LogHold { log: Arc::downgrade(&self.log), token }
     }
 }
 
