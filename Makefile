@@ -72,14 +72,17 @@ lint: native ## Format and clippy, warnings refused
 fmt: ## Format the code
 	@$(CARGO) fmt --all
 
+# The program and its benches in one selection, so that nothing is compiled twice.
+BENCHES := --package nodes --package benches --bench '*'
+
 bench: native ## Performance tables, each figure beside its peer and its floor
 	$(call step,cargo build --release (half an hour the first time on two cores))
-	@$(CARGO) build --release --package nodes
-	$(call step,cargo bench)
+	@$(CARGO) build --release $(BENCHES) --bin hearth --bin summary
+	$(call step,cargo bench (five minutes))
 	@rm -rf $(FIGURES)
-	@HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) $(CARGO) bench --package benches $(ARGS)
+	@HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) $(CARGO) bench $(BENCHES) $(ARGS)
 	$(call step,figures of this run)
-	@$(CARGO) run --quiet --release --package benches --bin summary -- $(FIGURES)
+	@$(abspath $(TARGET))/release/summary $(FIGURES)
 
 clean: ## Remove what was built; the libraries and clients in .native stay
 	@$(CARGO) clean
