@@ -78,7 +78,7 @@ BENCHES := --package nodes --package benches --bench '*'
 bench: native ## Performance tables, each figure beside its peer and its floor
 	$(call step,cargo build --release (half an hour the first time on two cores))
 	@$(CARGO) build --release $(BENCHES) --bin hearth --bin summary
-	$(call step,cargo bench (five minutes))
+	$(call step,cargo bench (three minutes))
 	@rm -rf $(FIGURES)
 	@HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) $(CARGO) bench $(BENCHES) $(ARGS)
 	$(call step,figures of this run)

@@ -69,16 +69,12 @@ struct Table {
 
 impl Table {
     /// The middle of the repetitions of a figure and of what it is held against.
-    fn line(&mut self, what: &str, unit: &str, figures: Vec<f64>, floor: &str, floors: Vec<f64>) {
+    fn line(&mut self, what: &str, show: Show, figures: Vec<f64>, floor: &str, floors: Vec<f64>) {
         let (figure, held) = (middle(figures), middle(floors));
+        let (one, other) = (show(figure), show(held));
+        let ratio = figure / held;
         // Writing into a string cannot fail.
-        let _ = writeln!(
-            self.text,
-            "| {what} | {} {unit} | {floor}: {} {unit} | {:.2} |",
-            short(figure),
-            short(held),
-            figure / held
-        );
+        let _ = writeln!(self.text, "| {what} | {one} | {floor}: {other} | {ratio:.2} |");
     }
 
     #[expect(clippy::disallowed_methods, reason = "where criterion keeps its figures, too")]
@@ -89,12 +85,15 @@ impl Table {
     }
 }
 
-fn short(figure: f64) -> String {
-    match figure {
-        large if large >= 10_000.0 => format!("{:.0} k", large / 1_000.0),
-        plain if plain >= 100.0 => format!("{plain:.0}"),
-        small => format!("{small:.1}"),
-    }
+/// A figure with its unit.
+type Show = fn(f64) -> String;
+
+fn time(us: f64) -> String {
+    if us < 1_000.0 { format!("{us:.1} us") } else { format!("{:.2} ms", us / 1_000.0) }
+}
+
+fn rate(per_second: f64) -> String {
+    format!("{:.1} k/s", per_second / 1_000.0)
 }
 
 fn p50(all: &[Taken]) -> Vec<f64> {
@@ -126,12 +125,12 @@ async fn inference(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
         bare_busy.push(infer(&echo.address, BUSY_CONNECTIONS, BUSY_LANES, BUSY_CALLS).await?);
     }
     let one = "ModelInfer by entity, 1 in flight";
-    table.line(&format!("{one}, p50"), "us", p50(&ours), "gRPC echo", p50(&bare));
-    table.line(&format!("{one}, p99"), "us", p99(&ours), "gRPC echo", p99(&bare));
+    table.line(&format!("{one}, p50"), time, p50(&ours), "gRPC echo", p50(&bare));
+    table.line(&format!("{one}, p99"), time, p99(&ours), "gRPC echo", p99(&bare));
     let busy = format!("ModelInfer by entity, {BUSY_LANES} in flight");
-    let rate = |all: &[Taken]| all.iter().map(Taken::per_second).collect();
-    table.line(&format!("{busy}, rate"), "/s", rate(&ours_busy), "gRPC echo", rate(&bare_busy));
-    table.line(&format!("{busy}, p99"), "us", p99(&ours_busy), "gRPC echo", p99(&bare_busy));
+    let calls = |all: &[Taken]| all.iter().map(Taken::per_second).collect();
+    table.line(&format!("{busy}, calls"), rate, calls(&ours_busy), "gRPC echo", calls(&bare_busy));
+    table.line(&format!("{busy}, p99"), time, p99(&ours_busy), "gRPC echo", p99(&bare_busy));
     Ok(())
 }
 
@@ -178,14 +177,14 @@ async fn appends(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
     let flush = "fdatasync of 4 KiB";
     for (what, all) in [("1 event", &single), ("500 events", &batch)] {
         let what = format!("Append of {what} on three nodes, 1 in flight");
-        table.line(&format!("{what}, p50"), "us", p50(all), flush, p50(&disk));
-        table.line(&format!("{what}, p99"), "us", p99(all), flush, p99(&disk));
+        table.line(&format!("{what}, p50"), time, p50(all), flush, p50(&disk));
+        table.line(&format!("{what}, p99"), time, p99(all), flush, p99(&disk));
     }
     let what = format!("Append of 500 events on three nodes, {BATCH_LANES} in flight");
     let events =
         |all: &[Taken]| all.iter().map(|taken| taken.per_second() * BATCH_EVENTS as f64).collect();
-    table.line(&format!("{what}, rate"), "events/s", events(&busy), "gRPC echo", events(&bare));
-    table.line(&format!("{what}, p99"), "us", p99(&busy), "gRPC echo", p99(&bare));
+    table.line(&format!("{what}, events"), rate, events(&busy), "gRPC echo", events(&bare));
+    table.line(&format!("{what}, p99"), time, p99(&busy), "gRPC echo", p99(&bare));
     Ok(())
 }
 
