@@ -87,7 +87,7 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
         version: Some(score.version.clone()),
     });
     let features = views::find("resident_activity").into_iter().flat_map(|view| {
-        let vector = state.features.read(view, resident_key, state.clock_us, &state.rows);
+        let vector = state.features.read(view, resident_key, state.clock_us, &state.rows.reader());
         let named = vector.names.iter().cloned().zip(vector.values).zip(vector.statuses);
         named
             .filter(|(_, status)| *status == Status::Present)
@@ -133,7 +133,7 @@ pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>
             .take(ENTITIES_PER_PAGE)
         {
             any = true;
-            let vector = state.features.read(view, key, state.clock_us, &state.rows);
+            let vector = state.features.read(view, key, state.clock_us, &state.rows.reader());
             let key: Arc<str> = key.into();
             for (at, feature) in names.iter().enumerate() {
                 rows.push(FeatureRow {

@@ -99,7 +99,7 @@ impl Serving {
             );
             return Err(ServingError::Invalid(said));
         };
-        let vector = state.features.read(view, entity, state.clock_us, &state.rows);
+        let vector = state.features.read(view, entity, state.clock_us, &state.rows.reader());
         if !vector.is_found() {
             let (kind, entity) = (view.entity().as_str().to_owned(), entity.to_owned());
             return Err(ServingError::UnknownEntity { kind, entity });
