@@ -125,6 +125,8 @@ pub struct Raft {
     pub snapshot_entries: u64,
     /// Entries kept behind a snapshot for followers that were away.
     pub keep_entries: u64,
+    /// How often the replicas compare their whole states, at the most often.
+    pub check_seconds: u64,
 }
 
 impl Default for Limits {
@@ -149,6 +151,7 @@ impl Default for Raft {
             snapshot_mib: 256,
             snapshot_entries: 100_000,
             keep_entries: 20_000,
+            check_seconds: 60,
         }
     }
 }
@@ -193,6 +196,9 @@ impl Config {
                 "raft: election_min_ms must be at least 3 heartbeats and election_max_ms above it"
                     .to_owned(),
             );
+        }
+        if self.raft.check_seconds == 0 {
+            return Err("raft.check_seconds must be 1 or more".to_owned());
         }
         for (name, address) in [
             ("grpc", self.listen.grpc),

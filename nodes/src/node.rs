@@ -1,8 +1,10 @@
 //! The composition root: builds the parts of one node, runs them, and takes them down in reverse.
 
+use crate::checker;
 use crate::config::{Config, Member};
 use crate::machine::{Machine, RECORD_QUEUE_ENTRIES};
 use crate::metrics::Metrics;
+use crate::quarantine::Quarantine;
 use crate::recorder::{History, Recorder};
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
@@ -38,6 +40,8 @@ pub enum NodeError {
     #[error(transparent)]
     Warehouse(#[from] flight::Error),
     #[error("{0}")]
+    Quarantined(String),
+    #[error("{0}")]
     Start(String),
 }
 
@@ -45,6 +49,7 @@ impl NodeError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Raft(raft::Error::Damaged { .. })
+            | Self::Quarantined(_)
             | Self::Warehouse(flight::Error::Damaged { .. } | flight::Error::Newer { .. }) => {
                 exit::DAMAGED
             }
@@ -65,6 +70,9 @@ pub struct Node {
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
     ids: AtomicU64,
+    quarantine: Quarantine,
+    /// How long the last hashing of the state took, in microseconds.
+    check_us: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     recorder: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -74,6 +82,7 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
         let settings = flight::Settings {
             memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
             query_time_max: Duration::from_millis(config.limits.query_ms),
@@ -83,7 +92,8 @@ impl Node {
         let recorded = Arc::new(AtomicU64::new(warehouse.recorded_index()));
         let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
         let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
-        let machine = Arc::new(Machine::new(queue, Arc::clone(&recorded)));
+        let (checks, points) = mpsc::channel(1);
+        let machine = Arc::new(Machine::new(queue, checks, Arc::clone(&recorded)));
         let peers: Arc<Mutex<Vec<String>>> = Arc::default();
         let recorder = Recorder {
             warehouse: Arc::clone(&warehouse),
@@ -117,11 +127,16 @@ impl Node {
             metrics: Metrics::default(),
             recorded: recorded_moved,
             ids: AtomicU64::new(crate::clock::now_us() as u64),
+            quarantine,
+            check_us: AtomicU64::new(0),
             tasks: Mutex::default(),
             recorder: Mutex::new(Some(recorder)),
         });
         node.bootstrap().await?;
         let mut tasks = vec![tokio::spawn(tick(Arc::clone(&node)))];
+        tasks.push(tokio::spawn(checker::ask(Arc::clone(&node))));
+        tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
+        tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
@@ -172,6 +187,36 @@ impl Node {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How long the last hashing of the whole state took.
+    pub(crate) fn check_took(&self) -> Duration {
+        Duration::from_micros(self.check_us.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn check_took_for(&self, took: Duration) {
+        self.check_us.store(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Why this node answers nobody, if it does not.
+    pub fn quarantined(&self) -> Option<&str> {
+        self.quarantine.why()
+    }
+
+    /// Answers nobody from now on; hands the leadership on and leaves the voting to the others.
+    pub(crate) async fn quarantine(&self, why: &str) {
+        self.quarantine.begin(why);
+        tracing::error!(
+            why,
+            "this node is out of service; rebuild it from its peers: hearth serve --config FILE --rebuild"
+        );
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        self.leave().await;
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
     }
 
     pub fn watch_recorded(&self) -> watch::Receiver<u64> {

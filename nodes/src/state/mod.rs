@@ -6,6 +6,7 @@
 mod act_on_alert;
 mod alert;
 mod apply;
+mod checks;
 mod command;
 mod dedup;
 mod home;
@@ -23,6 +24,7 @@ mod upsert_rows;
 pub use act_on_alert::Action;
 pub use alert::{Alert, Alerts, Condition, Severity, Transition, Work};
 pub use apply::{Change, State};
+pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
 pub use dedup::Dedup;
 pub use home::Homes;
