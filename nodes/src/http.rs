@@ -154,6 +154,11 @@ async fn metrics(State(node): Shared) -> Response {
             "1 where this node is out of service.",
             u64::from(node.quarantined().is_some()),
         ),
+        (
+            "hearth_clock_off_microseconds",
+            "How far this node's clock is from the group's time, where that is more than 2 s.",
+            status.clock_off_us.unsigned_abs(),
+        ),
         ("hearth_events", "Events counted, each once.", events),
         ("hearth_alerts_open", "Alerts that are not closed.", open as u64),
         ("hearth_alerts_closed", "Closed alerts in memory.", closed as u64),

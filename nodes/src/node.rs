@@ -350,7 +350,7 @@ async fn tick(node: Arc<Node>) {
             }
             continue;
         }
-        let idle_us = crate::clock::now_us() - node.machine.read().clock_us;
+        let idle_us = node.raft.now_us() - node.machine.read().clock_us;
         if idle_us < TICK.as_micros() as i64 {
             continue;
         }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::batch::Replies;
+use crate::clock::LogClock;
 use crate::machine::{Frozen, Position, StateMachine};
 use crate::snapshot::{self, Folder, Head, SnapshotFile};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
@@ -31,6 +32,7 @@ pub(crate) struct Progress {
     pub(crate) bytes: AtomicU64,
     pub(crate) entries: AtomicU64,
     pub(crate) snapshot_failures: AtomicU64,
+    pub(crate) clock: Arc<LogClock>,
 }
 
 impl Progress {
@@ -41,6 +43,7 @@ impl Progress {
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             snapshot_failures: AtomicU64::new(0),
+            clock: Arc::default(),
         }
     }
 }
@@ -112,6 +115,7 @@ impl Adapter {
                     Some((time_us, commands)) => {
                         let at = position(id, time_us);
                         progress.time_us.store(time_us, Ordering::Relaxed);
+                        progress.clock.entry(time_us);
                         let replies = machine.apply(at, &commands);
                         if replies.len() != commands.len() {
                             return Err(io::Error::other(format!(

@@ -186,6 +186,11 @@ impl Raft {
         }
     }
 
+    /// The group's time in microseconds since 1970: this node's clock, unless the others outvote it.
+    pub fn now_us(&self) -> i64 {
+        self.parts.progress.clock.now().0
+    }
+
     pub fn status(&self) -> Status {
         status::of(&self.parts)
     }

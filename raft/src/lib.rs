@@ -8,6 +8,8 @@ mod adapter;
 mod batch;
 mod blob;
 mod change;
+mod clock;
+mod clock_poll;
 mod compaction;
 mod config;
 mod durable;

@@ -22,7 +22,7 @@ use crate::queue::{Queue, Waiting};
 use crate::snapshot::Folder;
 use crate::space::Space;
 use crate::types::Core;
-use crate::{compaction, identity, space, watch as follow};
+use crate::{clock_poll, compaction, identity, space, watch as follow};
 
 /// An append may stay unanswered for so many heartbeats: a disk may be slow for a while.
 const APPEND_HEARTBEATS: u64 = 20;
@@ -138,6 +138,7 @@ fn spawn(
         leader: parts.leader.clone(),
         forward: parts.forward.clone(),
         space: parts.space.clone(),
+        clock: parts.progress.clock.clone(),
     };
     let service = Service {
         core: core(),
@@ -153,6 +154,12 @@ fn spawn(
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));
     tasks.spawn(serve(listener, service, parts.peers.clone(), stop.subscribe()));
     tasks.spawn(compaction);
+    tasks.spawn(clock_poll::run(
+        core(),
+        parts.peers.clone(),
+        parts.progress.clock.clone(),
+        stop.subscribe(),
+    ));
     tasks.spawn(space::watch(parts.space.clone(), stop.subscribe()));
     tasks.spawn(end_core(core(), stop.subscribe()));
     tasks

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     BlobReply = 16,
     BlobWanted = 17,
     UrgentCommands = 18,
+    Clock = 19,
+    ClockReply = 20,
 }
 
 pub(crate) fn pack<T: Serialize>(kind: Kind, body: &T) -> Result<Frame, Status> {

@@ -22,6 +22,7 @@ use super::stream::next_piece;
 use crate::batch::Batch;
 use crate::blob::{BlobHead, BlobId, Blobs};
 use crate::change::{Change, Changes};
+use crate::clock::system_us;
 use crate::config::{Config, MESSAGE_MAX_BYTES, SNAPSHOT_MAX_BYTES};
 use crate::error::Error;
 use crate::queue::{Queue, Urgency, check_size};
@@ -191,6 +192,11 @@ impl Peer for Service {
         let () = unpack(Kind::ReadIndex, request.into_inner())?;
         let index = read::confirm(&self.core).await?;
         Ok(Response::new(pack(Kind::ReadIndexReply, &index)?))
+    }
+
+    async fn clock(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let () = unpack(Kind::Clock, request.into_inner())?;
+        Ok(Response::new(pack(Kind::ClockReply, &system_us())?))
     }
 
     async fn change(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
