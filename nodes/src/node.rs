@@ -17,6 +17,7 @@ use futures::TryStreamExt as _;
 use parking_lot::Mutex;
 use raft::Raft;
 use std::cell::Cell;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ pub struct Node {
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
+    /// Random, so that no two starts of any node give out the same ids, whatever their clocks say.
+    salt: u64,
     ids: AtomicU64,
     quarantine: Quarantine,
     /// How long the last hashing of the state took, in microseconds.
@@ -126,7 +129,8 @@ impl Node {
             warehouse,
             metrics: Metrics::default(),
             recorded: recorded_moved,
-            ids: AtomicU64::new(crate::clock::now_us() as u64),
+            salt: RandomState::new().build_hasher().finish(),
+            ids: AtomicU64::new(1),
             quarantine,
             check_us: AtomicU64::new(0),
             tasks: Mutex::default(),
@@ -158,11 +162,33 @@ impl Node {
     /// Proposes a command on whichever node leads and waits for its answer.
     pub async fn propose(&self, command: &Command) -> Result<(u64, Reply), raft::Error> {
         let begun = Instant::now();
-        let applied = self.raft.propose(Bytes::from(command.encode())).await?;
+        let applied = self.raft.propose(Bytes::from(self.encode(command))).await?;
         self.metrics.committed(begun.elapsed().as_micros() as u64);
         let reply = Reply::decode(&applied.reply)
             .map_err(|error| raft::Error::Refused(error.to_string()))?;
         Ok((applied.index, reply))
+    }
+
+    /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
+    fn encode(&self, command: &Command) -> Vec<u8> {
+        match command {
+            Command::IngestEvents { .. }
+            | Command::RecordScores { .. }
+            | Command::Tick
+            | Command::CheckState { .. }
+            | Command::ReportState { .. }
+            | Command::Once { .. } => command.encode(),
+            Command::UpsertRows { .. }
+            | Command::SetRules(_)
+            | Command::RegisterModel(_)
+            | Command::ChangeModel { .. }
+            | Command::ActOnAlert { .. }
+            | Command::RecordDecision(_) => {
+                let running = self.ids.fetch_add(1, Ordering::Relaxed);
+                let id = u128::from(self.salt) << 64 | u128::from(running);
+                Command::Once { id, command: Box::new(command.clone()) }.encode()
+            }
+        }
     }
 
     pub fn config(&self) -> &Config {
@@ -225,7 +251,7 @@ impl Node {
 
     /// An id that no other node and no earlier start of this one gives out.
     pub fn fresh_id(&self, prefix: &str) -> String {
-        format!("{prefix}{:x}-{:x}", self.config.node.id, self.ids.fetch_add(1, Ordering::Relaxed))
+        format!("{prefix}{:016x}-{:x}", self.salt, self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Hands the leadership on, so that clients wait for no election.

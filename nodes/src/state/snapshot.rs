@@ -1,7 +1,7 @@
 //! The whole state as bytes and back, a version byte first.
 
 use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Recent, Rows, Rules, Scores, State,
+    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Recent, Rows, Rules, Scores, State,
 };
 use features::Store;
 use models::Registry;
@@ -27,6 +27,7 @@ struct Parts<'a> {
     scores: Held<'a, Scores>,
     ledger: Held<'a, Ledger>,
     checks: Held<'a, Checks>,
+    once: Held<'a, Once>,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -53,6 +54,7 @@ impl State {
             scores: Held::Borrowed(&self.scores),
             ledger: Held::Borrowed(&self.ledger),
             checks: Held::Borrowed(&self.checks),
+            once: Held::Borrowed(&self.once),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -93,6 +95,7 @@ impl State {
             scores: parts.scores.into_owned(),
             ledger: parts.ledger.into_owned(),
             checks: parts.checks.into_owned(),
+            once: parts.once.into_owned(),
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,
