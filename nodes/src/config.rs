@@ -2,6 +2,7 @@
 
 use crate::state::Rules;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +126,10 @@ pub struct Raft {
     pub snapshot_entries: u64,
     /// Entries kept behind a snapshot for followers that were away.
     pub keep_entries: u64,
+    /// By which `host:port` this node reaches the raft port of a peer, by the peer's id, where that
+    /// is not the address in the membership: behind an address translation, for one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dial: BTreeMap<u64, String>,
 }
 
 impl Default for Limits {
@@ -149,6 +154,7 @@ impl Default for Raft {
             snapshot_mib: 256,
             snapshot_entries: 100_000,
             keep_entries: 20_000,
+            dial: BTreeMap::new(),
         }
     }
 }
@@ -193,6 +199,12 @@ impl Config {
                 "raft: election_min_ms must be at least 3 heartbeats and election_max_ms above it"
                     .to_owned(),
             );
+        }
+        if self.raft.dial.contains_key(&self.node.id) {
+            return Err(format!(
+                "raft.dial has node {} itself: it names other nodes only",
+                self.node.id
+            ));
         }
         for (name, address) in [
             ("grpc", self.listen.grpc),
@@ -249,6 +261,14 @@ mod tests {
         assert_eq!(said, "unknown key `dirr`: did you mean `dir`?");
         let said = Config::parse(&GOOD.replace("flight =", "fligth =")).unwrap_err();
         assert!(said.contains("did you mean `flight`?"), "{said}");
+    }
+
+    #[test]
+    fn peers_may_have_other_addresses_from_here() {
+        let dial = |id: u64| format!("{GOOD}\n[raft.dial]\n{id} = \"10.0.0.2:9\"\n");
+        let config = Config::parse(&dial(2)).unwrap();
+        assert_eq!(config.raft.dial[&2], "10.0.0.2:9");
+        assert!(Config::parse(&dial(1)).unwrap_err().contains("raft.dial"));
     }
 
     #[test]
