@@ -126,11 +126,15 @@ async fn stand(listener: TcpListener, way: Way, target: SocketAddr, shared: Arc<
             if *reset.borrow_and_update() {
                 return end(&near);
             }
-            // A handshake is lost as anything else is.
-            let mut gate = shared.wires[&way].subscribe();
-            let open = gate.wait_for(|wire| *wire != Wire::Stall).await.is_ok();
+            // A handshake takes both directions, and is lost as anything else is.
+            for direction in [way, (way.1, way.0)] {
+                let mut gate = shared.wires[&direction].subscribe();
+                if gate.wait_for(|wire| *wire != Wire::Stall).await.is_err() {
+                    return;
+                }
+            }
             let Ok(far) = TcpStream::connect(target).await else { return };
-            if !open || near.set_nodelay(true).is_err() || far.set_nodelay(true).is_err() {
+            if near.set_nodelay(true).is_err() || far.set_nodelay(true).is_err() {
                 return;
             }
             carry(near, far, way, &shared, reset).await;

@@ -26,7 +26,13 @@ const REGISTER_CLIENTS: u64 = 3;
 /// Acknowledged events of a round before its fault comes.
 const WARM_EVENTS: usize = 40;
 const PROBE_EVERY: Duration = Duration::from_millis(25);
+const LOG_CLOCK_SQL: &str = "SELECT epoch_us(max(recv_ts)) - epoch_us(now()) FROM sensor_event";
 const PAUSE: Duration = Duration::from_millis(25);
+
+/// Snapshots come often, and who was away for a few seconds gets one.
+fn settings() -> Raft {
+    Raft { snapshot_entries: 400, keep_entries: 50, ..Raft::default() }
+}
 
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -45,7 +51,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn start(seed: u64, is_long: bool) -> Self {
-        let cluster = Arc::new(Cluster::start(NODES, seed, &Raft::default()).await);
+        let cluster = Arc::new(Cluster::start(NODES, seed, &settings()).await);
         let book = Book::new();
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
         let mut load = Vec::new();
@@ -110,11 +116,21 @@ impl Run {
         );
         if !is_back {
             self.wrong.others.push(format!("stuck after {}: {came}, {levelled}", fault.name()));
-            return false;
+            return self.start_over().await;
         }
         let wrong = self.check_tables(Some(number)).await;
         self.note(wrong);
         true
+    }
+
+    /// What an operator does when a cluster does not recover by itself: starts every process anew, so
+    /// that one defect does not hide the next.
+    async fn start_over(&self) -> bool {
+        for node in self.cluster.nodes.iter() {
+            node.kill();
+            node.start();
+        }
+        self.cluster.level().await.is_ok()
     }
 
     async fn warm(&self, number: u64) {
@@ -179,8 +195,13 @@ impl Run {
             let appends = self.book.appends.lock();
             (appends.batches.len(), appends.attempts.len())
         };
+        let ahead = load::number(self.cluster.node(1), 0, LOG_CLOCK_SQL).await.unwrap_or(0);
         println!(
-            "\n{batches} batches in {attempts} attempts, {} reads checked, {windows} histories of registers searched, {compared} states compared; processes that ended by themselves: {:?}",
+            "\nthe newest event was received at {} s before now, by the log's clock",
+            ahead / -1_000_000
+        );
+        println!(
+            "{batches} batches in {attempts} attempts, {} reads checked, {windows} histories of registers searched, {compared} states compared; processes that ended by themselves: {:?}",
             self.book.reads.load(Ordering::Relaxed),
             self.cluster.exits(),
         );
