@@ -2,6 +2,7 @@
 
 use crate::state::Rules;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -127,6 +128,10 @@ pub struct Raft {
     pub keep_entries: u64,
     /// How often the replicas compare their whole states, at the most often.
     pub check_seconds: u64,
+    /// By which `host:port` this node reaches the raft port of a peer, by the peer's id, where that
+    /// is not the address in the membership: behind an address translation, for one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dial: BTreeMap<u64, String>,
 }
 
 impl Default for Limits {
@@ -152,6 +157,7 @@ impl Default for Raft {
             snapshot_entries: 100_000,
             keep_entries: 20_000,
             check_seconds: 60,
+            dial: BTreeMap::new(),
         }
     }
 }
@@ -199,6 +205,12 @@ impl Config {
         }
         if self.raft.check_seconds == 0 {
             return Err("raft.check_seconds must be 1 or more".to_owned());
+        }
+        if self.raft.dial.contains_key(&self.node.id) {
+            return Err(format!(
+                "raft.dial has node {} itself: it names other nodes only",
+                self.node.id
+            ));
         }
         for (name, address) in [
             ("grpc", self.listen.grpc),
@@ -255,6 +267,14 @@ mod tests {
         assert_eq!(said, "unknown key `dirr`: did you mean `dir`?");
         let said = Config::parse(&GOOD.replace("flight =", "fligth =")).unwrap_err();
         assert!(said.contains("did you mean `flight`?"), "{said}");
+    }
+
+    #[test]
+    fn peers_may_have_other_addresses_from_here() {
+        let dial = |id: u64| format!("{GOOD}\n[raft.dial]\n{id} = \"10.0.0.2:9\"\n");
+        let config = Config::parse(&dial(2)).unwrap();
+        assert_eq!(config.raft.dial[&2], "10.0.0.2:9");
+        assert!(Config::parse(&dial(1)).unwrap_err().contains("raft.dial"));
     }
 
     #[test]

@@ -301,6 +301,7 @@ fn raft_config(config: &Config) -> raft::Config {
         snapshot_bytes: config.raft.snapshot_mib << 20,
         snapshot_entries: config.raft.snapshot_entries,
         keep_entries: config.raft.keep_entries,
+        dial: config.raft.dial.clone(),
         ..raft::Config::default()
     }
 }

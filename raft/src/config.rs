@@ -1,5 +1,6 @@
 //! Settings of one node of one group.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub struct Config {
     pub dir: PathBuf,
     /// Address of the peer port; port 0 takes a free one (see `Raft::local_addr`).
     pub listen: SocketAddr,
+    /// By which `host:port` this node reaches a peer, where that is not the address in the
+    /// membership: behind an address translation, or with names that differ inside and outside.
+    pub dial: BTreeMap<u64, String>,
     pub heartbeat_ms: u64,
     /// A follower stands for election when it has not heard of the leader for `election_max_ms`
     /// (nobody may vote before that) and then a random time between min and max.
@@ -73,6 +77,7 @@ impl Default for Config {
             cluster_id: "dev".into(),
             dir: PathBuf::from("data/raft"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            dial: BTreeMap::new(),
             heartbeat_ms: 100,
             election_min_ms: 400,
             election_max_ms: 700,

@@ -46,7 +46,10 @@ pub(crate) struct Peers {
     group: MetadataValue<Ascii>,
     node_id: u64,
     connect_timeout: Duration,
-    channels: Mutex<BTreeMap<(String, Lane), Channel>>,
+    /// Addresses that count here instead of the membership's.
+    dial: BTreeMap<u64, String>,
+    /// By member, its address in the membership, and lane.
+    channels: Mutex<BTreeMap<(u64, String, Lane), Channel>>,
 }
 
 impl Peers {
@@ -60,6 +63,7 @@ impl Peers {
             group: value(&config.group)?,
             node_id: config.node_id,
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            dial: config.dial.clone(),
             channels: Mutex::new(BTreeMap::new()),
         })
     }
@@ -70,7 +74,7 @@ impl Peers {
 
     /// A client for one node at one address; connects when used.
     pub(crate) fn client(&self, node: u64, address: &str, lane: Lane) -> Result<Client, Error> {
-        let channel = self.channel(address, lane)?;
+        let channel = self.channel(node, address, lane)?;
         let stamp = Stamp {
             cluster: self.cluster.clone(),
             group: self.group.clone(),
@@ -83,15 +87,16 @@ impl Peers {
 
     /// Drops a connection that does not answer, so that the next call makes a new one.
     pub(crate) fn forget(&self, address: &str, lane: Lane) {
-        self.channels.lock().remove(&(address.to_owned(), lane));
+        self.channels.lock().retain(|(_, known, on), _| known != address || *on != lane);
     }
 
-    fn channel(&self, address: &str, lane: Lane) -> Result<Channel, Error> {
+    fn channel(&self, node: u64, address: &str, lane: Lane) -> Result<Channel, Error> {
         let mut channels = self.channels.lock();
-        let key = (address.to_owned(), lane);
+        let key = (node, address.to_owned(), lane);
         if let Some(channel) = channels.get(&key) {
             return Ok(channel.clone());
         }
+        let address = self.dial.get(&node).map_or(address, String::as_str);
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|e| Error::Refused(format!("{address:?} is not host:port: {e}")))?;
         let channel = endpoint

@@ -8,7 +8,8 @@ use tonic::Status;
 use super::proto::Frame;
 use crate::error::Error;
 
-pub(super) const VERSION: u32 = 1;
+/// 2: with a checksum.
+pub(super) const VERSION: u32 = 2;
 
 /// What a body is. Numbers are never used again for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,16 @@ pub(crate) fn pack<T: Serialize>(kind: Kind, body: &T) -> Result<Frame, Status> 
 }
 
 pub(crate) fn plain(kind: Kind, body: Bytes) -> Frame {
-    Frame { version: VERSION, kind: kind as u32, body }
+    let checksum = checksum(VERSION, kind as u32, &body);
+    Frame { version: VERSION, kind: kind as u32, body, checksum }
+}
+
+fn checksum(version: u32, kind: u32, body: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&version.to_le_bytes());
+    sum.update(&kind.to_le_bytes());
+    sum.update(body);
+    sum.finalize()
 }
 
 pub(crate) fn open(kind: Kind, frame: Frame) -> Result<Bytes, Status> {
@@ -52,6 +62,11 @@ pub(crate) fn open(kind: Kind, frame: Frame) -> Result<Bytes, Status> {
             "message version {} is not known here ({VERSION} is); update the older node",
             frame.version
         )));
+    }
+    if frame.checksum != checksum(frame.version, frame.kind, &frame.body) {
+        return Err(Status::data_loss(
+            "a message was damaged on its way: its checksum does not fit",
+        ));
     }
     if frame.kind != kind as u32 {
         return Err(Status::invalid_argument(format!(
@@ -91,5 +106,28 @@ pub(crate) fn meaning(status: &Status, queue_limit: usize) -> Error {
         | tonic::Code::OutOfRange
         | tonic::Code::FailedPrecondition => Error::Refused(status.message().to_owned()),
         _ => Error::Unreachable(format!("{}: {}", status.code(), status.message())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn no_flipped_bit_of_a_message_is_accepted() {
+        let body: Vec<u64> = (0..40).map(|n| n * n).collect();
+        let sent = pack(Kind::Append, &body).unwrap().encode_to_vec();
+        let taken = |bytes: &[u8]| {
+            let frame = Frame::decode(bytes).ok()?;
+            unpack::<Vec<u64>>(Kind::Append, frame).ok()
+        };
+        assert_eq!(taken(&sent), Some(body));
+        for bit in 0..sent.len() * 8 {
+            let mut damaged = sent.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(taken(&damaged), None, "bit {bit}");
+        }
     }
 }
