@@ -196,6 +196,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
         {
             return Err(Error::damaged(
                 folder.path(),
+                None,
                 format!("the log begins after entry {purged} and no snapshot reaches that far"),
             ));
         }

@@ -24,11 +24,8 @@ impl Folder {
         let newest = list(&dir).map_err(broken)?.pop();
         let current = match newest {
             None => None,
-            Some(path) => Some(SnapshotFile::verify(&path).map_err(|e| match e.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                    Error::damaged(&path, e.to_string())
-                }
-                _ => broken(e),
+            Some(path) => Some(SnapshotFile::verify(&path).map_err(|e| {
+                Error::from_damage(e, format!("cannot read the snapshot {}", path.display()))
             })?),
         };
         Ok((Self { dir }, current))
