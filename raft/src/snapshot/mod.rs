@@ -8,7 +8,9 @@
 mod file;
 mod folder;
 mod format;
+mod partial;
 mod walk;
 
-pub(crate) use file::{Head, SnapshotFile, write};
+pub(crate) use file::{Head, Name, SnapshotFile, write};
 pub(crate) use folder::Folder;
+pub(crate) use partial::Partial;
