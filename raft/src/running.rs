@@ -16,7 +16,7 @@ use crate::forward::{CoreView, Forward};
 use crate::handle::{Parts, Raft};
 use crate::log::{LogHold, LogStore};
 use crate::machine::StateMachine;
-use crate::peer::{Links, Peers, Service, serve};
+use crate::peer::{Incoming, Links, Peers, Service, serve};
 use crate::propose::Proposer;
 use crate::queue::{Queue, Waiting};
 use crate::snapshot::Folder;
@@ -77,12 +77,13 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     let config = Arc::new(config);
     let stored = open(config.clone()).await?;
     let hold = stored.log.hold();
+    let incoming = Incoming::new(stored.folder.clone());
     let progress = Arc::new(Progress::new());
     let stop = watch::Sender::new(false);
     let adapter =
         Adapter::new(machine, stored.folder, stored.snapshot, progress.clone(), stop.subscribe());
     let append_timeout = Duration::from_millis(config.heartbeat_ms * APPEND_HEARTBEATS);
-    let links = Links::new(peers.clone(), append_timeout);
+    let links = Links::new(peers.clone(), append_timeout, config.snapshot_bytes_per_s);
     // Replays what was committed. Nobody is heard before that, and nothing is said.
     let core = Core::build(config.node_id, consensus, links, stored.log, adapter)
         .await
@@ -120,7 +121,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         failed,
         local_addr,
     });
-    let mut tasks = spawn(&parts, listener, waiting, &stop);
+    let mut tasks = spawn(&parts, listener, waiting, incoming, &stop);
     tasks.spawn(follow::follow(core, leader_sender, failed_sender, stop.subscribe()));
     Ok(Raft { parts, running: Arc::new(Running { stop, tasks: Mutex::new(tasks), hold }) })
 }
@@ -129,6 +130,7 @@ fn spawn(
     parts: &Parts,
     listener: TcpListener,
     waiting: Waiting,
+    incoming: Arc<Incoming>,
     stop: &watch::Sender<bool>,
 ) -> JoinSet<()> {
     let core = || parts.core.clone();
@@ -146,7 +148,7 @@ fn spawn(
         queue: parts.queue.clone(),
         blobs: parts.blobs.clone(),
         changes: parts.changes.clone(),
-        receiving: Mutex::new(()),
+        incoming,
     };
     let compaction =
         compaction::run(core(), parts.config.clone(), parts.progress.clone(), stop.subscribe());
@@ -203,6 +205,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
         {
             return Err(Error::damaged(
                 folder.path(),
+                None,
                 format!("the log begins after entry {purged} and no snapshot reaches that far"),
             ));
         }

@@ -1,6 +1,7 @@
 //! The durable log: entries, vote, and how far the log is committed and purged.
 
 mod codec;
+mod damage;
 mod reader;
 mod store;
 

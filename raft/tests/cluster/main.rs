@@ -12,3 +12,4 @@ mod pressure;
 mod proxy;
 mod replication;
 mod snapshots;
+mod transfer;
