@@ -113,6 +113,10 @@ impl Adapter {
                         let at = position(id, time_us);
                         progress.time_us.store(time_us, Ordering::Relaxed);
                         let replies = machine.apply(at, &commands);
+                        #[cfg(feature = "sim")]
+                        if crate::sim::breaks(crate::sim::Mutation::ApplyTwice) {
+                            machine.apply(at, &commands);
+                        }
                         if replies.len() != commands.len() {
                             return Err(io::Error::other(format!(
                                 "entry {id}: {} commands got {} replies",
@@ -145,7 +149,7 @@ fn position(id: LogId, time_us: i64) -> Position {
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
+    crate::blocking::spawn_blocking(work)
         .await
         .unwrap_or_else(|e| Err(io::Error::other(format!("the state machine has failed: {e}"))))
 }
@@ -225,6 +229,10 @@ impl RaftStateMachine<Types> for Adapter {
                 folder.retain(&file)?;
                 file
             };
+            #[cfg(feature = "sim")]
+            if crate::sim::breaks(crate::sim::Mutation::SkipRestore) {
+                return Ok(());
+            }
             let at = file
                 .head()
                 .meta
@@ -264,6 +272,7 @@ impl Builder {
         let index = self.head.meta.last_log_id.map_or(0, |id| id.index);
         while self.machine.durable_index() < index {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(DURABLE_POLL) => {}
                 _ = self.stop.wait_for(|stop| *stop) => {
                     return Err(io::Error::other("stopped while a snapshot was waiting"));

@@ -7,6 +7,7 @@
 mod adapter;
 mod batch;
 mod blob;
+mod blocking;
 mod change;
 mod compaction;
 mod config;
@@ -23,6 +24,8 @@ mod propose;
 mod queue;
 mod read;
 mod running;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod space;
 mod status;

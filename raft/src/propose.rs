@@ -1,7 +1,6 @@
 //! Group commit: everything that waits while an entry is on its way becomes the next entry.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openraft::impls::ProgressResponder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -49,7 +48,7 @@ impl Proposer {
             let reserve_bytes = self.config.disk_reserve_bytes;
             return entry.fail(&Miss::DiskFull { free_bytes, reserve_bytes });
         }
-        let batch = Batch::new(now_us(), entry.commands());
+        let batch = Batch::new(now_us(&self.config), entry.commands());
         let (responder, outcome) = ProgressResponder::<Types, _>::complete_only();
         if self.core.write(batch).responder(responder).await.is_err() {
             // If the core has died, its watcher tells the callers.
@@ -85,8 +84,15 @@ impl Proposer {
     }
 }
 
+#[cfg(feature = "sim")]
+fn now_us(config: &Config) -> i64 {
+    config.sim.now_us()
+}
+
+#[cfg(not(feature = "sim"))]
 #[expect(clippy::disallowed_methods, reason = "here the leader stamps the time")]
-fn now_us() -> i64 {
+fn now_us(_config: &Config) -> i64 {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

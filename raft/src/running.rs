@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -16,7 +15,7 @@ use crate::forward::{CoreView, Forward};
 use crate::handle::{Parts, Raft};
 use crate::log::{LogHold, LogStore};
 use crate::machine::StateMachine;
-use crate::peer::{Links, Peers, Service, serve};
+use crate::peer::{Links, Peers, Service, TcpListener, serve};
 use crate::propose::Proposer;
 use crate::queue::{Queue, Waiting};
 use crate::snapshot::Folder;
@@ -185,7 +184,7 @@ struct Stored {
 }
 
 async fn open(config: Arc<Config>) -> Result<Stored, Error> {
-    let opening = tokio::task::spawn_blocking(move || {
+    let opening = crate::blocking::spawn_blocking(move || {
         identity::claim(&config)?;
         let (folder, snapshot) = Folder::open(config.snapshot_dir())?;
         let blobs = Blobs::open(config.blob_dir())?;
@@ -206,6 +205,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
 
 async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
+        biased;
         () = work => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }

@@ -54,5 +54,8 @@ impl StoreBuilder<Types, LogStore, Adapter, TempDir> for Builder {
 
 #[tokio::test]
 async fn the_store_passes_the_suite_of_openraft() {
-    Suite::test_all(Builder).await.unwrap();
+    let suite = Suite::test_all(Builder);
+    #[cfg(feature = "sim")]
+    let suite = crate::sim::seeded(1, suite);
+    suite.await.unwrap();
 }

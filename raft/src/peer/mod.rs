@@ -3,6 +3,7 @@
 mod channel;
 mod frame;
 mod link;
+mod net;
 mod receive;
 mod server;
 mod stream;
@@ -10,6 +11,7 @@ mod stream;
 pub(crate) use channel::{Client, Lane, Peers};
 pub(crate) use frame::{Kind, meaning, pack, plain, unpack};
 pub(crate) use link::Links;
+pub(crate) use net::TcpListener;
 pub(crate) use proto::Frame;
 pub(crate) use receive::receive_file;
 pub(crate) use server::{Service, serve};

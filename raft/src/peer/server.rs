@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::channel::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES};
 use super::frame::{Kind, open, pack, plain, unpack};
 use super::link::{BallotReply, BallotRequest};
+use super::net::{TcpListener, incoming};
 use super::proto::Frame;
 use super::proto::peer_server::{Peer, PeerServer};
 use super::receive::{blob_pieces, blocking, receive_file};
@@ -69,10 +68,11 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(InterceptedService::new(service, gate))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(incoming(listener), async move {
             drop(stopping.wait_for(|stop| *stop).await);
         });
     tokio::select! {
+        biased;
         served = serving => {
             if let Err(e) = served {
                 tracing::error!(error = %e, "the peer port has failed");

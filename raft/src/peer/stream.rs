@@ -128,6 +128,7 @@ pub(super) async fn send_snapshot(
         unpack(Kind::SnapshotReply, reply)
     };
     tokio::select! {
+        biased;
         reply = timeout(ttl, call) => match reply {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(status)) => Err(broken(&status).into()),
@@ -163,7 +164,7 @@ fn pieces(file: SnapshotFile, progress: Arc<AtomicU64>) -> impl Stream<Item = Fr
                 return None;
             }
             let reading = file.clone();
-            let piece = tokio::task::spawn_blocking(move || {
+            let piece = crate::blocking::spawn_blocking(move || {
                 let mut piece = vec![0; PIECE_BYTES];
                 let read = reading.read_at(&mut piece, offset)?;
                 piece.truncate(read);
