@@ -5,10 +5,13 @@
 //! the middle of all of them and of the time that the log itself leads to expect.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::wall::Wall;
 
 /// The own clock is used as it is while it is this close to the middle.
 const TOLERANCE_US: i64 = 2_000_000;
@@ -17,7 +20,10 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// What this node knows about time.
 #[derive(Debug, Default)]
-pub(crate) struct LogClock(Mutex<Known>);
+pub(crate) struct LogClock {
+    wall: Wall,
+    known: Mutex<Known>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -29,28 +35,37 @@ struct Known {
 }
 
 impl LogClock {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { wall: Wall::new(config), known: Mutex::default() }
+    }
+
+    /// What this machine's clock says.
+    pub(crate) fn own_us(&self) -> i64 {
+        self.wall.now_us()
+    }
+
     /// An entry of this time was applied now.
     pub(crate) fn entry(&self, time_us: i64) {
-        self.0.lock().entry = Some((time_us, Instant::now()));
+        self.known.lock().entry = Some((time_us, Instant::now()));
     }
 
     /// A peer's clock is so far ahead of this one.
     pub(crate) fn peer(&self, node: u64, ahead_us: i64) {
-        self.0.lock().ahead.insert(node, (ahead_us, Instant::now()));
+        self.known.lock().ahead.insert(node, (ahead_us, Instant::now()));
     }
 
     /// Forgets who is no other voter any more.
     pub(crate) fn retain(&self, is_voter: impl Fn(u64) -> bool) {
-        self.0.lock().ahead.retain(|node, _| is_voter(*node));
+        self.known.lock().ahead.retain(|node, _| is_voter(*node));
     }
 
     /// The group's time, and how far it is ahead of this node's own clock.
     pub(crate) fn now(&self) -> (i64, i64) {
-        self.at(system_us(), Instant::now())
+        self.at(self.own_us(), Instant::now())
     }
 
     fn at(&self, own_us: i64, now: Instant) -> (i64, i64) {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         let expected = known
             .entry
             .map(|(time_us, at)| time_us.saturating_add(now.duration_since(at).as_micros() as i64));
@@ -85,15 +100,6 @@ fn agreed(own_us: i64, peers: &[i64], expected: Option<i64>) -> i64 {
         (count, _) => all[(count - 1) / 2],
     };
     if own_us.abs_diff(middle) <= TOLERANCE_US.unsigned_abs() { own_us } else { middle }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place of this crate that reads the wall clock"
-)]
-pub(crate) fn system_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ pub struct Config {
     pub propose_queue_max: usize,
     pub propose_timeout_ms: u64,
     pub connect_timeout_ms: u64,
+    #[cfg(feature = "sim")]
+    pub sim: crate::sim::Host,
 }
 
 impl Default for Config {
@@ -102,6 +104,8 @@ impl Default for Config {
             propose_queue_max: 65_536,
             propose_timeout_ms: 10_000,
             connect_timeout_ms: 1_000,
+            #[cfg(feature = "sim")]
+            sim: crate::sim::Host::default(),
         }
     }
 }

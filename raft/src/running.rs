@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -16,7 +15,7 @@ use crate::forward::{CoreView, Forward};
 use crate::handle::{Parts, Raft};
 use crate::log::{LogHold, LogStore};
 use crate::machine::StateMachine;
-use crate::peer::{Incoming, Links, Peers, Service, serve};
+use crate::peer::{Incoming, Links, Peers, Service, TcpListener, serve};
 use crate::propose::Proposer;
 use crate::queue::{Queue, Waiting};
 use crate::snapshot::Folder;
@@ -78,7 +77,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     let stored = open(config.clone()).await?;
     let hold = stored.log.hold();
     let incoming = Incoming::new(stored.folder.clone());
-    let progress = Arc::new(Progress::new());
+    let progress = Arc::new(Progress::new(&config));
     let stop = watch::Sender::new(false);
     let adapter =
         Adapter::new(machine, stored.folder, stored.snapshot, progress.clone(), stop.subscribe());
@@ -145,6 +144,7 @@ fn spawn(
     let service = Service {
         core: core(),
         config: parts.config.clone(),
+        clock: parts.progress.clock.clone(),
         queue: parts.queue.clone(),
         blobs: parts.blobs.clone(),
         changes: parts.changes.clone(),
@@ -194,7 +194,7 @@ struct Stored {
 }
 
 async fn open(config: Arc<Config>) -> Result<Stored, Error> {
-    let opening = tokio::task::spawn_blocking(move || {
+    let opening = crate::blocking::spawn_blocking(move || {
         identity::claim(&config)?;
         let (folder, snapshot) = Folder::open(config.snapshot_dir())?;
         let blobs = Blobs::open(config.blob_dir())?;
@@ -216,6 +216,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
 
 async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
+        biased;
         () = work => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }

@@ -54,7 +54,7 @@ async fn transfer(
     progress: Arc<AtomicU64>,
 ) -> Result<SnapshotResponse<Types>, Status> {
     let naming = file.clone();
-    let name: Name = tokio::task::spawn_blocking(move || naming.name())
+    let name: Name = crate::blocking::spawn_blocking(move || naming.name())
         .await
         .map_err(|e| Status::internal(e.to_string()))?
         .map_err(|e| Status::internal(e.to_string()))?;
@@ -120,7 +120,7 @@ fn pieces(
             }
             pace.wait().await;
             let reading = file.clone();
-            let piece = tokio::task::spawn_blocking(move || {
+            let piece = crate::blocking::spawn_blocking(move || {
                 let mut piece = vec![0; SNAPSHOT_PIECE_BYTES];
                 let read = reading.read_at(&mut piece, offset)?;
                 piece.truncate(read);

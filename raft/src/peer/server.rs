@@ -7,9 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -17,6 +15,7 @@ use super::channel::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES};
 use super::frame::{Kind, open, pack, plain, unpack};
 use super::incoming::Incoming;
 use super::link::{BallotReply, BallotRequest};
+use super::net::{TcpListener, incoming};
 use super::proto::Frame;
 use super::proto::peer_server::{Peer, PeerServer};
 use super::receive::{blob_pieces, blocking};
@@ -24,7 +23,7 @@ use super::stream::next_piece;
 use crate::batch::Batch;
 use crate::blob::{BlobHead, BlobId, Blobs};
 use crate::change::{Change, Changes};
-use crate::clock::system_us;
+use crate::clock::LogClock;
 use crate::config::{Config, MESSAGE_MAX_BYTES};
 use crate::error::Error;
 use crate::queue::{Queue, Urgency, check_size};
@@ -43,6 +42,7 @@ const DRAIN: Duration = Duration::from_millis(300);
 pub(crate) struct Service {
     pub(crate) core: Core,
     pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<LogClock>,
     pub(crate) queue: Queue,
     pub(crate) blobs: Blobs,
     pub(crate) changes: Changes,
@@ -72,10 +72,11 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(InterceptedService::new(service, gate))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(incoming(listener), async move {
             drop(stopping.wait_for(|stop| *stop).await);
         });
     tokio::select! {
+        biased;
         served = serving => {
             if let Err(e) = served {
                 tracing::error!(error = %e, "the peer port has failed");
@@ -199,7 +200,7 @@ impl Peer for Service {
 
     async fn clock(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
         let () = unpack(Kind::Clock, request.into_inner())?;
-        Ok(Response::new(pack(Kind::ClockReply, &system_us())?))
+        Ok(Response::new(pack(Kind::ClockReply, &self.clock.own_us())?))
     }
 
     async fn change(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
