@@ -9,6 +9,7 @@
     )
 )]
 
+mod backlog;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -4,7 +4,7 @@ use super::{Action, Alert, DecisionRecord, ModelAction, ModelRecord, Rules, Scor
 use features::event::Event;
 use serde::{Deserialize, Serialize};
 
-const COMMAND_VERSION: u8 = 1;
+pub(super) const COMMAND_VERSION: u8 = 1;
 
 /// Everything that can change the state. A repeat of any of them changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub enum Refusal {
     "a command of version {found} stands in the log, this program reads version {COMMAND_VERSION}: update the node"
 )]
 pub struct UnknownCommand {
-    found: u8,
+    pub(super) found: u8,
 }
 
 impl Command {
