@@ -114,6 +114,10 @@ impl Recorder {
             return;
         }
         while let Err(error) = self.warehouse.record(recording) {
+            if error.needs_restart() {
+                tracing::error!(through, %error, "the warehouse has given up; the process ends so that it is started again");
+                std::process::exit(crate::exit::CORE_DIED);
+            }
             tracing::error!(through, %error, "the warehouse did not take the rows; trying again");
             std::thread::sleep(RETRY);
         }
