@@ -1,5 +1,6 @@
 //! openraft's state machine on ours: positions, the monotonic clock, snapshots.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,8 @@ pub(crate) struct Progress {
     pub(crate) bytes: AtomicU64,
     pub(crate) entries: AtomicU64,
     pub(crate) snapshot_failures: AtomicU64,
+    /// Every id that ever was in an applied membership. Ids are never used again.
+    pub(crate) ids: Mutex<BTreeSet<u64>>,
 }
 
 impl Progress {
@@ -41,6 +44,7 @@ impl Progress {
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             snapshot_failures: AtomicU64::new(0),
+            ids: Mutex::default(),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Adapter {
             let opened = match entry.payload {
                 Payload::Blank => None,
                 Payload::Membership(membership) => {
+                    self.progress.ids.lock().extend(membership.nodes().map(|(id, _)| *id));
                     self.membership = StoredMembership::new(Some(id), membership);
                     None
                 }
@@ -197,6 +202,7 @@ impl RaftStateMachine<Types> for Adapter {
                     last_membership: self.membership.clone(),
                 },
                 time_us: self.time_us,
+                ids: self.progress.ids.lock().clone(),
             },
             frozen: Mutex::new(Some(frozen)),
             progress: self.progress.clone(),
@@ -216,6 +222,7 @@ impl RaftStateMachine<Types> for Adapter {
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.time_us = time_us;
+        self.progress.ids.lock().clone_from(&file.head().ids);
         run_blocking(move || {
             // On disk first: once this call returns, the log before it may be purged.
             let file = {
@@ -318,7 +325,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
             return Ok(whole(current));
         }
         // Says that nothing is covered; the core looks at the meta data only.
-        let nothing = Head { meta: SnapshotMeta::default(), time_us: 0 };
+        let nothing = Head::default();
         SnapshotFile::trust(self.folder.path(), nothing).map(|file| whole(&file))
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) hold: LogHold,
     pub(crate) changes: Changes,
     pub(crate) space: Arc<Space>,
+    /// The node has a new id because its first folder was lost.
+    pub(crate) started_over: bool,
 }
 
 impl std::fmt::Debug for Raft {
@@ -76,8 +78,11 @@ impl Raft {
     }
 
     /// Founds the group. Every founder may call this with the same members; a node that is in a
-    /// group already does nothing.
+    /// group already does nothing, and so does one that was started over: its group is there.
     pub async fn bootstrap(&self, members: BTreeMap<u64, Member>) -> Result<(), Error> {
+        if self.parts.started_over {
+            return Ok(());
+        }
         match self.parts.core.initialize(members).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(RaftError::APIError(e)) => Err(Error::Refused(e.to_string())),
@@ -218,6 +223,12 @@ impl Raft {
     /// Makes a voter a learner.
     pub async fn demote(&self, id: u64) -> Result<(), Error> {
         self.change(Change::Demote(id)).await
+    }
+
+    /// Puts `new`, a learner that has caught up, in the place of the voter `old`, which leaves the
+    /// group for good. Works while `old` is lost.
+    pub async fn replace(&self, old: u64, new: u64) -> Result<(), Error> {
+        self.change(Change::Replace { old, new }).await
     }
 
     pub async fn remove(&self, id: u64) -> Result<(), Error> {

@@ -108,7 +108,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     });
     let parts = Arc::new(Parts {
         space: Arc::new(Space::new(config.dir.clone(), config.disk_reserve_bytes)),
-        changes: Changes::new(core.clone()),
+        changes: Changes::new(core.clone(), progress.clone()),
         blobs: stored.blobs,
         hold: hold.clone(),
         config,
@@ -120,6 +120,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         leader,
         failed,
         local_addr,
+        started_over: stored.started_over,
     });
     let mut tasks = spawn(&parts, listener, waiting, incoming, &stop);
     tasks.spawn(follow::follow(core, leader_sender, failed_sender, stop.subscribe()));
@@ -184,11 +185,12 @@ struct Stored {
     folder: Folder,
     snapshot: Option<crate::snapshot::SnapshotFile>,
     blobs: Blobs,
+    started_over: bool,
 }
 
 async fn open(config: Arc<Config>) -> Result<Stored, Error> {
     let opening = tokio::task::spawn_blocking(move || {
-        identity::claim(&config)?;
+        let started_over = identity::claim(&config)?;
         let (folder, snapshot) = Folder::open(config.snapshot_dir())?;
         let blobs = Blobs::open(config.blob_dir())?;
         let log = LogStore::open(&config)?;
@@ -202,7 +204,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
                 format!("the log begins after entry {purged} and no snapshot reaches that far"),
             ));
         }
-        Ok(Stored { log, folder, snapshot, blobs })
+        Ok(Stored { log, folder, snapshot, blobs, started_over })
     });
     opening.await.unwrap_or_else(|e| Err(Error::Fatal(e.to_string())))
 }
