@@ -9,6 +9,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::adapter::Progress;
 use crate::error::Error;
@@ -33,7 +34,7 @@ pub(crate) enum Change {
 /// A learner may lack so many entries at most when it takes the place of a voter.
 pub(crate) const REPLACE_LAG_MAX: u64 = 1_000;
 
-/// How often a transfer looks whether it has happened.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 const TRANSFER_POLL: Duration = Duration::from_millis(10);
 /// No change takes longer; whatever hangs must not block the next one for ever.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -60,7 +61,7 @@ impl Changes {
     /// A change goes on when the caller gives up waiting: it has two steps, and stopping between
     /// them would leave the group with two sets of voters.
     pub(crate) async fn run(&self, change: Change, timeout: Duration) -> Result<(), Error> {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let own = self.clone();
         let work = tokio::spawn(async move {
             let _one_at_a_time = own.one_at_a_time.lock().await;
@@ -220,9 +221,17 @@ async fn transfer(core: &Core, to: u64) -> Result<(), Error> {
         return Err(Error::Refused(format!("node {to} is not a voter and cannot lead")));
     }
     core.trigger().transfer_leader(to).await.map_err(|e| Error::Fatal(e.to_string()))?;
+    let asked = Instant::now();
     loop {
-        if core.metrics().borrow_watched().current_leader == Some(to) {
+        let leader = core.metrics().borrow_watched().current_leader;
+        if leader == Some(to) {
             return Ok(());
+        }
+        // This node sends no heartbeats meanwhile, so there is another leader soon in any case.
+        if asked.elapsed() > TRANSFER_TIMEOUT {
+            return Err(Error::Refused(format!(
+                "node {to} has not taken over within {TRANSFER_TIMEOUT:?}; the leader is {leader:?}"
+            )));
         }
         tokio::time::sleep(TRANSFER_POLL).await;
     }

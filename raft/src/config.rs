@@ -57,6 +57,8 @@ pub struct Config {
     pub log_chunk_bytes: usize,
     /// Payloads of recent entries kept in memory.
     pub log_cache_bytes: usize,
+    /// A leader whose log has waited longer than this for its disk hands over to another voter.
+    pub flush_stall_ms: u64,
     /// A leader with less free disk than this refuses commands.
     pub disk_reserve_bytes: u64,
     /// Most commands in one entry.
@@ -90,6 +92,7 @@ impl Default for Config {
             snapshot_bytes_per_s: 64 << 20,
             log_chunk_bytes: 64 << 20,
             log_cache_bytes: 128 << 20,
+            flush_stall_ms: 1_000,
             disk_reserve_bytes: 256 << 20,
             batch_commands_max: 4096,
             batch_bytes_max: 1 << 20,
@@ -123,6 +126,9 @@ impl Config {
         }
         if self.log_chunk_bytes == 0 || self.snapshot_bytes == 0 || self.snapshot_entries == 0 {
             return refuse("log_chunk_bytes and the snapshot thresholds must be above 0");
+        }
+        if self.flush_stall_ms == 0 {
+            return refuse("flush_stall_ms must be above 0");
         }
         if (1..SNAPSHOT_PACE_MIN).contains(&self.snapshot_bytes_per_s) {
             return refuse("snapshot_bytes_per_s is 0 (no limit) or at least 65536");

@@ -14,6 +14,7 @@ mod durable;
 mod error;
 mod forward;
 mod handle;
+mod handover;
 mod identity;
 mod log;
 mod machine;

@@ -22,7 +22,7 @@ use crate::queue::{Queue, Waiting};
 use crate::snapshot::Folder;
 use crate::space::Space;
 use crate::types::Core;
-use crate::{compaction, identity, space, watch as follow};
+use crate::{compaction, handover, identity, space, watch as follow};
 
 /// An append may stay unanswered for so many heartbeats: a disk may be slow for a while.
 const APPEND_HEARTBEATS: u64 = 20;
@@ -135,12 +135,14 @@ fn spawn(
     stop: &watch::Sender<bool>,
 ) -> JoinSet<()> {
     let core = || parts.core.clone();
+    let pending = parts.hold.pending();
     let proposer = Proposer {
         core: core(),
         config: parts.config.clone(),
         leader: parts.leader.clone(),
         forward: parts.forward.clone(),
         space: parts.space.clone(),
+        pending: pending.clone(),
     };
     let service = Service {
         core: core(),
@@ -149,10 +151,13 @@ fn spawn(
         blobs: parts.blobs.clone(),
         changes: parts.changes.clone(),
         incoming,
+        pending: pending.clone(),
     };
     let compaction =
         compaction::run(core(), parts.config.clone(), parts.progress.clone(), stop.subscribe());
+    let handover = handover::run(core(), parts.config.clone(), pending.clone(), stop.subscribe());
     let mut tasks = JoinSet::new();
+    tasks.spawn(handover);
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));
     tasks.spawn(serve(listener, service, parts.peers.clone(), stop.subscribe()));
     tasks.spawn(compaction);

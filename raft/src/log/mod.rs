@@ -2,8 +2,10 @@
 
 mod codec;
 mod damage;
+mod pending;
 mod reader;
 mod store;
 
+pub(crate) use pending::Pending;
 pub use store::LogFigures;
 pub(crate) use store::{LogHold, LogStore};
