@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use openraft::RaftSnapshotBuilder;
@@ -31,6 +31,8 @@ pub(crate) struct Progress {
     /// Log since the last snapshot.
     pub(crate) bytes: AtomicU64,
     pub(crate) entries: AtomicU64,
+    /// When that snapshot was frozen, or this node started.
+    since: Mutex<Instant>,
     pub(crate) snapshot_failures: AtomicU64,
     /// Every id that ever was in an applied membership. Ids are never used again.
     pub(crate) ids: Mutex<BTreeSet<u64>>,
@@ -43,9 +45,22 @@ impl Progress {
             time_us: std::sync::atomic::AtomicI64::new(0),
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            since: Mutex::new(Instant::now()),
             snapshot_failures: AtomicU64::new(0),
             ids: Mutex::default(),
         }
+    }
+}
+
+impl Progress {
+    pub(crate) fn since_snapshot(&self) -> Duration {
+        self.since.lock().elapsed()
+    }
+
+    fn snapshot_taken(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.entries.store(0, Ordering::Relaxed);
+        *self.since.lock() = Instant::now();
     }
 }
 
@@ -190,8 +205,7 @@ impl RaftStateMachine<Types> for Adapter {
         let machine = self.machine.clone();
         // A panic while freezing is reported by the builder, which may fail.
         let frozen = run_blocking(move || Ok(machine.freeze())).await;
-        self.progress.bytes.store(0, Ordering::Relaxed);
-        self.progress.entries.store(0, Ordering::Relaxed);
+        self.progress.snapshot_taken();
         Builder {
             machine: self.machine.clone(),
             folder: self.folder.clone(),
@@ -240,8 +254,7 @@ impl RaftStateMachine<Types> for Adapter {
             file.unpack(|from| machine.restore(at, from))
         })
         .await?;
-        self.progress.bytes.store(0, Ordering::Relaxed);
-        self.progress.entries.store(0, Ordering::Relaxed);
+        self.progress.snapshot_taken();
         self.progress.time_us.store(time_us, Ordering::Relaxed);
         self.progress.applied.send_replace(meta.last_log_id.map_or(0, |id| id.index));
         Ok(())

@@ -45,6 +45,8 @@ pub struct Config {
     /// A snapshot is made after this much log since the last one, by bytes or by entries.
     pub snapshot_bytes: u64,
     pub snapshot_entries: u64,
+    /// And after this time, if anything was applied since; 0 sets no time.
+    pub snapshot_seconds: u64,
     /// Entries kept before the snapshot, so that a follower that was away for a while catches up
     /// from the log.
     pub keep_entries: u64,
@@ -87,6 +89,7 @@ impl Default for Config {
             election_max_ms: 700,
             snapshot_bytes: 1 << 30,
             snapshot_entries: 200_000,
+            snapshot_seconds: 600,
             keep_entries: 20_000,
             snapshot_timeout_ms: 600_000,
             snapshot_bytes_per_s: 64 << 20,

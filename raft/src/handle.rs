@@ -23,10 +23,11 @@ use crate::machine::StateMachine;
 use crate::member::{Member, Status};
 use crate::peer::{Lane, Peers};
 use crate::queue::{Done, Queue, Urgency, check_size};
+use crate::read::Confirmed;
 use crate::running::Running;
 use crate::space::Space;
 use crate::types::Core;
-use crate::{read, running, status};
+use crate::{running, status};
 
 /// Pause before asking again while there is no leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) hold: LogHold,
     pub(crate) changes: Changes,
     pub(crate) space: Arc<Space>,
+    pub(crate) confirmed: Confirmed,
     /// The node has a new id because its first folder was lost.
     pub(crate) started_over: bool,
 }
@@ -154,23 +156,6 @@ impl Raft {
             self.parts.queue.submit(commands.clone(), urgency, false)
         })
         .await
-    }
-
-    /// Everything acknowledged before this call is applied here when it returns.
-    pub async fn linearize(&self) -> Result<u64, Error> {
-        let timeout = self.parts.config.propose_timeout();
-        let started = Instant::now();
-        let index = self.insist("a linearizable read", timeout, || self.read_index()).await?;
-        self.wait_applied(index, timeout.saturating_sub(started.elapsed())).await
-    }
-
-    async fn read_index(&self) -> Result<u64, Error> {
-        let leader = *self.parts.leader.borrow();
-        match leader {
-            None => Err(Error::NoLeader),
-            Some(id) if id == self.parts.config.node_id => read::confirm(&self.parts.core).await,
-            Some(id) => self.parts.forward.read_index(id).await,
-        }
     }
 
     /// Waits until an index is applied here; returns what is applied by then.
@@ -330,7 +315,7 @@ impl Raft {
     }
 
     /// Tries again until the deadline while there is no leader to ask.
-    async fn insist<T, F>(
+    pub(crate) async fn insist<T, F>(
         &self,
         what: &'static str,
         timeout: Duration,

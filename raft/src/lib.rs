@@ -40,3 +40,4 @@ pub use identity::{resolve_id, start_over};
 pub use log::LogFigures;
 pub use machine::{Frozen, Position, StateMachine};
 pub use member::{Member, MemberStatus, Role, Status};
+pub use read::ReadLevel;

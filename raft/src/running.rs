@@ -19,6 +19,7 @@ use crate::machine::StateMachine;
 use crate::peer::{Incoming, Links, Peers, Service, serve};
 use crate::propose::Proposer;
 use crate::queue::{Queue, Waiting};
+use crate::read::Confirmed;
 use crate::snapshot::Folder;
 use crate::space::Space;
 use crate::types::Core;
@@ -121,6 +122,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         failed,
         local_addr,
         started_over: stored.started_over,
+        confirmed: Confirmed::default(),
     });
     let mut tasks = spawn(&parts, listener, waiting, incoming, &stop);
     tasks.spawn(follow::follow(core, leader_sender, failed_sender, stop.subscribe()));

@@ -10,6 +10,7 @@ mod membership;
 mod nodes;
 mod pressure;
 mod proxy;
+mod reads;
 mod replace;
 mod replication;
 mod snapshots;
