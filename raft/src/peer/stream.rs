@@ -134,7 +134,6 @@ pub(super) async fn send_snapshot(
         unpack(Kind::SnapshotReply, reply)
     };
     tokio::select! {
-        biased;
         reply = timeout(ttl, call) => match reply {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(status)) => Err(broken(&status).into()),
