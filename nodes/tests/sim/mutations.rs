@@ -2,23 +2,21 @@
 
 use raft::sim::Mutation;
 
-use crate::run::run;
-use crate::setting;
+use crate::process::run_many;
+use crate::replays;
 
 /// A break has to be seen within so many seeds.
 const SEEDS_MAX: u64 = 40;
 
 fn is_seen(mutation: Mutation) {
-    if setting("HEARTH_SEED").is_some() {
+    if replays() {
         return;
     }
-    for seed in 1..=SEEDS_MAX {
-        if let Err(broken) = run(seed, Some(mutation), false) {
-            println!("{mutation:?} is seen after {seed} seeds: {broken}");
-            return;
-        }
+    let outcomes = run_many(1..SEEDS_MAX + 1, Some(mutation), |outcome| !outcome.held);
+    match outcomes.iter().find(|outcome| !outcome.held) {
+        Some(first) => println!("{mutation:?} is seen by seed {}: {}", first.seed, first.told),
+        None => panic!("{mutation:?} is not seen in {SEEDS_MAX} seeds"),
     }
-    panic!("{mutation:?} is not seen in {SEEDS_MAX} seeds");
 }
 
 #[test]
