@@ -78,7 +78,6 @@ pub(crate) async fn serve(
             drop(stopping.wait_for(|stop| *stop).await);
         });
     tokio::select! {
-        biased;
         served = serving => {
             if let Err(e) = served {
                 tracing::error!(error = %e, "the peer port has failed");
