@@ -105,9 +105,10 @@ async fn press(length: Duration) {
     }
     let mut installs = 0;
     let mut seen = [0, 0];
-    while began.elapsed() < length {
+    // A slow machine may need more time until a follower is far enough behind.
+    while began.elapsed() < length || (installs == 0 && began.elapsed() < length + LONG) {
         for (proxy, id) in proxies.iter().zip(2..) {
-            shut(proxy, Duration::from_millis(700)).await;
+            shut(proxy, Duration::from_secs(1)).await;
             tokio::time::sleep(Duration::from_millis(300)).await;
             let restored = group.nodes[&id].machine.state.lock().restored;
             installs += u64::from(restored != seen[id as usize - 2]);
