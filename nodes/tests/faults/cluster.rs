@@ -1,9 +1,10 @@
 //! The cluster under test: processes on a ground, wires between them, a supervisor beside them.
 
 use crate::ground::Ground;
-use crate::process::Process;
+use crate::process::{DATA, Process};
 use crate::proxy::Net;
 use crate::shim::{self, Control};
+use crate::volume::{self, Volume};
 use nodes::config::{Cluster as Membership, Config, Limits, Listen, Member, Native, Node, Raft};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 /// What a start and catching up may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 const SUPERVISE_EVERY: Duration = Duration::from_millis(20);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hearth");
@@ -47,7 +48,9 @@ impl Cluster {
     pub(crate) async fn start(count: u64, seed: u64, raft: &Raft) -> Self {
         let ground = Ground::prepare(count);
         println!("net: {}", ground.name());
-        let dir = tempfile::Builder::new().prefix("hearth-faults-").tempdir().unwrap();
+        volume::sweep();
+        let prefix = format!("{}{}-", volume::FOLDER, std::process::id());
+        let dir = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
         let shim = shim::compile(dir.path());
         let members: Vec<(Member, [SocketAddr; 4])> = (1..=count)
             .map(|id| {
@@ -116,6 +119,9 @@ impl Cluster {
             self.ground.cable(node.id, true);
             if let Some(control) = &node.control {
                 control.heal();
+            }
+            if let Some(volume) = &node.volume {
+                volume.release();
             }
             node.pause(false);
             node.start();
@@ -189,7 +195,12 @@ fn lay_out(
     shim: Option<&Path>,
 ) -> Process {
     let home = dir.join(format!("node{}", member.id));
-    let data = home.join("data");
+    let (disk, data) = (home.join("disk"), home.join(DATA));
+    std::fs::create_dir_all(&disk).unwrap();
+    let volume = Volume::mount(&home.join("disk.image"), &disk);
+    if let Err(why) = &volume {
+        println!("node {} has no disk of its own: {why}", member.id);
+    }
     std::fs::create_dir_all(&data).unwrap();
     let [grpc, flight, raft_port, http] = *ports;
     let config = Config {
@@ -220,5 +231,5 @@ fn lay_out(
         command.env("HEARTH_SHIM_CONTROL", &control.path).env("HEARTH_SHIM_PREFIX", &data);
         control
     });
-    Process::new(member, home, control, command)
+    Process::new(member, home, control, volume.ok(), command)
 }

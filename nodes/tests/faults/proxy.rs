@@ -108,7 +108,7 @@ impl Net {
             wire.send_replace(Wire::Pass);
         }
         for reset in self.shared.resets.values() {
-            reset.send_if_modified(|closed| std::mem::take(closed));
+            reset.send_if_modified(std::mem::take);
         }
     }
 
