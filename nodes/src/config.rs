@@ -126,6 +126,8 @@ pub struct Raft {
     pub snapshot_entries: u64,
     /// Entries kept behind a snapshot for followers that were away.
     pub keep_entries: u64,
+    /// How often the replicas compare their whole states, at the most often.
+    pub check_seconds: u64,
     /// By which `host:port` this node reaches the raft port of a peer, by the peer's id, where that
     /// is not the address in the membership: behind an address translation, for one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -154,6 +156,7 @@ impl Default for Raft {
             snapshot_mib: 256,
             snapshot_entries: 100_000,
             keep_entries: 20_000,
+            check_seconds: 60,
             dial: BTreeMap::new(),
         }
     }
@@ -199,6 +202,9 @@ impl Config {
                 "raft: election_min_ms must be at least 3 heartbeats and election_max_ms above it"
                     .to_owned(),
             );
+        }
+        if self.raft.check_seconds == 0 {
+            return Err("raft.check_seconds must be 1 or more".to_owned());
         }
         if self.raft.dial.contains_key(&self.node.id) {
             return Err(format!(

@@ -9,11 +9,15 @@
     )
 )]
 
+mod checker;
+#[cfg(test)]
+mod checker_tests;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod exit;
+mod gate;
 pub mod hex;
 mod http;
 mod intake;
@@ -25,6 +29,7 @@ mod native;
 pub mod node;
 mod portrait;
 pub mod proto;
+mod quarantine;
 mod recorder;
 mod rendering;
 pub mod replay;

@@ -6,6 +6,7 @@ use crate::state::{Command, Reply};
 use async_trait::async_trait;
 use features::table::{Cell, Table, encode_row};
 use flight::{Error, FeatureRow, Live, NodeRow, Portrait};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ impl Live for NodeLive {
 
     fn nodes(&self) -> Vec<NodeRow> {
         let status = self.node.raft().status();
+        let diverged: BTreeSet<u64> =
+            self.node.machine().read().checks.diverged().keys().copied().collect();
         status
             .members
             .iter()
@@ -63,7 +66,12 @@ impl Live for NodeLive {
                     id: member.id,
                     group: self.node.config().node.group.clone(),
                     role: member.role.as_str().to_owned(),
-                    state: if own { "serving" } else { "" }.to_owned(),
+                    state: match (diverged.contains(&member.id), own) {
+                        (true, _) => "diverged",
+                        (false, true) => "serving",
+                        (false, false) => "",
+                    }
+                    .to_owned(),
                     term: own.then_some(status.term),
                     committed_index: own.then_some(status.committed),
                     applied_index: if own { Some(status.applied) } else { member.matched_index },

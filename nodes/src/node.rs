@@ -1,8 +1,10 @@
 //! The composition root: builds the parts of one node, runs them, and takes them down in reverse.
 
+use crate::checker;
 use crate::config::{Config, Member};
 use crate::machine::{Machine, RECORD_QUEUE_ENTRIES};
 use crate::metrics::Metrics;
+use crate::quarantine::Quarantine;
 use crate::recorder::{History, Recorder};
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
@@ -15,6 +17,7 @@ use futures::TryStreamExt as _;
 use parking_lot::Mutex;
 use raft::Raft;
 use std::cell::Cell;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub enum NodeError {
     #[error(transparent)]
     Warehouse(#[from] flight::Error),
     #[error("{0}")]
+    Quarantined(String),
+    #[error("{0}")]
     Start(String),
 }
 
@@ -45,6 +50,7 @@ impl NodeError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Raft(raft::Error::Damaged { .. })
+            | Self::Quarantined(_)
             | Self::Warehouse(flight::Error::Damaged { .. } | flight::Error::Newer { .. }) => {
                 exit::DAMAGED
             }
@@ -64,7 +70,12 @@ pub struct Node {
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
+    /// Random, so that no two starts of any node give out the same ids, whatever their clocks say.
+    salt: u64,
     ids: AtomicU64,
+    quarantine: Quarantine,
+    /// How long the last hashing of the state took, in microseconds.
+    check_us: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     recorder: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -74,6 +85,7 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
         let settings = flight::Settings {
             memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
             query_time_max: Duration::from_millis(config.limits.query_ms),
@@ -83,7 +95,8 @@ impl Node {
         let recorded = Arc::new(AtomicU64::new(warehouse.recorded_index()));
         let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
         let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
-        let machine = Arc::new(Machine::new(queue, Arc::clone(&recorded)));
+        let (checks, points) = mpsc::channel(1);
+        let machine = Arc::new(Machine::new(queue, checks, Arc::clone(&recorded)));
         let peers: Arc<Mutex<Vec<String>>> = Arc::default();
         let recorder = Recorder {
             warehouse: Arc::clone(&warehouse),
@@ -116,12 +129,18 @@ impl Node {
             warehouse,
             metrics: Metrics::default(),
             recorded: recorded_moved,
-            ids: AtomicU64::new(crate::clock::now_us() as u64),
+            salt: RandomState::new().build_hasher().finish(),
+            ids: AtomicU64::new(1),
+            quarantine,
+            check_us: AtomicU64::new(0),
             tasks: Mutex::default(),
             recorder: Mutex::new(Some(recorder)),
         });
         node.bootstrap().await?;
         let mut tasks = vec![tokio::spawn(tick(Arc::clone(&node)))];
+        tasks.push(tokio::spawn(checker::ask(Arc::clone(&node))));
+        tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
+        tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
@@ -143,11 +162,33 @@ impl Node {
     /// Proposes a command on whichever node leads and waits for its answer.
     pub async fn propose(&self, command: &Command) -> Result<(u64, Reply), raft::Error> {
         let begun = Instant::now();
-        let applied = self.raft.propose(Bytes::from(command.encode())).await?;
+        let applied = self.raft.propose(Bytes::from(self.encode(command))).await?;
         self.metrics.committed(begun.elapsed().as_micros() as u64);
         let reply = Reply::decode(&applied.reply)
             .map_err(|error| raft::Error::Refused(error.to_string()))?;
         Ok((applied.index, reply))
+    }
+
+    /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
+    fn encode(&self, command: &Command) -> Vec<u8> {
+        match command {
+            Command::IngestEvents { .. }
+            | Command::RecordScores { .. }
+            | Command::Tick
+            | Command::CheckState { .. }
+            | Command::ReportState { .. }
+            | Command::Once { .. } => command.encode(),
+            Command::UpsertRows { .. }
+            | Command::SetRules(_)
+            | Command::RegisterModel(_)
+            | Command::ChangeModel { .. }
+            | Command::ActOnAlert { .. }
+            | Command::RecordDecision(_) => {
+                let running = self.ids.fetch_add(1, Ordering::Relaxed);
+                let id = u128::from(self.salt) << 64 | u128::from(running);
+                Command::Once { id, command: Box::new(command.clone()) }.encode()
+            }
+        }
     }
 
     pub fn config(&self) -> &Config {
@@ -174,13 +215,43 @@ impl Node {
         &self.metrics
     }
 
+    /// How long the last hashing of the whole state took.
+    pub(crate) fn check_took(&self) -> Duration {
+        Duration::from_micros(self.check_us.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn check_took_for(&self, took: Duration) {
+        self.check_us.store(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Why this node answers nobody, if it does not.
+    pub fn quarantined(&self) -> Option<&str> {
+        self.quarantine.why()
+    }
+
+    /// Answers nobody from now on; hands the leadership on and leaves the voting to the others.
+    pub(crate) async fn quarantine(&self, why: &str) {
+        self.quarantine.begin(why);
+        tracing::error!(
+            why,
+            "this node is out of service; rebuild it from its peers: hearth serve --config FILE --rebuild"
+        );
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        self.leave().await;
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
+    }
+
     pub fn watch_recorded(&self) -> watch::Receiver<u64> {
         self.recorded.clone()
     }
 
     /// An id that no other node and no earlier start of this one gives out.
     pub fn fresh_id(&self, prefix: &str) -> String {
-        format!("{prefix}{:x}-{:x}", self.config.node.id, self.ids.fetch_add(1, Ordering::Relaxed))
+        format!("{prefix}{:016x}-{:x}", self.salt, self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Hands the leadership on, so that clients wait for no election.
@@ -306,7 +377,7 @@ async fn tick(node: Arc<Node>) {
             }
             continue;
         }
-        let idle_us = crate::clock::now_us() - node.machine.read().clock_us;
+        let idle_us = node.raft.now_us() - node.machine.read().clock_us;
         if idle_us < TICK.as_micros() as i64 {
             continue;
         }

@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::batch::Replies;
+use crate::clock::LogClock;
+use crate::config::Config;
 use crate::machine::{Frozen, Position, StateMachine};
 use crate::snapshot::{self, Folder, Head, SnapshotFile};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
@@ -31,16 +33,18 @@ pub(crate) struct Progress {
     pub(crate) bytes: AtomicU64,
     pub(crate) entries: AtomicU64,
     pub(crate) snapshot_failures: AtomicU64,
+    pub(crate) clock: Arc<LogClock>,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             applied: watch::Sender::new(0),
             time_us: std::sync::atomic::AtomicI64::new(0),
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             snapshot_failures: AtomicU64::new(0),
+            clock: Arc::new(LogClock::new(config)),
         }
     }
 }
@@ -112,7 +116,12 @@ impl Adapter {
                     Some((time_us, commands)) => {
                         let at = position(id, time_us);
                         progress.time_us.store(time_us, Ordering::Relaxed);
+                        progress.clock.entry(time_us);
                         let replies = machine.apply(at, &commands);
+                        #[cfg(feature = "sim")]
+                        if crate::sim::breaks(crate::sim::Mutation::ApplyTwice) {
+                            machine.apply(at, &commands);
+                        }
                         if replies.len() != commands.len() {
                             return Err(io::Error::other(format!(
                                 "entry {id}: {} commands got {} replies",
@@ -145,7 +154,7 @@ fn position(id: LogId, time_us: i64) -> Position {
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
+    crate::blocking::spawn_blocking(work)
         .await
         .unwrap_or_else(|e| Err(io::Error::other(format!("the state machine has failed: {e}"))))
 }
@@ -225,6 +234,10 @@ impl RaftStateMachine<Types> for Adapter {
                 folder.retain(&file)?;
                 file
             };
+            #[cfg(feature = "sim")]
+            if crate::sim::breaks(crate::sim::Mutation::SkipRestore) {
+                return Ok(());
+            }
             let at = file
                 .head()
                 .meta
@@ -264,6 +277,7 @@ impl Builder {
         let index = self.head.meta.last_log_id.map_or(0, |id| id.index);
         while self.machine.durable_index() < index {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(DURABLE_POLL) => {}
                 _ = self.stop.wait_for(|stop| *stop) => {
                     return Err(io::Error::other("stopped while a snapshot was waiting"));

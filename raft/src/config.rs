@@ -21,6 +21,10 @@ pub(crate) const PIECE_BYTES: usize = 1 << 20;
 pub const BLOB_MAX_BYTES: usize = 256 << 20;
 /// Largest snapshot file accepted from a peer.
 pub(crate) const SNAPSHOT_MAX_BYTES: u64 = 64 << 30;
+/// Piece of a snapshot; small, so that little is lost when the way is cut.
+pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 256 << 10;
+/// Slowest pace of a snapshot: a piece must not look like a stall.
+const SNAPSHOT_PACE_MIN: u64 = 64 << 10;
 /// Entries in one append message.
 pub(crate) const APPEND_MAX_ENTRIES: u64 = 1024;
 
@@ -50,6 +54,9 @@ pub struct Config {
     pub keep_entries: u64,
     /// A snapshot transfer and its installation have to end within this time.
     pub snapshot_timeout_ms: u64,
+    /// Most bytes of a snapshot sent to one node in a second, so that a node that catches up does
+    /// not hurt the leader; 0 sets no limit.
+    pub snapshot_bytes_per_s: u64,
     /// Log is purged in whole chunks of this size.
     pub log_chunk_bytes: usize,
     /// Payloads of recent entries kept in memory.
@@ -66,6 +73,8 @@ pub struct Config {
     pub propose_queue_max: usize,
     pub propose_timeout_ms: u64,
     pub connect_timeout_ms: u64,
+    #[cfg(feature = "sim")]
+    pub sim: crate::sim::Host,
 }
 
 impl Default for Config {
@@ -85,6 +94,7 @@ impl Default for Config {
             snapshot_entries: 200_000,
             keep_entries: 20_000,
             snapshot_timeout_ms: 600_000,
+            snapshot_bytes_per_s: 64 << 20,
             log_chunk_bytes: 64 << 20,
             log_cache_bytes: 128 << 20,
             disk_reserve_bytes: 256 << 20,
@@ -94,6 +104,8 @@ impl Default for Config {
             propose_queue_max: 65_536,
             propose_timeout_ms: 10_000,
             connect_timeout_ms: 1_000,
+            #[cfg(feature = "sim")]
+            sim: crate::sim::Host::default(),
         }
     }
 }
@@ -120,6 +132,9 @@ impl Config {
         }
         if self.log_chunk_bytes == 0 || self.snapshot_bytes == 0 || self.snapshot_entries == 0 {
             return refuse("log_chunk_bytes and the snapshot thresholds must be above 0");
+        }
+        if (1..SNAPSHOT_PACE_MIN).contains(&self.snapshot_bytes_per_s) {
+            return refuse("snapshot_bytes_per_s is 0 (no limit) or at least 65536");
         }
         Ok(())
     }

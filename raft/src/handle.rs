@@ -174,6 +174,7 @@ impl Raft {
         let mut applied = self.parts.progress.applied.subscribe();
         let mut failed = self.parts.failed.clone();
         tokio::select! {
+            biased;
             reached = tokio::time::timeout(timeout, applied.wait_for(|now| *now >= index)) => match reached {
                 Ok(Ok(now)) => Ok(*now),
                 Ok(Err(_)) => Err(Error::Stopped),
@@ -184,6 +185,11 @@ impl Raft {
             },
             why = dead(&mut failed) => Err(Error::Fatal(why)),
         }
+    }
+
+    /// The group's time in microseconds since 1970: this node's clock, unless the others outvote it.
+    pub fn now_us(&self) -> i64 {
+        self.parts.progress.clock.now().0
     }
 
     pub fn status(&self) -> Status {
@@ -339,6 +345,7 @@ impl Raft {
                     outcome => return outcome,
                 }
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(RETRY_PAUSE) => {}
                     _ = leader.changed() => {}
                 }
@@ -348,6 +355,7 @@ impl Raft {
             }
         };
         tokio::select! {
+            biased;
             outcome = tokio::time::timeout(timeout, trying) => outcome.unwrap_or_else(|_| {
                 Err(Error::DeadlineExceeded {
                     what,

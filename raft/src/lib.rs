@@ -7,7 +7,10 @@
 mod adapter;
 mod batch;
 mod blob;
+mod blocking;
 mod change;
+mod clock;
+mod clock_poll;
 mod compaction;
 mod config;
 mod durable;
@@ -23,12 +26,15 @@ mod propose;
 mod queue;
 mod read;
 mod running;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod space;
 mod status;
 #[cfg(test)]
 mod suite;
 mod types;
+mod wall;
 mod watch;
 
 pub use blob::BlobId;

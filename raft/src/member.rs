@@ -75,6 +75,8 @@ pub struct Status {
     pub purged: u64,
     /// Time of the last applied entry, in microseconds.
     pub applied_time_us: i64,
+    /// How far the group's time is ahead of this node's clock; 0 while the clock is good enough.
+    pub clock_off_us: i64,
     pub log: LogFigures,
     pub disk_free_bytes: u64,
     /// Snapshots that could not be made since the start.

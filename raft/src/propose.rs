@@ -1,12 +1,12 @@
 //! Group commit: everything that waits while an entry is on its way becomes the next entry.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use openraft::impls::ProgressResponder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::batch::Batch;
+use crate::clock::LogClock;
 use crate::config::Config;
 use crate::forward::Forward;
 use crate::queue::{Entry, Miss, Waiting};
@@ -20,6 +20,7 @@ pub(crate) struct Proposer {
     pub(crate) leader: watch::Receiver<Option<u64>>,
     pub(crate) forward: Arc<Forward>,
     pub(crate) space: Arc<Space>,
+    pub(crate) clock: Arc<LogClock>,
 }
 
 impl Proposer {
@@ -49,7 +50,7 @@ impl Proposer {
             let reserve_bytes = self.config.disk_reserve_bytes;
             return entry.fail(&Miss::DiskFull { free_bytes, reserve_bytes });
         }
-        let batch = Batch::new(now_us(), entry.commands());
+        let batch = Batch::new(self.clock.now().0, entry.commands());
         let (responder, outcome) = ProgressResponder::<Types, _>::complete_only();
         if self.core.write(batch).responder(responder).await.is_err() {
             // If the core has died, its watcher tells the callers.
@@ -83,10 +84,4 @@ impl Proposer {
             }
         });
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "here the leader stamps the time")]
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -16,13 +15,13 @@ use crate::forward::{CoreView, Forward};
 use crate::handle::{Parts, Raft};
 use crate::log::{LogHold, LogStore};
 use crate::machine::StateMachine;
-use crate::peer::{Links, Peers, Service, serve};
+use crate::peer::{Incoming, Links, Peers, Service, TcpListener, serve};
 use crate::propose::Proposer;
 use crate::queue::{Queue, Waiting};
 use crate::snapshot::Folder;
 use crate::space::Space;
 use crate::types::Core;
-use crate::{compaction, identity, space, watch as follow};
+use crate::{clock_poll, compaction, identity, space, watch as follow};
 
 /// An append may stay unanswered for so many heartbeats: a disk may be slow for a while.
 const APPEND_HEARTBEATS: u64 = 20;
@@ -77,12 +76,13 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     let config = Arc::new(config);
     let stored = open(config.clone()).await?;
     let hold = stored.log.hold();
-    let progress = Arc::new(Progress::new());
+    let incoming = Incoming::new(stored.folder.clone());
+    let progress = Arc::new(Progress::new(&config));
     let stop = watch::Sender::new(false);
     let adapter =
         Adapter::new(machine, stored.folder, stored.snapshot, progress.clone(), stop.subscribe());
     let append_timeout = Duration::from_millis(config.heartbeat_ms * APPEND_HEARTBEATS);
-    let links = Links::new(peers.clone(), append_timeout);
+    let links = Links::new(peers.clone(), append_timeout, config.snapshot_bytes_per_s);
     // Replays what was committed. Nobody is heard before that, and nothing is said.
     let core = Core::build(config.node_id, consensus, links, stored.log, adapter)
         .await
@@ -120,7 +120,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         failed,
         local_addr,
     });
-    let mut tasks = spawn(&parts, listener, waiting, &stop);
+    let mut tasks = spawn(&parts, listener, waiting, incoming, &stop);
     tasks.spawn(follow::follow(core, leader_sender, failed_sender, stop.subscribe()));
     Ok(Raft { parts, running: Arc::new(Running { stop, tasks: Mutex::new(tasks), hold }) })
 }
@@ -129,6 +129,7 @@ fn spawn(
     parts: &Parts,
     listener: TcpListener,
     waiting: Waiting,
+    incoming: Arc<Incoming>,
     stop: &watch::Sender<bool>,
 ) -> JoinSet<()> {
     let core = || parts.core.clone();
@@ -138,14 +139,16 @@ fn spawn(
         leader: parts.leader.clone(),
         forward: parts.forward.clone(),
         space: parts.space.clone(),
+        clock: parts.progress.clock.clone(),
     };
     let service = Service {
         core: core(),
         config: parts.config.clone(),
+        clock: parts.progress.clock.clone(),
         queue: parts.queue.clone(),
         blobs: parts.blobs.clone(),
         changes: parts.changes.clone(),
-        receiving: Mutex::new(()),
+        incoming,
     };
     let compaction =
         compaction::run(core(), parts.config.clone(), parts.progress.clone(), stop.subscribe());
@@ -153,6 +156,12 @@ fn spawn(
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));
     tasks.spawn(serve(listener, service, parts.peers.clone(), stop.subscribe()));
     tasks.spawn(compaction);
+    tasks.spawn(clock_poll::run(
+        core(),
+        parts.peers.clone(),
+        parts.progress.clock.clone(),
+        stop.subscribe(),
+    ));
     tasks.spawn(space::watch(parts.space.clone(), stop.subscribe()));
     tasks.spawn(end_core(core(), stop.subscribe()));
     tasks
@@ -185,7 +194,7 @@ struct Stored {
 }
 
 async fn open(config: Arc<Config>) -> Result<Stored, Error> {
-    let opening = tokio::task::spawn_blocking(move || {
+    let opening = crate::blocking::spawn_blocking(move || {
         identity::claim(&config)?;
         let (folder, snapshot) = Folder::open(config.snapshot_dir())?;
         let blobs = Blobs::open(config.blob_dir())?;
@@ -196,6 +205,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
         {
             return Err(Error::damaged(
                 folder.path(),
+                None,
                 format!("the log begins after entry {purged} and no snapshot reaches that far"),
             ));
         }
@@ -206,6 +216,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
 
 async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
+        biased;
         () = work => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }

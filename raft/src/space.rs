@@ -50,11 +50,12 @@ pub(crate) async fn watch(space: Arc<Space>, mut stop: watch::Receiver<bool>) {
     let mut was_short = false;
     loop {
         tokio::select! {
+            biased;
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         let looking = space.clone();
-        if tokio::task::spawn_blocking(move || looking.look()).await.is_err() {
+        if crate::blocking::spawn_blocking(move || looking.look()).await.is_err() {
             return;
         }
         let shortage = space.shortage();

@@ -51,6 +51,7 @@ pub(crate) fn of(parts: &Parts) -> Status {
         snapshot_index: now.snapshot.map_or(0, |id| id.index),
         purged: now.purged.map_or(0, |id| id.index),
         applied_time_us: parts.progress.time_us.load(Ordering::Relaxed),
+        clock_off_us: parts.progress.clock.now().1,
         log: parts.hold.figures(),
         disk_free_bytes: parts.space.free_bytes(),
         snapshot_failures: parts.progress.snapshot_failures.load(Ordering::Relaxed),

@@ -47,12 +47,15 @@ impl StoreBuilder<Types, LogStore, Adapter, TempDir> for Builder {
         let (folder, current) = Folder::open(config.snapshot_dir()).unwrap();
         let (_, stop) = watch::channel(false);
         let adapter =
-            Adapter::new(Arc::new(Nothing), folder, current, Arc::new(Progress::new()), stop);
+            Adapter::new(Arc::new(Nothing), folder, current, Arc::new(Progress::new(&Config::default())), stop);
         Ok((dir, log, adapter))
     }
 }
 
 #[tokio::test]
 async fn the_store_passes_the_suite_of_openraft() {
-    Suite::test_all(Builder).await.unwrap();
+    let suite = Suite::test_all(Builder);
+    #[cfg(feature = "sim")]
+    let suite = crate::sim::seeded(1, suite);
+    suite.await.unwrap();
 }

@@ -99,6 +99,15 @@ fn print_status(status: &StatusResponse, format: Format) {
             status.snapshot_index
         );
     }
+    if !status.quarantined.is_empty() {
+        eprintln!("ALARM: node {} is out of service: {}", status.node_id, status.quarantined);
+    }
+    for found in &status.diverged {
+        eprintln!(
+            "ALARM: node {} holds another state than most since log index {}; rebuild it from its peers: hearth serve --config FILE --rebuild",
+            found.id, found.log_index
+        );
+    }
     let rows: Vec<Vec<Value>> = status
         .members
         .iter()

@@ -62,7 +62,7 @@ pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendRespons
         );
         return Err(Status::invalid_argument(said));
     }
-    let now_us = crate::clock::now_us();
+    let now_us = node.raft().now_us();
     let mut rejected = Vec::new();
     let mut events = Vec::with_capacity(request.events.len());
     for (position, message) in request.events.into_iter().enumerate() {

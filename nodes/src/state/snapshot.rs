@@ -1,13 +1,15 @@
 //! The whole state as bytes and back, a version byte first.
 
-use super::{Alerts, Dedup, Homes, Ledger, ModelRecord, Recent, Rows, Rules, Scores, State};
+use super::{
+    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Recent, Rows, Rules, Scores, State,
+};
 use features::Store;
 use models::Registry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result};
 
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
 
 /// Borrowed on the way out, owned on the way in: the same bytes.
 #[derive(Serialize, Deserialize)]
@@ -24,6 +26,8 @@ struct Parts<'a> {
     model_indexes: Held<'a, BTreeMap<(String, String), u64>>,
     scores: Held<'a, Scores>,
     ledger: Held<'a, Ledger>,
+    checks: Held<'a, Checks>,
+    once: Held<'a, Once>,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -49,6 +53,8 @@ impl State {
             model_indexes: Held::Borrowed(&self.model_indexes),
             scores: Held::Borrowed(&self.scores),
             ledger: Held::Borrowed(&self.ledger),
+            checks: Held::Borrowed(&self.checks),
+            once: Held::Borrowed(&self.once),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -88,11 +94,14 @@ impl State {
             model_indexes: parts.model_indexes.into_owned(),
             scores: parts.scores.into_owned(),
             ledger: parts.ledger.into_owned(),
+            checks: parts.checks.into_owned(),
+            once: parts.once.into_owned(),
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,
             recent: Recent::default(),
             changes: Vec::new(),
+            check_due: false,
         })
     }
 }

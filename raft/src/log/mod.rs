@@ -1,8 +1,18 @@
 //! The durable log: entries, vote, and how far the log is committed and purged.
 
+// Beside a simulated log the real one is only tested.
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod codec;
+#[cfg_attr(feature = "sim", allow(dead_code))]
+mod damage;
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod reader;
+#[cfg_attr(feature = "sim", allow(dead_code))]
 mod store;
 
+#[cfg(feature = "sim")]
+pub(crate) use crate::sim::{LogHold, LogStore};
+
 pub use store::LogFigures;
+#[cfg(not(feature = "sim"))]
 pub(crate) use store::{LogHold, LogStore};

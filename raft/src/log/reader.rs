@@ -32,7 +32,7 @@ impl LogReader {
         }
         // Older entries may have to come from the disk.
         let reader = self.clone();
-        tokio::task::spawn_blocking(move || reader.collect(start, end, limit_bytes))
+        crate::blocking::spawn_blocking(move || reader.collect(start, end, limit_bytes))
             .await
             .map_err(io::Error::other)?
     }

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use raft_log::api::raft_log_writer::RaftLogWriter;
 use tokio::sync::oneshot;
 
 use super::codec::{Ballot, Body, Flushed, Key, LogTypes};
+use super::damage::explain;
 use super::reader::LogReader;
 use crate::config::Config;
 use crate::error::Error;
@@ -125,27 +125,6 @@ impl LogStore {
     }
 }
 
-/// Damage is told apart from a disk that does not work, and names the chunk.
-fn explain(dir: &Path, error: io::Error) -> Error {
-    if error.kind() != io::ErrorKind::InvalidData {
-        return Error::io(format!("cannot open the log in {}", dir.display()), error);
-    }
-    let what = error.to_string();
-    Error::Damaged { file: chunk_in(dir, &what), what }
-}
-
-/// The errors of the log name a chunk as `ChunkId(<digits>)`.
-fn chunk_in(dir: &Path, text: &str) -> PathBuf {
-    let digits = text
-        .split_once("ChunkId(")
-        .and_then(|(_, rest)| rest.split_once(')'))
-        .map(|(digits, _)| digits);
-    match digits {
-        Some(digits) => dir.join(format!("r-{digits}.wal")),
-        None => dir.to_owned(),
-    }
-}
-
 impl RaftLogStorage<Types> for LogStore {
     type LogReader = LogReader;
 
@@ -223,6 +202,7 @@ impl RaftLogStorage<Types> for LogStore {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::{Path, PathBuf};
 
     use bytes::Bytes;
     use openraft::RaftLogReader as _;
@@ -234,6 +214,8 @@ mod tests {
     use crate::types::{LeaderId, Payload};
 
     const ENTRIES: u64 = 12;
+    /// The checkpoint that every chunk begins with, the vote, the entries.
+    const RECORDS: usize = 2 + ENTRIES as usize;
 
     fn config(dir: &Path) -> Config {
         Config { dir: dir.to_owned(), ..Config::default() }
@@ -261,18 +243,27 @@ mod tests {
         let config = config(dir.path());
         let chunk = write(&config).await;
         let whole = fs::read(&chunk).unwrap();
+        let mut starts = std::collections::BTreeSet::new();
         for at in 0..whole.len() {
             for bit in [0x01, 0x04, 0x80] {
                 let mut flipped = whole.clone();
                 flipped[at] ^= bit;
                 fs::write(&chunk, &flipped).unwrap();
                 match LogStore::open(&config) {
-                    Err(Error::Damaged { file, .. }) => assert_eq!(file, chunk),
+                    Err(Error::Damaged { file, offset, .. }) => {
+                        assert_eq!(file, chunk);
+                        let offset = offset.unwrap();
+                        assert!(offset <= at as u64, "byte {at} is said to be after {offset}");
+                        starts.insert(offset);
+                        // Not the beginning of an earlier record.
+                        assert_eq!(starts.last(), Some(&offset), "byte {at}");
+                    }
                     Err(other) => panic!("byte {at}: {other}"),
                     Ok(_) => panic!("byte {at} ^ {bit:#x} of {} was not noticed", whole.len()),
                 }
             }
         }
+        assert_eq!(starts.len(), RECORDS, "every record is told apart: {starts:?}");
         fs::write(&chunk, &whole).unwrap();
         let mut reader = LogStore::open(&config).unwrap().get_log_reader().await;
         assert_eq!(reader.try_get_log_entries(..).await.unwrap().len() as u64, ENTRIES);

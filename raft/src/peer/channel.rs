@@ -10,6 +10,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::net;
 use super::proto::peer_client::PeerClient;
 use crate::config::{Config, MESSAGE_MAX_BYTES};
 use crate::error::Error;
@@ -99,15 +100,15 @@ impl Peers {
         let address = self.dial.get(&node).map_or(address, String::as_str);
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|e| Error::Refused(format!("{address:?} is not host:port: {e}")))?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .connect_lazy();
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        let channel = net::connect(&endpoint);
         if channels.len() >= CHANNELS_MAX {
             channels.clear();
         }

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// 2: with a checksum.
 pub(super) const VERSION: u32 = 2;
 
-/// What a body is. Numbers are never used again for something else.
+/// What a body is. Numbers are never used again for something else; 6 was one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Kind {
@@ -20,7 +20,6 @@ pub(crate) enum Kind {
     AppendStreamReply = 3,
     Ballot = 4,
     BallotReply = 5,
-    SnapshotHead = 6,
     Piece = 7,
     SnapshotReply = 8,
     Commands = 9,
@@ -33,6 +32,11 @@ pub(crate) enum Kind {
     BlobReply = 16,
     BlobWanted = 17,
     UrgentCommands = 18,
+    SnapshotName = 19,
+    SnapshotHeld = 20,
+    SnapshotFrom = 21,
+    Clock = 22,
+    ClockReply = 23,
 }
 
 pub(crate) fn pack<T: Serialize>(kind: Kind, body: &T) -> Result<Frame, Status> {

@@ -5,28 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::watch;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::channel::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES};
 use super::frame::{Kind, open, pack, plain, unpack};
+use super::incoming::Incoming;
 use super::link::{BallotReply, BallotRequest};
+use super::net::{TcpListener, incoming};
 use super::proto::Frame;
 use super::proto::peer_server::{Peer, PeerServer};
-use super::receive::{blob_pieces, blocking, receive_file};
+use super::receive::{blob_pieces, blocking};
 use super::stream::next_piece;
 use crate::batch::Batch;
 use crate::blob::{BlobHead, BlobId, Blobs};
 use crate::change::{Change, Changes};
-use crate::config::{Config, MESSAGE_MAX_BYTES, SNAPSHOT_MAX_BYTES};
+use crate::clock::LogClock;
+use crate::config::{Config, MESSAGE_MAX_BYTES};
 use crate::error::Error;
 use crate::queue::{Queue, Urgency, check_size};
 use crate::read;
-use crate::snapshot::SnapshotFile;
+use crate::snapshot::Name;
 use crate::types::{Core, Snapshot, Types, Vote};
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -40,10 +42,11 @@ const DRAIN: Duration = Duration::from_millis(300);
 pub(crate) struct Service {
     pub(crate) core: Core,
     pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<LogClock>,
     pub(crate) queue: Queue,
     pub(crate) blobs: Blobs,
     pub(crate) changes: Changes,
-    pub(crate) receiving: Mutex<()>,
+    pub(crate) incoming: Arc<Incoming>,
 }
 
 /// Serves until told to stop. Calls for another cluster, group or node are refused.
@@ -69,10 +72,11 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(InterceptedService::new(service, gate))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(incoming(listener), async move {
             drop(stopping.wait_for(|stop| *stop).await);
         });
     tokio::select! {
+        biased;
         served = serving => {
             if let Err(e) = served {
                 tracing::error!(error = %e, "the peer port has failed");
@@ -147,26 +151,27 @@ impl Peer for Service {
         Ok(Response::new(pack(Kind::BallotReply, &reply)?))
     }
 
+    async fn snapshot_held(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let (vote, name): (Vote, Name) = unpack(Kind::SnapshotName, request.into_inner())?;
+        if self.core.metrics().borrow_watched().vote > vote {
+            return Err(Status::aborted("a later leader is known here"));
+        }
+        let held = self.incoming.held(name).await?;
+        Ok(Response::new(pack(Kind::SnapshotHeld, &held)?))
+    }
+
     async fn snapshot(
         &self,
         request: Request<Streaming<Frame>>,
     ) -> Result<Response<Frame>, Status> {
-        let _one_at_a_time = self
-            .receiving
-            .try_lock()
-            .map_err(|_| Status::aborted("another snapshot is coming in"))?;
         let mut frames = request.into_inner();
-        let (vote, size): (Vote, u64) = unpack(Kind::SnapshotHead, first(&mut frames).await?)?;
-        if size > SNAPSHOT_MAX_BYTES {
-            return Err(Status::out_of_range("the snapshot is larger than the limit"));
-        }
-        let draft = receive_file(&self.config.snapshot_dir(), size, &mut frames).await?;
-        let path = draft.path().to_owned();
-        let file = blocking(move || SnapshotFile::verify(&path)).await?;
+        let (vote, name, from): (Vote, Name, u64) =
+            unpack(Kind::SnapshotFrom, first(&mut frames).await?)?;
+        let (partial, _nobody_else) = self.incoming.receive(name, from, &mut frames).await?;
+        // If it is installed it has another name by then, else it goes.
+        let (file, _leftover) = blocking(move || partial.finish()).await?;
         let snapshot = Snapshot { meta: file.head().meta.clone(), snapshot: file };
         let reply = self.core.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        // If it was installed it has another name by now, else it goes.
-        drop(draft);
         Ok(Response::new(pack(Kind::SnapshotReply, &reply)?))
     }
 
@@ -191,6 +196,11 @@ impl Peer for Service {
         let () = unpack(Kind::ReadIndex, request.into_inner())?;
         let index = read::confirm(&self.core).await?;
         Ok(Response::new(pack(Kind::ReadIndexReply, &index)?))
+    }
+
+    async fn clock(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let () = unpack(Kind::Clock, request.into_inner())?;
+        Ok(Response::new(pack(Kind::ClockReply, &self.clock.own_us())?))
     }
 
     async fn change(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {

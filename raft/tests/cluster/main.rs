@@ -1,4 +1,5 @@
 //! Several nodes in one process, talking over real loopback sockets.
+#![cfg(not(feature = "sim"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test may fail loudly
 
 mod blobs;
@@ -12,3 +13,4 @@ mod pressure;
 mod proxy;
 mod replication;
 mod snapshots;
+mod transfer;
