@@ -3,7 +3,7 @@
 //! They wait here and enter their series when the log time reaches them. A read at a later time than
 //! the log's counts those that its time has reached, so the head of every window stays exact.
 
-use std::collections::{BTreeMap, BTreeSet};
+use imbl::{OrdMap, OrdSet};
 
 use crate::aggregate::{Reading, Summary};
 use crate::entity::EntityKind;
@@ -20,12 +20,13 @@ pub(crate) struct Owner {
     pub(crate) kind: Kind,
 }
 
+/// Cheap to copy, as all that a snapshot holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ahead {
     /// The readings of each owner, in order.
-    waiting: BTreeMap<Owner, Vec<Reading>>,
+    waiting: OrdMap<Owner, Vec<Reading>>,
     /// When something of which owner is due.
-    due: BTreeSet<(i64, Owner)>,
+    due: OrdSet<(i64, Owner)>,
     count: usize,
 }
 
@@ -45,11 +46,11 @@ impl Ahead {
     /// Everything that is due at `now_us`, the earliest owner first.
     pub(crate) fn release(&mut self, now_us: i64) -> Vec<(Owner, Reading)> {
         let mut released = Vec::new();
-        while let Some((at_us, owner)) = self.due.first().copied() {
+        while let Some((at_us, owner)) = self.due.get_min().copied() {
             if at_us > now_us {
                 break;
             }
-            self.due.pop_first();
+            self.due.remove(&(at_us, owner));
             let Some(readings) = self.waiting.get_mut(&owner) else { continue };
             let reached = readings.partition_point(|each| each.at_us <= now_us);
             released.extend(readings.drain(..reached).map(|reading| (owner, reading)));

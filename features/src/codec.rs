@@ -7,11 +7,11 @@
 use sha2::{Digest, Sha256};
 
 use crate::aggregate::Reading;
-use crate::ahead::{AHEAD_MAX, Owner};
+use crate::ahead::{AHEAD_MAX, Ahead, Owner};
 use crate::entity::EntityKind;
 use crate::kind::Kind;
 use crate::packed::Packed;
-use crate::roster::{ENTITIES_MAX, Roster};
+use crate::roster::{ENTITIES_MAX, FrozenRoster, Roster};
 use crate::series::Series;
 use crate::store::Store;
 use crate::varint;
@@ -30,17 +30,33 @@ pub enum CodecError {
     Damaged(usize),
 }
 
+/// A store as it was at one moment. It shares everything with the store, which copies what it
+/// changes from then on; so freezing costs next to nothing, and writing can take its time.
+#[derive(Clone, Debug)]
+pub struct FrozenStore {
+    now_us: i64,
+    rosters: [FrozenRoster; EntityKind::ALL.len()],
+    ahead: Ahead,
+}
+
 impl Store {
+    /// The store as it is now.
+    pub fn freeze(&self) -> FrozenStore {
+        FrozenStore {
+            now_us: self.now_us,
+            rosters: self.rosters.each_ref().map(Roster::freeze),
+            ahead: self.ahead.clone(),
+        }
+    }
+
     /// Appends the store to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.each_part(|part| out.extend_from_slice(part));
+        self.freeze().write(out);
     }
 
     /// SHA-256 of what [`Store::write`] gives.
     pub fn hash(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        self.each_part(|part| hash.update(part));
-        hash.finalize().into()
+        self.freeze().hash()
     }
 
     /// The store that [`Store::write`] gave these bytes.
@@ -53,15 +69,30 @@ impl Store {
             _ => Err(CodecError::Damaged(input.at)),
         }
     }
+}
 
-    fn each_part(&self, mut take: impl FnMut(&[u8])) {
+impl FrozenStore {
+    /// Appends the store to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.each_part(|part| out.extend_from_slice(part));
+    }
+
+    /// SHA-256 of what [`FrozenStore::write`] gives.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        self.each_part(|part| hash.update(part));
+        hash.finalize().into()
+    }
+
+    /// Hands out the bytes of [`FrozenStore::write`] a part at a time.
+    pub fn each_part(&self, mut take: impl FnMut(&[u8])) {
         let mut part = vec![STORE_VERSION];
         varint::put_signed(&mut part, self.now_us);
         for roster in &self.rosters {
-            varint::put(&mut part, roster.len() as u128);
-            for slot in 0..roster.len() {
-                put_text(&mut part, roster.key(slot));
-                put_series(&mut part, roster.series(slot), self.now_us);
+            varint::put(&mut part, roster.keys.len() as u128);
+            for (key, series) in roster.keys.iter().zip(roster.series.iter()) {
+                put_text(&mut part, key);
+                put_series(&mut part, series, self.now_us);
                 take(&part);
                 part.clear();
             }

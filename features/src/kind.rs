@@ -21,6 +21,10 @@ macro_rules! kinds {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
             }
+
+            fn named(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)* _ => None }
+            }
         }
     };
 }
@@ -61,8 +65,7 @@ impl FromStr for Kind {
     type Err = UnknownKind;
 
     fn from_str(text: &str) -> Result<Self, UnknownKind> {
-        let found = Self::ALL.iter().find(|kind| kind.as_str() == text);
-        found.copied().ok_or_else(|| {
+        Self::named(text).ok_or_else(|| {
             // An error must stay one short line, whatever was sent.
             let kind: String = text.chars().take(64).collect();
             let nearest = nearest(&kind, Self::ALL.iter().map(|known| known.as_str()));

@@ -18,8 +18,17 @@ const GROWTH_BYTES: usize = 16;
 const PAIR_BYTES_MAX: usize = 128;
 
 /// The tiles of one series, in strictly falling order of their starts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Packed(Vec<u8>);
+
+impl Clone for Packed {
+    /// With the room to grow, too: a copy that a snapshot forces takes the memory that was counted.
+    fn clone(&self) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.capacity());
+        bytes.extend_from_slice(&self.0);
+        Self(bytes)
+    }
+}
 
 impl Packed {
     /// Reads bytes that were stored; nothing where they are not what [`Packed::as_bytes`] gave.
@@ -46,9 +55,8 @@ impl Packed {
         let mut tiles = self.iter();
         loop {
             let (from, newer) = (tiles.at, tiles.newer);
-            let found = tiles.next();
-            let mut bytes = Vec::with_capacity(PAIR_BYTES_MAX);
-            let added = match found {
+            let mut bytes = Short::default();
+            let added = match tiles.next() {
                 Some(found) if found.start_min > tile.start_min => continue,
                 Some(mut found) if found.start_min == tile.start_min => {
                     found.merge(&tile);
@@ -64,7 +72,7 @@ impl Packed {
                 }
             };
             let to = tiles.at;
-            self.replace(from, to, &bytes);
+            self.replace(from, to, bytes.as_slice());
             return added;
         }
     }
@@ -102,7 +110,37 @@ impl Packed {
         if self.0.capacity() - self.0.len() < grown {
             self.0.reserve_exact(grown.next_multiple_of(GROWTH_BYTES));
         }
-        self.0.splice(from..to, bytes.iter().copied());
+        let (old, behind) = (self.0.len(), self.0.len() - to);
+        let new = from + bytes.len() + behind;
+        self.0.resize(old.max(new), 0);
+        self.0.copy_within(to..old, from + bytes.len());
+        self.0[from..from + bytes.len()].copy_from_slice(bytes);
+        self.0.truncate(new);
+    }
+}
+
+/// At most two tiles, without an allocation.
+struct Short {
+    bytes: [u8; PAIR_BYTES_MAX],
+    len: usize,
+}
+
+impl Default for Short {
+    fn default() -> Self {
+        Self { bytes: [0; PAIR_BYTES_MAX], len: 0 }
+    }
+}
+
+impl Short {
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl varint::Sink for Short {
+    fn put_byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
     }
 }
 
@@ -133,7 +171,7 @@ impl Iterator for Tiles<'_> {
     }
 }
 
-fn encode(out: &mut Vec<u8>, newer: Option<i64>, tile: &Tile) {
+fn encode(out: &mut impl varint::Sink, newer: Option<i64>, tile: &Tile) {
     // The newest tile stands alone: its start is folded, so that it may lie before 1970.
     let distance = match newer {
         Some(newer) => (newer - tile.start_min) as u64,

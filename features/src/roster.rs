@@ -1,8 +1,9 @@
 //! The entities of one kind and their series.
 
 use crate::aggregate::{Reading, Summary};
-use crate::interner::Interner;
+use crate::interner::{Interner, Keys};
 use crate::kind::Kind;
+use crate::paged::Paged;
 use crate::series::{Landing, Series};
 use crate::window::Window;
 
@@ -13,9 +14,16 @@ pub(crate) const ENTITIES_MAX: usize = 16_000_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
     keys: Interner,
-    series: Vec<Vec<Series>>,
+    series: Paged<Vec<Series>>,
     /// What the series and their tiles have on the heap.
     series_bytes: usize,
+}
+
+/// What a snapshot says of a roster; shares everything with it.
+#[derive(Clone, Debug)]
+pub(crate) struct FrozenRoster {
+    pub(crate) keys: Keys,
+    pub(crate) series: Paged<Vec<Series>>,
 }
 
 impl Roster {
@@ -23,12 +31,16 @@ impl Roster {
         self.series.len()
     }
 
+    pub(crate) fn freeze(&self) -> FrozenRoster {
+        FrozenRoster { keys: self.keys.keys().clone(), series: self.series.clone() }
+    }
+
     pub(crate) fn key(&self, slot: usize) -> &str {
-        self.keys.key(slot)
+        self.keys.keys().get(slot)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter()
+        self.keys.keys().iter()
     }
 
     pub(crate) fn find(&self, key: &str) -> Option<usize> {
@@ -83,6 +95,10 @@ impl Roster {
     }
 
     pub(crate) fn prune(&mut self, slot: usize, now_us: i64) {
+        // A look first: to write to a page that a snapshot shares costs a copy.
+        if self.series(slot).iter().all(|series| series.is_pruned(now_us)) {
+            return;
+        }
         for series in self.series.get_mut(slot).into_iter().flatten() {
             let before = series.heap_bytes();
             series.prune(now_us);
@@ -111,9 +127,7 @@ impl Roster {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.keys.heap_bytes()
-            + self.series.capacity() * size_of::<Vec<Series>>()
-            + self.series_bytes
+        self.keys.heap_bytes() + self.series.heap_bytes() + self.series_bytes
     }
 }
 

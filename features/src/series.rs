@@ -101,6 +101,13 @@ impl Series {
         self.compact(Zones::at(now_us));
     }
 
+    /// Whether [`Series::prune`] would change nothing: every tile has its place.
+    pub(crate) fn is_pruned(&self, now_us: i64) -> bool {
+        // Starts fall strictly, so tiles that stand where they belong share no place.
+        let zones = Zones::at(now_us);
+        self.tiles.iter().all(|tile| zones.place(tile.start_min) == Some(tile.start_min))
+    }
+
     fn compact(&mut self, zones: Zones) {
         self.tiles.rearrange(|minute| zones.place(minute));
         self.fresh = 0;

@@ -47,15 +47,54 @@ impl Store {
         at_us: i64,
         value: f64,
     ) -> Landing {
+        if !self.takes(at_us, value) {
+            return Landing::Refused;
+        }
+        let Some(slot) = self.slot(entity, key) else { return Landing::Refused };
+        self.record_at(entity, slot, kind, at_us, value)
+    }
+
+    /// The slot of an entity, from now on and in every replica; a new one for an entity that was not
+    /// seen before, nothing for an unusable key or in a full store.
+    pub fn slot(&mut self, entity: EntityKind, key: &str) -> Option<usize> {
+        if key.is_empty() || key.len() > ID_BYTES_MAX {
+            return None;
+        }
+        self.rosters[entity as usize].intern(key)
+    }
+
+    /// The slot of an entity that was seen before.
+    pub fn find(&self, entity: EntityKind, key: &str) -> Option<usize> {
+        self.rosters[entity as usize].find(key)
+    }
+
+    /// The key of an entity; empty where there is no such slot.
+    pub fn key(&self, entity: EntityKind, slot: usize) -> &str {
+        self.rosters[entity as usize].key(slot)
+    }
+
+    /// Whether a reading would be taken in, whoever it is of.
+    pub fn takes(&self, at_us: i64, value: f64) -> bool {
+        value.abs() <= VALUE_MAX && !(at_us > self.now_us && self.ahead.is_full())
+    }
+
+    /// [`Store::record`] for an entity whose slot is known.
+    pub fn record_at(
+        &mut self,
+        entity: EntityKind,
+        slot: usize,
+        kind: Kind,
+        at_us: i64,
+        value: f64,
+    ) -> Landing {
+        let roster = &mut self.rosters[entity as usize];
+        let is_ahead = at_us > self.now_us;
         let Some(micros) = fixed::to_micros(value).filter(|_| value.abs() <= VALUE_MAX) else {
             return Landing::Refused;
         };
-        let is_ahead = at_us > self.now_us;
-        if key.is_empty() || key.len() > ID_BYTES_MAX || (is_ahead && self.ahead.is_full()) {
+        if slot >= roster.len() || (is_ahead && self.ahead.is_full()) {
             return Landing::Refused;
         }
-        let roster = &mut self.rosters[entity as usize];
-        let Some(slot) = roster.intern(key) else { return Landing::Refused };
         let reading = Reading { at_us, value: micros };
         if is_ahead {
             self.ahead.hold(Owner { entity, slot: slot as u32, kind }, reading);

@@ -133,6 +133,20 @@ impl Cell {
         )
     }
 
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let heap = match self {
+            Self::Text(text) => text.len(),
+            Self::Texts(texts) => texts.iter().map(|each| size_of::<String>() + each.len()).sum(),
+            Self::Ints(ints) => size_of_val(ints.as_slice()),
+            Self::Reasons(all) => {
+                all.iter().map(|each| size_of_val(each) + each.0.len()).sum::<usize>()
+            }
+            _ => 0,
+        };
+        size_of::<Self>() + heap
+    }
+
     pub fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }

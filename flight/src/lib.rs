@@ -12,6 +12,7 @@
 mod cast;
 mod client;
 mod error;
+mod event_batch;
 mod history;
 mod live;
 mod portrait;

@@ -9,6 +9,7 @@
     )
 )]
 
+mod backlog;
 mod checker;
 #[cfg(test)]
 mod checker_tests;

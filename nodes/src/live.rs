@@ -110,6 +110,7 @@ impl Live for NodeLive {
 
     async fn wait_recorded(&self, index: u64, timeout: Duration) -> Result<(), Error> {
         let mut recorded = self.node.watch_recorded();
+        self.node.machine().want_recorded(index);
         let reached =
             tokio::time::timeout(timeout, recorded.wait_for(|recorded| *recorded >= index)).await;
         match reached {

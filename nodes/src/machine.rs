@@ -1,5 +1,6 @@
 //! The seam between raft and the state: entries in, replies out, changes on to the recorder.
 
+use crate::backlog::Backlog;
 use crate::state::{Change, Divergence, State};
 use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -19,11 +20,11 @@ pub(crate) enum Recorded {
     Entry {
         index: u64,
         changes: Vec<Change>,
+        /// What the backlog counts the changes as.
+        bytes: usize,
     },
     /// The state was replaced by a snapshot: history in between has to come from a peer.
-    Restored {
-        index: u64,
-    },
+    Restored { index: u64 },
 }
 
 /// The state as every node has it at this index, to be hashed.
@@ -39,22 +40,29 @@ pub struct Machine {
     /// One check at a time: while the last state is still being hashed, a check is left out.
     checks: mpsc::Sender<CheckPoint>,
     diverged: watch::Sender<BTreeMap<u64, Divergence>>,
+    backlog: Arc<Backlog>,
     recorded: Arc<AtomicU64>,
+    durable: Arc<AtomicU64>,
     applied: watch::Sender<u64>,
 }
 
 impl Machine {
+    /// `recorded` is what readers see, `durable` what is on the disk of the warehouse.
     pub(crate) fn new(
         queue: mpsc::Sender<Recorded>,
+        backlog: Arc<Backlog>,
         checks: mpsc::Sender<CheckPoint>,
         recorded: Arc<AtomicU64>,
+        durable: Arc<AtomicU64>,
     ) -> Self {
         Self {
             state: RwLock::new(State::new()),
             queue,
+            backlog,
             checks,
             diverged: watch::Sender::default(),
             recorded,
+            durable,
             applied: watch::Sender::new(0),
         }
     }
@@ -95,7 +103,16 @@ impl Machine {
         self.recorded.load(Ordering::Acquire)
     }
 
+    /// A reader waits until this entry is recorded.
+    pub(crate) fn want_recorded(&self, index: u64) {
+        self.backlog.want(index);
+    }
+
     fn hand_on(&self, recorded: Recorded) {
+        match &recorded {
+            Recorded::Entry { index, bytes, .. } => self.backlog.admit(*index, *bytes),
+            Recorded::Restored { index } => self.backlog.admit(*index, 0),
+        }
         // A closed queue means that the node is on its way down.
         if self.queue.blocking_send(recorded).is_err() {
             tracing::debug!("the recorder has stopped");
@@ -116,7 +133,8 @@ impl StateMachine for Machine {
                 }
             }
         };
-        self.hand_on(Recorded::Entry { index: at.index, changes });
+        let bytes = changes.iter().map(Change::bytes).sum();
+        self.hand_on(Recorded::Entry { index: at.index, changes, bytes });
         self.tell_diverged();
         if check_due && let Ok(place) = self.checks.try_reserve() {
             place.send(CheckPoint { index: at.index, frozen: self.freeze() });
@@ -126,8 +144,8 @@ impl StateMachine for Machine {
     }
 
     fn freeze(&self) -> Frozen {
-        let bytes = self.state.read().to_bytes();
-        Box::new(move |to| to.write_all(&bytes?))
+        let frozen = self.state.read().freeze();
+        Box::new(move |to| frozen.write(to))
     }
 
     fn restore(&self, at: Position, from: &mut dyn Read) -> Result<()> {
@@ -140,6 +158,7 @@ impl StateMachine for Machine {
     }
 
     fn durable_index(&self) -> u64 {
-        self.recorded_index()
+        self.backlog.want_durable();
+        self.durable.load(Ordering::Acquire)
     }
 }

@@ -1,5 +1,6 @@
 //! The composition root: builds the parts of one node, runs them, and takes them down in reverse.
 
+use crate::backlog::Backlog;
 use crate::checker;
 use crate::config::{Config, Member};
 use crate::machine::{Machine, RECORD_QUEUE_ENTRIES};
@@ -92,19 +93,30 @@ impl Node {
             ..flight::Settings::default()
         };
         let warehouse = Arc::new(Warehouse::open(&dir.join(flight::WAREHOUSE_FILE), settings)?);
-        let recorded = Arc::new(AtomicU64::new(warehouse.recorded_index()));
+        let [recorded, durable] =
+            [(); 2].map(|()| Arc::new(AtomicU64::new(warehouse.recorded_index())));
+        let backlog = Arc::new(Backlog::default());
         let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
         let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
         let (checks, points) = mpsc::channel(1);
-        let machine = Arc::new(Machine::new(queue, checks, Arc::clone(&recorded)));
+        let machine = Arc::new(Machine::new(
+            queue,
+            Arc::clone(&backlog),
+            checks,
+            Arc::clone(&recorded),
+            Arc::clone(&durable),
+        ));
         let peers: Arc<Mutex<Vec<String>>> = Arc::default();
         let recorder = Recorder {
             warehouse: Arc::clone(&warehouse),
             queue: waiting,
+            backlog,
             recorded,
+            durable,
             moved,
             history: history(Arc::clone(&peers)),
             unfolded: Cell::new(0),
+            written: Instant::now(),
         };
         let recorder = {
             let machine = Arc::clone(&machine);

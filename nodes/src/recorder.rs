@@ -3,16 +3,17 @@
 //! One thread a node. An entry that was recorded before is skipped, so a restart doubles nothing.
 //! After a snapshot from the leader the history in between is copied from a peer over Flight.
 
+use crate::backlog::Backlog;
 use crate::machine::{Machine, Recorded};
 use crate::state::{Alert, Change};
-use features::civil;
 use features::table::{Cell as Value, Mode, Table};
+use features::{EventColumns, civil};
 use flight::{Recording, Warehouse};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Rows in one transaction; more wait for the next.
@@ -23,6 +24,10 @@ const ENTRIES_PER_TRANSACTION: usize = 2_048;
 const ROWS_PER_CHECKPOINT: usize = 200_000;
 /// Entries whose history is copied from a peer at once.
 const HISTORY_ENTRIES: u64 = 2_000;
+/// Between the beginnings of two transactions, as long as nobody waits for the second.
+const GATHER: Duration = Duration::from_millis(50);
+/// Entries without rows cost no transaction of their own, but after this time their index is written.
+const INDEX_ALONE: Duration = Duration::from_secs(5);
 /// Pause before a transaction that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -35,11 +40,17 @@ pub(crate) type History = Box<dyn Fn(u64, u64) -> Result<Vec<Rows>, String> + Se
 pub(crate) struct Recorder {
     pub(crate) warehouse: Arc<Warehouse>,
     pub(crate) queue: mpsc::Receiver<Recorded>,
+    pub(crate) backlog: Arc<Backlog>,
+    /// Up to where all rows are in the warehouse.
     pub(crate) recorded: Arc<AtomicU64>,
+    /// Up to where the warehouse itself says so, after a crash too.
+    pub(crate) durable: Arc<AtomicU64>,
     pub(crate) moved: watch::Sender<u64>,
     pub(crate) history: History,
     /// Rows written since the last checkpoint.
     pub(crate) unfolded: Cell<usize>,
+    /// When the last transaction began.
+    pub(crate) written: Instant,
 }
 
 impl Recorder {
@@ -47,9 +58,15 @@ impl Recorder {
     pub(crate) fn run(mut self, machine: &Machine) {
         while let Some(first) = self.queue.blocking_recv() {
             match first {
-                Recorded::Entry { index, changes } => {
-                    let (recording, restored) = self.gather(index, changes);
-                    self.write(&recording);
+                Recorded::Entry { index, changes, bytes } => {
+                    let recorded = self.recorded.load(Ordering::Acquire);
+                    self.backlog.gather(recorded, self.written + GATHER);
+                    let mut batch = Batch::default();
+                    batch.take(recorded, index, changes, bytes);
+                    let restored = self.fill(&mut batch, recorded);
+                    let bytes = batch.bytes;
+                    self.keep(&batch.into_recording());
+                    self.backlog.release(bytes);
                     if let Some(index) = restored {
                         self.catch_up(machine, index);
                     }
@@ -57,41 +74,62 @@ impl Recorder {
                 Recorded::Restored { index } => self.catch_up(machine, index),
             }
         }
+        self.backlog.close();
     }
 
-    /// Everything that waits, up to a bound, as one transaction.
-    fn gather(&mut self, index: u64, changes: Vec<Change>) -> (Recording, Option<u64>) {
-        let already = self.recorded.load(Ordering::Acquire);
-        let mut batch = Batch::default();
-        batch.take(already, index, changes);
+    /// Everything that waits, up to a bound, into one transaction.
+    fn fill(&mut self, batch: &mut Batch, recorded: u64) -> Option<u64> {
         for _ in 0..ENTRIES_PER_TRANSACTION {
             if batch.rows >= ROWS_PER_TRANSACTION {
                 break;
             }
             match self.queue.try_recv() {
-                Ok(Recorded::Entry { index, changes }) => batch.take(already, index, changes),
-                Ok(Recorded::Restored { index }) => return (batch.into_recording(), Some(index)),
+                Ok(Recorded::Entry { index, changes, bytes }) => {
+                    batch.take(recorded, index, changes, bytes);
+                }
+                Ok(Recorded::Restored { index }) => return Some(index),
                 Err(_) => break,
             }
         }
-        (batch.into_recording(), None)
+        None
+    }
+
+    /// Writes what has rows. What has none only moves the index that readers see, for a while: after
+    /// a crash those entries are applied again and again say nothing.
+    fn keep(&mut self, recording: &Recording) {
+        let is_durable_wanted = self.backlog.take_durable_wanted();
+        if rows_in(recording) == 0 && !is_durable_wanted && self.written.elapsed() < INDEX_ALONE {
+            self.warehouse.pass_over(recording.through);
+            self.show(recording.through);
+            return;
+        }
+        self.written = Instant::now();
+        self.write(recording);
     }
 
     /// Writes until it is written: a full disk delays the warehouse, it never loses a row.
     fn write(&self, recording: &Recording) {
         let through = recording.through;
-        let rows =
-            recording.appends.iter().chain(&recording.upserts).map(|(_, rows)| rows.len()).sum();
-        if through <= self.recorded.load(Ordering::Acquire) {
+        if through <= self.durable.load(Ordering::Acquire) {
             return;
         }
-        while let Err(error) = self.warehouse.record(recording.clone()) {
+        while let Err(error) = self.warehouse.record(recording) {
+            if error.needs_restart() {
+                tracing::error!(through, %error, "the warehouse has given up; the process ends so that it is started again");
+                std::process::exit(crate::exit::CORE_DIED);
+            }
             tracing::error!(through, %error, "the warehouse did not take the rows; trying again");
             std::thread::sleep(RETRY);
         }
-        self.recorded.store(through, Ordering::Release);
-        self.moved.send_replace(through);
-        self.fold(rows);
+        self.durable.store(through, Ordering::Release);
+        self.show(through);
+        self.fold(rows_in(recording));
+    }
+
+    fn show(&self, through: u64) {
+        if through > self.recorded.fetch_max(through, Ordering::AcqRel) {
+            self.moved.send_replace(through);
+        }
     }
 
     /// Folds DuckDB's write-ahead log into its file while nothing waits.
@@ -160,22 +198,34 @@ fn add_current(recording: &mut Recording, machine: &Machine) {
 struct Batch {
     through: u64,
     rows: usize,
+    bytes: usize,
     appends: BTreeMap<&'static str, Rows>,
     upserts: BTreeMap<&'static str, Rows>,
+    events: EventColumns,
 }
 
 impl Batch {
-    fn take(&mut self, already: u64, index: u64, changes: Vec<Change>) {
+    fn take(&mut self, recorded: u64, index: u64, changes: Vec<Change>, bytes: usize) {
         self.through = index;
-        if index <= already {
+        self.bytes += bytes;
+        if index <= recorded {
             return;
         }
-        self.rows += changes.len();
         for change in changes {
             let (kind, table, row) = match change {
                 Change::Append { table, row } => (&mut self.appends, table, row),
                 Change::Upsert { table, row } => (&mut self.upserts, table, row),
+                Change::Events(events) => {
+                    self.rows += events.len();
+                    if self.events.is_empty() {
+                        self.events = events;
+                    } else {
+                        self.events.absorb(&events);
+                    }
+                    continue;
+                }
             };
+            self.rows += 1;
             kind.entry(table.name).or_insert_with(|| (table, Vec::new())).1.push(row);
         }
     }
@@ -185,7 +235,13 @@ impl Batch {
             through: self.through,
             appends: self.appends.into_values().collect(),
             upserts: self.upserts.into_values().collect(),
+            events: self.events,
             ..Recording::default()
         }
     }
+}
+
+fn rows_in(recording: &Recording) -> usize {
+    let tables = recording.appends.iter().chain(&recording.upserts);
+    tables.map(|(_, rows)| rows.len()).sum::<usize>() + recording.events.len()
 }

@@ -39,7 +39,7 @@ fn score_round(node: &Node) -> Option<Command> {
     let now_us = node.raft().now_us();
     let (residents, models, read_index) = {
         let state = node.machine().read();
-        let residents = state.scores.due(now_us, RESIDENTS_PER_ROUND);
+        let residents = state.due_residents(now_us, RESIDENTS_PER_ROUND);
         if residents.is_empty() {
             return None;
         }

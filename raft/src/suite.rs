@@ -46,8 +46,13 @@ impl StoreBuilder<Types, LogStore, Adapter, TempDir> for Builder {
         let log = LogStore::open(&config).unwrap();
         let (folder, current) = Folder::open(config.snapshot_dir()).unwrap();
         let (_, stop) = watch::channel(false);
-        let adapter =
-            Adapter::new(Arc::new(Nothing), folder, current, Arc::new(Progress::new(&Config::default())), stop);
+        let adapter = Adapter::new(
+            Arc::new(Nothing),
+            folder,
+            current,
+            Arc::new(Progress::new(&Config::default())),
+            stop,
+        );
         Ok((dir, log, adapter))
     }
 }

@@ -124,10 +124,16 @@ impl Warehouse {
 
     /// Records a batch and its index in one transaction. A batch that was recorded before is skipped
     /// whole. Blocks: call it from the recorder's own thread.
-    pub fn record(&self, recording: Recording) -> Result<(), Error> {
+    pub fn record(&self, recording: &Recording) -> Result<(), Error> {
         let index = self.writer.lock().record(recording, || self.reader.pool().take_notes())?;
-        self.recorded.store(index, Ordering::Release);
+        self.recorded.fetch_max(index, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Entries up to this index say nothing about tables, so what is recorded holds for it, too. The
+    /// file learns of it with the next recording.
+    pub fn pass_over(&self, index: u64) {
+        self.recorded.fetch_max(index, Ordering::AcqRel);
     }
 
     /// Folds the write-ahead log into the file. False where somebody writes just now.

@@ -1,10 +1,14 @@
 //! The one writer: what the log says, and the index it says it at, in one transaction.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
+use arrow::array::RecordBatch;
 use duckdb::{Connection, params};
 use features::{
-    civil,
+    EventColumns, civil,
     table::{Cell, Table},
 };
 
@@ -12,7 +16,7 @@ use super::{
     layout::{full_name, quoted},
     open::one_line,
 };
-use crate::{CATALOG, Error, SCHEMA, rows_to_batch};
+use crate::{CATALOG, Error, SCHEMA, event_batch::event_batch, rows_to_batch};
 
 /// DuckDB's own chunk. A slice of a larger batch would copy its lists whole, each time.
 const CHUNK_ROWS: usize = 2048;
@@ -33,6 +37,8 @@ pub struct Recording {
     pub upserts: Vec<Rows>,
     /// Rows that are new.
     pub appends: Vec<Rows>,
+    /// Rows of `sensor_event` that are new.
+    pub events: EventColumns,
 }
 
 pub(super) struct Writer {
@@ -66,7 +72,7 @@ impl Writer {
 
     pub(super) fn record(
         &mut self,
-        recording: Recording,
+        recording: &Recording,
         take_notes: impl FnOnce() -> Vec<Vec<Cell>>,
     ) -> Result<u64, Error> {
         if recording.through <= self.recorded {
@@ -86,18 +92,22 @@ impl Writer {
         Ok(through)
     }
 
-    fn apply(&mut self, recording: Recording, notes: Vec<Vec<Cell>>) -> Result<(), Error> {
-        for table in recording.replaces {
+    fn apply(&mut self, recording: &Recording, notes: Vec<Vec<Cell>>) -> Result<(), Error> {
+        for table in &recording.replaces {
             self.run(&format!("DELETE FROM {}", full_name(table)))?;
         }
-        for (table, keys) in recording.deletes {
-            self.delete(table, &keys)?;
+        for (table, keys) in &recording.deletes {
+            self.delete(table, keys)?;
         }
-        for (table, rows) in recording.upserts {
+        for (table, rows) in &recording.upserts {
             self.upsert(table, rows)?;
         }
-        for (table, rows) in recording.appends {
-            self.append(table, CATALOG, SCHEMA, table.name, &rows)?;
+        for (table, rows) in &recording.appends {
+            self.append(table, rows)?;
+        }
+        if let Some(table) = civil::table("sensor_event").filter(|_| !recording.events.is_empty()) {
+            let batch = event_batch(table, &recording.events);
+            self.append_to(CATALOG, SCHEMA, table.name, std::iter::once(batch))?;
         }
         self.append_notes(notes)?;
         self.connection
@@ -110,30 +120,32 @@ impl Writer {
         self.connection.execute_batch(sql).map_err(|error| broken(&error))
     }
 
-    fn append(
+    fn append(&self, table: &Table, rows: &[Vec<Cell>]) -> Result<(), Error> {
+        self.append_to(CATALOG, SCHEMA, table.name, batches(table, rows))
+    }
+
+    fn append_to(
         &self,
-        table: &Table,
         catalog: &str,
         schema: &str,
         name: &str,
-        rows: &[Vec<Cell>],
+        batches: impl Iterator<Item = Result<RecordBatch, Error>>,
     ) -> Result<(), Error> {
-        if rows.is_empty() {
+        let mut batches = batches.peekable();
+        if batches.peek().is_none() {
             return Ok(());
         }
         let mut appender = self
             .connection
             .appender_to_catalog_and_db(name, catalog, schema)
             .map_err(|error| broken(&error))?;
-        for chunk in rows.chunks(CHUNK_ROWS) {
-            appender
-                .append_record_batch(rows_to_batch(table, chunk)?)
-                .map_err(|error| broken(&error))?;
+        for batch in batches {
+            appender.append_record_batch(batch?).map_err(|error| broken(&error))?;
         }
         appender.flush().map_err(|error| broken(&error))
     }
 
-    fn upsert(&self, table: &Table, rows: Vec<Vec<Cell>>) -> Result<(), Error> {
+    fn upsert(&self, table: &Table, rows: &[Vec<Cell>]) -> Result<(), Error> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -183,7 +195,7 @@ impl Writer {
             quoted(&name),
             full_name(table)
         ))?;
-        self.append(table, "temp", "main", &name, rows)?;
+        self.append_to("temp", "main", &name, batches(table, rows))?;
         Ok(staged)
     }
 
@@ -195,7 +207,7 @@ impl Writer {
             }
         }
         self.next_query_id += notes.len() as i64;
-        self.append(table, CATALOG, SCHEMA, table.name, &notes)
+        self.append(table, &notes)
     }
 
     pub(super) fn checkpoint(&self) -> Result<bool, Error> {
@@ -222,19 +234,21 @@ fn same_key(table: &Table) -> String {
         .join(" AND ")
 }
 
+/// Rows in batches of the size that DuckDB takes them in.
+fn batches(table: &Table, rows: &[Vec<Cell>]) -> impl Iterator<Item = Result<RecordBatch, Error>> {
+    rows.chunks(CHUNK_ROWS).map(move |chunk| rows_to_batch(table, chunk))
+}
+
 /// One row a key, the last, in the order of their last appearance's key.
-fn last_by_key(table: &Table, rows: Vec<Vec<Cell>>) -> Result<Vec<Vec<Cell>>, Error> {
+fn last_by_key<'a>(table: &Table, rows: &'a [Vec<Cell>]) -> Result<Cow<'a, [Vec<Cell>]>, Error> {
     let mut places: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
         table.check(row)?;
         places.insert(table.key_of(row)?, at);
     }
     if places.len() == rows.len() {
-        return Ok(rows);
+        return Ok(Cow::Borrowed(rows));
     }
-    let mut kept: Vec<bool> = vec![false; rows.len()];
-    for at in places.into_values() {
-        kept[at] = true;
-    }
-    Ok(rows.into_iter().zip(kept).filter_map(|(row, keep)| keep.then_some(row)).collect())
+    let kept: BTreeSet<usize> = places.into_values().collect();
+    Ok(kept.into_iter().filter_map(|at| rows.get(at).cloned()).collect())
 }

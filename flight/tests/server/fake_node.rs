@@ -38,7 +38,7 @@ impl FakeNode {
             index = *recorded + 1;
             let recording =
                 Recording { through: index, upserts: vec![(table, rows)], ..Recording::default() };
-            self.warehouse.record(recording).unwrap();
+            self.warehouse.record(&recording).unwrap();
             *recorded = index;
         });
         index

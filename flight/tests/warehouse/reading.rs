@@ -14,7 +14,7 @@ async fn only_reading_is_answered() {
     let warehouse = open(folder.path());
     let grid = table("grid");
     warehouse
-        .record(Recording {
+        .record(&Recording {
             through: 1,
             upserts: vec![(grid, vec![row(grid, 1)])],
             ..Recording::default()

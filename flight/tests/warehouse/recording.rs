@@ -29,7 +29,7 @@ async fn rows_of_every_table_come_back_as_they_went() {
         }
     }
     let expected = recording.clone();
-    warehouse.record(recording).unwrap();
+    warehouse.record(&recording).unwrap();
     for (table, rows) in expected.appends.into_iter().chain(expected.upserts) {
         let sql = format!("SELECT * FROM \"{}\"", table.name);
         let answer = warehouse.reader().query(&sql, Vec::new()).await.unwrap();
@@ -58,7 +58,7 @@ async fn upserts_take_the_place_and_deletes_remove() {
     };
     let first = (1..=10).map(|seed| changed(seed, 1.0)).collect();
     warehouse
-        .record(Recording { through: 1, upserts: vec![(relation, first)], ..Recording::default() })
+        .record(&Recording { through: 1, upserts: vec![(relation, first)], ..Recording::default() })
         .unwrap();
     let second = vec![changed(2, 2.0), changed(11, 3.0), changed(2, 4.0)];
     let recording = Recording {
@@ -67,7 +67,7 @@ async fn upserts_take_the_place_and_deletes_remove() {
         upserts: vec![(relation, second)],
         ..Recording::default()
     };
-    warehouse.record(recording).unwrap();
+    warehouse.record(&recording).unwrap();
     assert_eq!(number(&warehouse, "SELECT count(*) FROM relation").await, 10);
     assert_eq!(
         number(&warehouse, "SELECT sum(distance_km)::BIGINT FROM relation").await,
@@ -79,7 +79,7 @@ async fn upserts_take_the_place_and_deletes_remove() {
         upserts: vec![(relation, vec![changed(5, 7.0)])],
         ..Recording::default()
     };
-    warehouse.record(recording).unwrap();
+    warehouse.record(&recording).unwrap();
     assert_eq!(number(&warehouse, "SELECT sum(distance_km)::BIGINT FROM relation").await, 7);
 }
 
@@ -95,11 +95,11 @@ async fn what_was_recorded_is_skipped_and_survives_a_restart() {
     {
         let warehouse = open(folder.path());
         assert_eq!(warehouse.recorded_index(), 0);
-        warehouse.record(recording(5)).unwrap();
-        warehouse.record(recording(5)).unwrap();
-        warehouse.record(recording(4)).unwrap();
+        warehouse.record(&recording(5)).unwrap();
+        warehouse.record(&recording(5)).unwrap();
+        warehouse.record(&recording(4)).unwrap();
         assert!(warehouse.checkpoint().unwrap());
-        warehouse.record(recording(6)).unwrap();
+        warehouse.record(&recording(6)).unwrap();
     }
     let warehouse =
         Warehouse::open_existing(&folder.path().join(WAREHOUSE_FILE), settings()).unwrap();
@@ -117,12 +117,12 @@ async fn a_recording_that_fails_leaves_nothing() {
         upserts: vec![(grid, vec![row(grid, 1)]), (region, vec![vec![Cell::Int(1)]])],
         ..Recording::default()
     };
-    assert!(matches!(warehouse.record(recording), Err(Error::Invalid(_))));
+    assert!(matches!(warehouse.record(&recording), Err(Error::Invalid(_))));
     assert_eq!(warehouse.recorded_index(), 0);
     assert_eq!(number(&warehouse, "SELECT count(*) FROM grid").await, 0);
     let recording =
         Recording { through: 9, upserts: vec![(grid, vec![row(grid, 1)])], ..Recording::default() };
-    warehouse.record(recording).unwrap();
+    warehouse.record(&recording).unwrap();
     assert_eq!(number(&warehouse, "SELECT count(*) FROM grid").await, 1);
 }
 
@@ -136,7 +136,7 @@ async fn history_is_exported_by_index() {
         *event.last_mut().unwrap() = Cell::Int(index);
         let appends = vec![(events, vec![event])];
         warehouse
-            .record(Recording { through: index as u64, appends, ..Recording::default() })
+            .record(&Recording { through: index as u64, appends, ..Recording::default() })
             .unwrap();
     }
     let batches = export_history(&warehouse, events, 1, 3).await.unwrap().collect().await.unwrap();
@@ -161,7 +161,7 @@ async fn readers_see_whole_recordings_while_the_writer_writes() {
         for index in 1..=40_u64 {
             let rows = (0..3).map(|each| row(grid, index as i64 * 3 + each)).collect();
             writer
-                .record(Recording {
+                .record(&Recording {
                     through: index,
                     upserts: vec![(grid, rows)],
                     ..Recording::default()

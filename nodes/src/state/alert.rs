@@ -6,8 +6,9 @@
 //! a deadline that passes raises the level (1 family, 2 grid, 3 centre) and keeps the work state
 //! ```
 
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Evidence events kept with an alert.
 pub(crate) const EVIDENCE_MAX: usize = 32;
@@ -119,30 +120,31 @@ pub(crate) type Counted = Vec<(i64, String)>;
 /// Every alert that is open or was closed lately, its timers, and readings on the way to one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alerts {
-    by_id: BTreeMap<String, Alert>,
-    /// (alert kind, place) of every open alert: a hazard is one case.
-    open: BTreeMap<(String, String), String>,
-    due: BTreeSet<(i64, String)>,
-    closed: BTreeSet<(i64, String)>,
-    pub(crate) counted: BTreeMap<(String, String), Counted>,
+    by_id: OrdMap<String, Arc<Alert>>,
+    /// The open alert of each kind and place: a hazard is one case. Every reading that a rule names
+    /// asks here, so that a kind of which nothing is open costs next to nothing.
+    open: OrdMap<String, OrdMap<String, String>>,
+    due: OrdSet<(i64, String)>,
+    closed: OrdSet<(i64, String)>,
+    pub(crate) counted: OrdMap<(String, String), Counted>,
 }
 
 impl Alerts {
     pub fn get(&self, id: &str) -> Option<&Alert> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(Arc::as_ref)
     }
 
     pub fn open_at(&self, kind: &str, place: &str) -> Option<&Alert> {
-        self.by_id.get(self.open.get(&(kind.to_owned(), place.to_owned()))?)
+        self.get(self.open.get(kind)?.get(place)?)
     }
 
     /// Alerts in the order in which they were raised.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Alert> {
-        self.by_id.values()
+        self.by_id.values().map(Arc::as_ref)
     }
 
     pub fn open_count(&self) -> usize {
-        self.open.len()
+        self.open.values().map(OrdMap::len).sum()
     }
 
     pub fn closed_count(&self) -> usize {
@@ -155,29 +157,33 @@ impl Alerts {
             self.due.remove(&(old.due_us, old.alert_id.clone()));
             self.closed.remove(&(old.closed_us, old.alert_id.clone()));
         }
-        let place = (alert.kind.clone(), alert.place().to_owned());
+        let place = alert.place();
         if alert.is_open() {
-            self.open.insert(place, alert.alert_id.clone());
+            let open = self.open.entry(alert.kind.clone()).or_default();
+            open.insert(place.to_owned(), alert.alert_id.clone());
             if alert.due_us > 0 {
                 self.due.insert((alert.due_us, alert.alert_id.clone()));
             }
         } else {
-            if self.open.get(&place) == Some(&alert.alert_id) {
-                self.open.remove(&place);
+            if let Some(open) = self.open.get_mut(&alert.kind)
+                && open.get(place) == Some(&alert.alert_id)
+            {
+                open.remove(place);
             }
             self.closed.insert((alert.closed_us, alert.alert_id.clone()));
         }
-        self.by_id.insert(alert.alert_id.clone(), alert);
+        self.by_id.insert(alert.alert_id.clone(), Arc::new(alert));
         while self.closed.len() > CLOSED_MAX {
-            if let Some((_, id)) = self.closed.pop_first() {
-                self.by_id.remove(&id);
+            if let Some(oldest) = self.closed.get_min().cloned() {
+                self.closed.remove(&oldest);
+                self.by_id.remove(&oldest.1);
             }
         }
     }
 
     /// The first alert whose deadline has passed.
     pub(crate) fn overdue(&self, now_us: i64) -> Option<&Alert> {
-        let (due_us, id) = self.due.first()?;
-        if *due_us > now_us { None } else { self.by_id.get(id) }
+        let (due_us, id) = self.due.get_min()?;
+        if *due_us > now_us { None } else { self.get(id) }
     }
 }

@@ -6,9 +6,10 @@ use super::{
     Alerts, Checks, Command, Dedup, Homes, Ledger, ModelRecord, Once, Recent, Refusal, Reply, Rows,
     Rules, Scores,
 };
-use features::Store;
+use super::{Places, ingest_bytes};
 use features::civil;
 use features::table::{Cell, Mode, Table};
+use features::{EventColumns, EventRef, Store};
 use models::Registry;
 use raft::Position;
 use sha2::{Digest as _, Sha256};
@@ -17,8 +18,28 @@ use std::collections::BTreeMap;
 /// What an entry changed in the tables, for the warehouse.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Append { table: &'static Table, row: Vec<Cell> },
-    Upsert { table: &'static Table, row: Vec<Cell> },
+    Append {
+        table: &'static Table,
+        row: Vec<Cell>,
+    },
+    Upsert {
+        table: &'static Table,
+        row: Vec<Cell>,
+    },
+    /// Rows of `sensor_event`.
+    Events(EventColumns),
+}
+
+impl Change {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Append { row, .. } | Self::Upsert { row, .. } => {
+                row.iter().map(Cell::bytes).sum()
+            }
+            Self::Events(events) => events.bytes(),
+        }
+    }
 }
 
 /// Everything that the log says, held in memory.
@@ -29,6 +50,7 @@ pub struct State {
     pub clock_us: i64,
     pub rows: Rows,
     pub homes: Homes,
+    pub(crate) places: Places,
     pub features: Store,
     pub dedup: Dedup,
     pub alerts: Alerts,
@@ -50,6 +72,8 @@ pub struct State {
     pub(crate) changes: Vec<Change>,
     /// The entry that was applied last asks for a check of the state.
     pub(crate) check_due: bool,
+    /// Events among the changes.
+    pub(crate) events: EventColumns,
 }
 
 impl State {
@@ -59,6 +83,7 @@ impl State {
             clock_us: 0,
             rows: Rows::default(),
             homes: Homes::default(),
+            places: Places::default(),
             features: Store::default(),
             dedup: Dedup::default(),
             alerts: Alerts::default(),
@@ -76,6 +101,7 @@ impl State {
             recent: Recent::default(),
             changes: Vec::new(),
             check_due: false,
+            events: EventColumns::default(),
         }
     }
 
@@ -94,8 +120,11 @@ impl State {
         hash.update(at.index.to_le_bytes());
         let mut replies = Vec::with_capacity(commands.len());
         for bytes in commands {
-            let command = Command::decode(bytes.as_ref())?;
-            let reply = self.carry_out(at, command).encode();
+            let reply = match ingest_bytes::decode(bytes.as_ref()) {
+                Some(events) => self.ingest_events(at, &events?),
+                None => self.carry_out(at, Command::decode(bytes.as_ref())?),
+            };
+            let reply = reply.encode();
             hash.update(bytes.as_ref());
             hash.update(&reply);
             replies.push(reply);
@@ -106,7 +135,9 @@ impl State {
 
     fn carry_out(&mut self, at: Position, command: Command) -> Reply {
         match command {
-            Command::IngestEvents { events } => self.ingest_events(at, events),
+            Command::IngestEvents { events } => {
+                self.ingest_events(at, &events.iter().map(EventRef::from).collect::<Vec<_>>())
+            }
             Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
             Command::SetRules(rules) => self.set_rules(rules),
             Command::RegisterModel(record) => self.register_model(at, *record),
@@ -157,9 +188,13 @@ impl State {
         Reply::Done
     }
 
-    /// The changes since the last call, in order.
+    /// The changes since the last call, in order within their tables.
     pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
+        let mut changes = std::mem::take(&mut self.changes);
+        if !self.events.is_empty() {
+            changes.push(Change::Events(std::mem::take(&mut self.events)));
+        }
+        changes
     }
 
     pub(crate) fn append(&mut self, table: &str, row: Vec<Cell>) {

@@ -5,7 +5,7 @@ use features::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-const COMMAND_VERSION: u8 = 1;
+pub(super) const COMMAND_VERSION: u8 = 1;
 
 /// Everything that can change the state. What a repeat would harm travels in a `Once`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub enum Refusal {
     "a command of version {found} stands in the log, this program reads version {COMMAND_VERSION}: update the node"
 )]
 pub struct UnknownCommand {
-    found: u8,
+    pub(super) found: u8,
 }
 
 impl Command {

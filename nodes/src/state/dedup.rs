@@ -3,15 +3,83 @@
 //! The memory is bounded: the newest [`Dedup::HORIZON_EVENTS`] accepted events are remembered. A sender
 //! that repeats an event after that many others is counted again; the horizon is stated in README.md.
 
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The set is kept in so many parts, so that none takes long when it grows.
+const PARTS: usize = 1024;
+/// Keys in one stretch of the order.
+const STRETCH: usize = 4096;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<u128>", into = "Vec<u128>")]
 pub struct Dedup {
-    seen: HashSet<u128>,
-    order: VecDeque<u128>,
+    seen: Vec<HashTable<u128>>,
+    order: Order,
+}
+
+impl Default for Dedup {
+    fn default() -> Self {
+        Self { seen: vec![HashTable::new(); PARTS], order: Order::default() }
+    }
+}
+
+impl PartialEq for Dedup {
+    fn eq(&self, other: &Self) -> bool {
+        self.order.iter().eq(other.order.iter())
+    }
+}
+
+/// The keys in the order in which they came. Copies share the stretches, of which only the last is
+/// ever written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Order {
+    stretches: VecDeque<Arc<Vec<u128>>>,
+    /// How many keys of the first stretch are forgotten.
+    forgotten: usize,
+    len: usize,
+}
+
+impl Order {
+    fn push(&mut self, key: u128) {
+        if self.stretches.back().is_none_or(|last| last.len() == STRETCH) {
+            self.stretches.push_back(Arc::new(Vec::with_capacity(STRETCH)));
+        }
+        if let Some(last) = self.stretches.back_mut() {
+            Arc::make_mut(last).push(key);
+            self.len += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<u128> {
+        let key = *self.stretches.front()?.get(self.forgotten)?;
+        self.forgotten += 1;
+        self.len -= 1;
+        if self.forgotten == STRETCH {
+            self.stretches.pop_front();
+            self.forgotten = 0;
+        }
+        Some(key)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u128> {
+        self.stretches.iter().flat_map(|stretch| stretch.iter().copied()).skip(self.forgotten)
+    }
+}
+
+impl Serialize for Order {
+    /// As `Dedup` itself.
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeSeq as _;
+        let mut keys = to.serialize_seq(Some(self.len))?;
+        for key in self.iter() {
+            keys.serialize_element(&key)?;
+        }
+        keys.end()
+    }
 }
 
 impl Dedup {
@@ -21,27 +89,51 @@ impl Dedup {
     /// True the first time; false for a repeat within the horizon.
     pub fn admit(&mut self, source: &str, event_id: &str) -> bool {
         let key = fingerprint(source, event_id);
-        if !self.seen.insert(key) {
+        if !self.remember(key) {
             return false;
         }
-        self.order.push_back(key);
-        if self.order.len() > Self::HORIZON_EVENTS
-            && let Some(oldest) = self.order.pop_front()
+        if self.order.len > Self::HORIZON_EVENTS
+            && let Some(oldest) = self.order.pop()
+            && let Some(part) = self.seen.get_mut(part_of(oldest))
+            && let Ok(found) = part.find_entry(oldest as u64, |each| *each == oldest)
         {
-            self.seen.remove(&oldest);
+            found.remove();
         }
         true
     }
 
+    fn remember(&mut self, key: u128) -> bool {
+        let Some(part) = self.seen.get_mut(part_of(key)) else { return false };
+        if part.find(key as u64, |each| *each == key).is_some() {
+            return false;
+        }
+        // The key is random already: its lower half is its hash.
+        part.insert_unique(key as u64, key, |each| *each as u64);
+        self.order.push(key);
+        true
+    }
+
+    /// The keys in their order, which says all there is; as cheap as a copy of a thousand handles.
+    pub(crate) fn freeze(&self) -> Order {
+        self.order.clone()
+    }
+
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.order.len
     }
 
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.order.len == 0
     }
 }
 
+/// By the upper half: the lower one places the key within its part.
+fn part_of(key: u128) -> usize {
+    (key >> 64) as usize % PARTS
+}
+
+/// 128 bits of SHA-256, since senders are not trusted: whoever could make two events collide would
+/// make one of them vanish. A processor has instructions for it.
 fn fingerprint(source: &str, event_id: &str) -> u128 {
     let mut hash = Sha256::new();
     // The length keeps ("a", "bc") and ("ab", "c") apart.
@@ -56,13 +148,17 @@ fn fingerprint(source: &str, event_id: &str) -> u128 {
 
 impl From<Vec<u128>> for Dedup {
     fn from(order: Vec<u128>) -> Self {
-        Self { seen: order.iter().copied().collect(), order: order.into() }
+        let mut dedup = Self::default();
+        for key in order {
+            dedup.remember(key);
+        }
+        dedup
     }
 }
 
 impl From<Dedup> for Vec<u128> {
     fn from(dedup: Dedup) -> Self {
-        dedup.order.into()
+        dedup.order.iter().collect()
     }
 }
 
@@ -78,5 +174,26 @@ mod tests {
         assert!(dedup.admit("ab", "c"));
         let again = Dedup::from(Vec::from(dedup.clone()));
         assert_eq!(again, dedup);
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_and_a_copy_keeps_it() {
+        let mut order = Order::default();
+        for key in 0..2 * STRETCH as u128 + 5 {
+            order.push(key);
+        }
+        let copy = order.clone();
+        for key in 0..STRETCH as u128 + 3 {
+            assert_eq!(order.pop(), Some(key));
+        }
+        order.push(7);
+        let from = STRETCH as u128 + 3;
+        assert!(order.iter().eq((from..2 * STRETCH as u128 + 5).chain([7])));
+        assert_eq!((order.len, order.iter().count()), (STRETCH + 3, STRETCH + 3));
+        assert!(copy.iter().eq(0..2 * STRETCH as u128 + 5));
+        let bytes = postcard::to_stdvec(&order).unwrap();
+        let dedup: Dedup = postcard::from_bytes(&bytes).unwrap();
+        assert!(dedup.order.iter().eq(order.iter()));
+        assert_eq!(postcard::to_stdvec(&dedup).unwrap(), bytes);
     }
 }

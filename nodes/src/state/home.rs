@@ -16,11 +16,13 @@ pub struct Homes {
     residents_of_dwelling: HashMap<String, Vec<String>>,
     devices_of_dwelling: HashMap<String, Vec<String>>,
     subsidies_of_resident: HashMap<String, Vec<String>>,
+    /// How often somebody moved, counted from 1.
+    changes: u64,
 }
 
 impl Homes {
     pub fn rebuild(rows: &Rows) -> Self {
-        let mut homes = Self::default();
+        let mut homes = Self { changes: 1, ..Self::default() };
         for name in ["device", "household", "resident", "subsidy"] {
             for row in rows.scan(name) {
                 homes.learn(name, &row);
@@ -29,8 +31,14 @@ impl Homes {
         homes
     }
 
+    /// Grows when who belongs where may have changed; never 0 where anybody is known.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Takes in one row of a table that says who belongs where.
     pub fn learn(&mut self, table: &str, row: &[Cell]) {
+        self.changes += u64::from(matches!(table, "device" | "household" | "resident"));
         match table {
             "device" => {
                 if let (Some(device), Some(dwelling)) =

@@ -2,10 +2,11 @@
 
 use super::{Refusal, Reply, State};
 use features::table::Cell;
+use imbl::OrdMap;
 use raft::Position;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Decisions held in memory for GetDecision and ReplayDecision; past it, new ones are refused until
 /// older ones are exported.
@@ -51,13 +52,13 @@ impl DecisionRecord {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
-    decisions: BTreeMap<String, DecisionRecord>,
+    decisions: OrdMap<String, Arc<DecisionRecord>>,
     pub head: [u8; 32],
 }
 
 impl Ledger {
     pub fn get(&self, id: &str) -> Option<&DecisionRecord> {
-        self.decisions.get(id)
+        self.decisions.get(id).map(Arc::as_ref)
     }
 
     pub fn len(&self) -> usize {
@@ -72,7 +73,7 @@ impl Ledger {
 impl State {
     pub(crate) fn record_decision(&mut self, at: Position, mut record: DecisionRecord) -> Reply {
         if let Some(old) = self.ledger.decisions.get(&record.decision_id) {
-            return Reply::Decision(Box::new(old.clone()));
+            return Reply::Decision(Box::new(DecisionRecord::clone(old)));
         }
         if self.ledger.decisions.len() >= DECISIONS_MAX {
             let said = format!(
@@ -85,7 +86,7 @@ impl State {
         record.hash = record.chained_hash();
         self.ledger.head = record.hash;
         self.append("decision", row(at, &record));
-        self.ledger.decisions.insert(record.decision_id.clone(), record.clone());
+        self.ledger.decisions.insert(record.decision_id.clone(), Arc::new(record.clone()));
         Reply::Decision(Box::new(record))
     }
 }

@@ -4,16 +4,17 @@
 //! and scores are harmless then; a rollback, or an old row over a newer one, is not.
 
 use super::Reply;
+use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
 
 /// Proposals remembered: far more than can be open at once.
 const KEPT: usize = 4_096;
 
+/// A clone shares what it holds, so that freezing the state costs nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Once {
-    replies: BTreeMap<u128, Reply>,
-    order: VecDeque<u128>,
+    replies: OrdMap<u128, Reply>,
+    order: Vector<u128>,
 }
 
 impl Once {

@@ -22,11 +22,11 @@ impl Recent {
         self.newest.truncate(Self::EVENTS_KEPT);
     }
 
-    pub(crate) fn count(&mut self, received_us: i64) {
+    pub(crate) fn count(&mut self, received_us: i64, events: u64) {
         let second = received_us / 1_000_000;
         match self.seconds.back_mut() {
-            Some((last, count)) if *last == second => *count += 1,
-            _ => self.seconds.push_back((second, 1)),
+            Some((last, count)) if *last == second => *count += events,
+            _ => self.seconds.push_back((second, events)),
         }
         while self.seconds.front().is_some_and(|(first, _)| *first < second - RATE_SECONDS) {
             self.seconds.pop_front();

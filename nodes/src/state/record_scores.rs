@@ -3,9 +3,11 @@
 use super::act_on_alert::due_us;
 use super::{Alert, Condition, Homes, Reply, Severity, State, Transition, Work};
 use features::table::Cell;
+use features::{EntityKind, Paged};
+use imbl::OrdMap;
 use raft::Position;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The alert that a score asks for, by its model's manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,56 +35,52 @@ pub struct ScoreRecord {
     pub alert: Option<ScoreAlert>,
 }
 
-/// Somebody whose features moved since the last score.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Waiting {
-    /// The entry that moved them last.
+/// A resident's turn to be scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Turn {
+    /// The entry that moved the resident's features last; 0 where nothing has since the last score.
     moved_index: u64,
     /// The earliest time of the next score.
     due_us: i64,
+    /// When the last score was; 0 where there is none.
+    scored_us: i64,
 }
 
 /// The newest score by resident and model, and who is waiting to be scored again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    latest: BTreeMap<(String, String), ScoreRecord>,
-    waiting: BTreeMap<String, Waiting>,
-    /// When each resident was scored last.
-    scored_us: BTreeMap<String, i64>,
+    latest: OrdMap<(String, String), Arc<ScoreRecord>>,
+    /// By the resident's slot in the features.
+    turns: Paged<Turn>,
     /// Features up to this index were read by the scorer.
     pub scored_index: u64,
 }
 
 impl Scores {
-    pub(crate) fn touch(&mut self, resident: &str, index: u64, interval_us: i64) {
-        if let Some(waiting) = self.waiting.get_mut(resident) {
-            waiting.moved_index = index;
-            return;
+    pub(crate) fn touch(&mut self, slot: usize, index: u64, interval_us: i64) {
+        while self.turns.len() <= slot {
+            self.turns.push(Turn::default());
         }
-        let due_us = self.scored_us.get(resident).map_or(0, |last| last + interval_us);
-        self.waiting.insert(resident.to_owned(), Waiting { moved_index: index, due_us });
-    }
-
-    /// Residents that may be scored now, in key order.
-    pub fn due(&self, now_us: i64, limit: usize) -> Vec<String> {
-        let due = self.waiting.iter().filter(|(_, waiting)| waiting.due_us <= now_us);
-        due.take(limit).map(|(key, _)| key.clone()).collect()
+        let Some(turn) = self.turns.get_mut(slot) else { return };
+        if turn.moved_index == 0 {
+            turn.due_us = if turn.scored_us == 0 { 0 } else { turn.scored_us + interval_us };
+        }
+        turn.moved_index = index;
     }
 
     /// The resident was scored from features at `read_index`; what moved later is scored again.
-    fn settle(&mut self, resident: &str, read_index: u64, now_us: i64, interval_us: i64) {
-        self.scored_us.insert(resident.to_owned(), now_us);
-        if let Some(waiting) = self.waiting.get_mut(resident) {
-            if waiting.moved_index <= read_index {
-                self.waiting.remove(resident);
-            } else {
-                waiting.due_us = now_us + interval_us;
-            }
+    fn settle(&mut self, slot: usize, read_index: u64, now_us: i64, interval_us: i64) {
+        let Some(turn) = self.turns.get_mut(slot) else { return };
+        turn.scored_us = now_us;
+        if turn.moved_index <= read_index {
+            turn.moved_index = 0;
+        } else {
+            turn.due_us = now_us + interval_us;
         }
     }
 
     pub fn latest(&self, resident: &str, model: &str) -> Option<&ScoreRecord> {
-        self.latest.get(&(resident.to_owned(), model.to_owned()))
+        self.latest.get(&(resident.to_owned(), model.to_owned())).map(Arc::as_ref)
     }
 
     /// The newest scores of a resident, by model name.
@@ -92,11 +90,19 @@ impl Scores {
         self.latest
             .range(from..)
             .take_while(move |((key, _), _)| *key == resident)
-            .map(|(_, score)| score)
+            .map(|(_, score)| score.as_ref())
     }
 }
 
 impl State {
+    /// Residents that may be scored now, in the order in which they were first heard of.
+    pub fn due_residents(&self, now_us: i64, limit: usize) -> Vec<String> {
+        let turns = self.scores.turns.iter().enumerate();
+        let due = turns.filter(|(_, turn)| turn.moved_index > 0 && turn.due_us <= now_us);
+        let key = |(slot, _)| self.features.key(EntityKind::Resident, slot).to_owned();
+        due.take(limit).map(key).collect()
+    }
+
     pub(crate) fn record_scores(
         &mut self,
         at: Position,
@@ -106,7 +112,10 @@ impl State {
     ) -> Reply {
         self.scores.scored_index = self.scores.scored_index.max(read_index);
         for resident in residents {
-            self.scores.settle(resident, read_index, self.clock_us, self.rules.score_interval_us());
+            if let Some(slot) = self.features.find(EntityKind::Resident, resident) {
+                let interval_us = self.rules.score_interval_us();
+                self.scores.settle(slot, read_index, self.clock_us, interval_us);
+            }
         }
         for score in scores {
             let key = (score.resident_key.clone(), score.model.clone());
@@ -121,7 +130,7 @@ impl State {
             if let Some(alert) = &score.alert {
                 self.raise_from_score(at, &score, alert);
             }
-            self.scores.latest.insert(key, score);
+            self.scores.latest.insert(key, Arc::new(score));
         }
         Reply::Done
     }

@@ -1,65 +1,88 @@
 //! The whole state as bytes and back, a version byte first.
 
-use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Recent, Rows, Rules, Scores, State,
-};
-use features::Store;
+use super::dedup::Order;
+use super::{Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules, Scores, State};
+use features::{FrozenStore, Store};
 use models::Registry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{Error, ErrorKind, Read, Result};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 
 const SNAPSHOT_VERSION: u8 = 2;
 
-/// Borrowed on the way out, owned on the way in: the same bytes.
-#[derive(Serialize, Deserialize)]
-struct Parts<'a> {
+/// The parts of a snapshot in their order, all but the features, which follow them. Of what is
+/// remembered of events a frozen state has the keys alone.
+#[derive(Debug, Serialize, Deserialize)]
+struct Parts<Seen> {
     applied: u64,
     clock_us: i64,
-    rows: Held<'a, Rows>,
-    features: Vec<u8>,
-    dedup: Held<'a, Dedup>,
-    alerts: Held<'a, Alerts>,
-    rules: Held<'a, Rules>,
-    registry: Held<'a, Registry>,
-    models: Held<'a, BTreeMap<(String, String), ModelRecord>>,
-    model_indexes: Held<'a, BTreeMap<(String, String), u64>>,
-    scores: Held<'a, Scores>,
-    ledger: Held<'a, Ledger>,
-    checks: Held<'a, Checks>,
-    once: Held<'a, Once>,
+    rows: Rows,
+    dedup: Seen,
+    alerts: Alerts,
+    rules: Rules,
+    registry: Registry,
+    models: BTreeMap<(String, String), ModelRecord>,
+    model_indexes: BTreeMap<(String, String), u64>,
+    scores: Scores,
+    ledger: Ledger,
+    checks: Checks,
+    once: Once,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
 }
 
-type Held<'a, T> = std::borrow::Cow<'a, T>;
+/// The state as it was at one moment. What is large is shared with the state, which copies what it
+/// changes from then on: freezing takes no time that anybody waits for.
+#[derive(Debug)]
+pub struct FrozenState {
+    parts: Parts<Order>,
+    features: FrozenStore,
+}
+
+impl FrozenState {
+    /// Writes the state; the same state gives the same bytes on every node.
+    pub fn write(&self, to: &mut dyn Write) -> Result<()> {
+        to.write_all(&[SNAPSHOT_VERSION])?;
+        postcard::to_io(&self.parts, &mut *to).map_err(Error::other)?;
+        let mut outcome = Ok(());
+        self.features.each_part(|part| {
+            if outcome.is_ok() {
+                outcome = to.write_all(part);
+            }
+        });
+        outcome
+    }
+}
 
 impl State {
-    /// The state as bytes; the same state gives the same bytes on every node.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut features = Vec::new();
-        self.features.write(&mut features);
+    pub fn freeze(&self) -> FrozenState {
         let parts = Parts {
             applied: self.applied,
             clock_us: self.clock_us,
-            rows: Held::Borrowed(&self.rows),
-            features,
-            dedup: Held::Borrowed(&self.dedup),
-            alerts: Held::Borrowed(&self.alerts),
-            rules: Held::Borrowed(&self.rules),
-            registry: Held::Borrowed(&self.registry),
-            models: Held::Borrowed(&self.models),
-            model_indexes: Held::Borrowed(&self.model_indexes),
-            scores: Held::Borrowed(&self.scores),
-            ledger: Held::Borrowed(&self.ledger),
-            checks: Held::Borrowed(&self.checks),
-            once: Held::Borrowed(&self.once),
+            rows: self.rows.clone(),
+            dedup: self.dedup.freeze(),
+            alerts: self.alerts.clone(),
+            rules: self.rules.clone(),
+            registry: self.registry.clone(),
+            models: self.models.clone(),
+            model_indexes: self.model_indexes.clone(),
+            scores: self.scores.clone(),
+            ledger: self.ledger.clone(),
+            checks: self.checks.clone(),
+            once: self.once.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
         };
-        postcard::to_extend(&parts, vec![SNAPSHOT_VERSION]).map_err(Error::other)
+        FrozenState { parts, features: self.features.freeze() }
+    }
+
+    /// The state as bytes; the same state gives the same bytes on every node.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.freeze().write(&mut bytes)?;
+        Ok(bytes)
     }
 
     pub fn from_reader(from: &mut dyn Read) -> Result<Self> {
@@ -76,32 +99,28 @@ impl State {
                 "version {version}, this program reads {SNAPSHOT_VERSION}: update the node"
             )));
         }
-        let parts: Parts<'_> =
-            postcard::from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
-        let rows = parts.rows.into_owned();
+        let (parts, features): (Parts<Dedup>, _) =
+            postcard::take_from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
         Ok(Self {
             applied: parts.applied,
             clock_us: parts.clock_us,
-            homes: Homes::rebuild(&rows),
-            rows,
-            features: Store::from_bytes(&parts.features)
-                .map_err(|error| damaged(&error.to_string()))?,
-            dedup: parts.dedup.into_owned(),
-            alerts: parts.alerts.into_owned(),
-            rules: parts.rules.into_owned(),
-            registry: parts.registry.into_owned(),
-            models: parts.models.into_owned(),
-            model_indexes: parts.model_indexes.into_owned(),
-            scores: parts.scores.into_owned(),
-            ledger: parts.ledger.into_owned(),
-            checks: parts.checks.into_owned(),
-            once: parts.once.into_owned(),
+            homes: Homes::rebuild(&parts.rows),
+            rows: parts.rows,
+            features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
+            dedup: parts.dedup,
+            alerts: parts.alerts,
+            rules: parts.rules,
+            registry: parts.registry,
+            models: parts.models,
+            model_indexes: parts.model_indexes,
+            scores: parts.scores,
+            ledger: parts.ledger,
+            checks: parts.checks,
+            once: parts.once,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,
-            recent: Recent::default(),
-            changes: Vec::new(),
-            check_due: false,
+            ..Self::new()
         })
     }
 }

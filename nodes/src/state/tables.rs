@@ -2,9 +2,11 @@
 
 use features::RowSource;
 use features::table::{Cell, Mode, RowError, Table, decode_row, encode_row};
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Rows that one reader keeps open: a view seldom passes more.
 const OPEN_ROWS_MAX: usize = 4;
@@ -12,16 +14,19 @@ const OPEN_ROWS_MAX: usize = 4;
 /// Rows of every reference table. Reads decode the one row they need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
-    tables: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+    tables: BTreeMap<String, OrdMap<Bytes, Bytes>>,
 }
+
+/// Shared, as the maps are, with what a snapshot holds.
+type Bytes = Arc<[u8]>;
 
 impl Rows {
     /// Puts a row in its place; false when the very same row stood there already.
     pub fn upsert(&mut self, table: &Table, row: &[Cell]) -> Result<bool, RowError> {
         debug_assert!(table.mode == Mode::Reference);
         table.check(row)?;
-        let key = table.key_of(row)?;
-        let bytes = encode_row(row)?;
+        let key = Bytes::from(table.key_of(row)?);
+        let bytes = Bytes::from(encode_row(row)?);
         let rows = self.tables.entry(table.name.to_owned()).or_default();
         if rows.get(&key) == Some(&bytes) {
             return Ok(false);
@@ -35,7 +40,7 @@ impl Rows {
     }
 
     pub fn count(&self, table: &str) -> usize {
-        self.tables.get(table).map_or(0, BTreeMap::len)
+        self.tables.get(table).map_or(0, OrdMap::len)
     }
 
     /// Rows of a table in key order.
@@ -53,7 +58,7 @@ impl Rows {
         // A key of several columns is the encoding of a list: its length, then the cells.
         let mut from = vec![table.key as u8];
         from.extend_from_slice(&cell);
-        rows.range(from.clone()..)
+        rows.range(Bytes::from(from.clone())..)
             .take_while(|(key, _)| key.starts_with(&from))
             .filter_map(|(_, bytes)| decode_row(bytes).ok())
             .take(limit)

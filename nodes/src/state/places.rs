@@ -1,0 +1,77 @@
+//! Where a device hangs and who lives there, by slot: what every event asks for, looked up by its texts
+//! once and after that only when the registers have changed.
+//!
+//! Derived from [`Homes`] and the entities' slots; never stored, and nothing depends on what of it is
+//! known already: looking a place up gives slots to exactly those residents who are recorded next.
+
+use super::Homes;
+use features::{EntityKind, Store};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A dwelling with the slots of its residents, in the order of their keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) dwelling: Arc<str>,
+    pub(crate) residents: Vec<u32>,
+    /// Some resident has no slot: the features have no room left, or the key is unusable.
+    pub(crate) is_partial: bool,
+    seen: u64,
+}
+
+/// What is known of a device: as of which state of the registers, and its place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    seen: u64,
+    place: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    /// By the device's slot.
+    devices: Vec<Known>,
+    places: Vec<Place>,
+    by_dwelling: HashMap<Arc<str>, u32>,
+}
+
+impl Places {
+    /// The place of a device, as its registers stand now.
+    pub(crate) fn of_device(
+        &mut self,
+        slot: usize,
+        device: &str,
+        homes: &Homes,
+        store: &mut Store,
+    ) -> Option<&Place> {
+        let seen = homes.changes();
+        if self.devices.len() <= slot {
+            self.devices.resize(slot + 1, Known::default());
+        }
+        let known = self.devices.get_mut(slot)?;
+        if known.seen != seen {
+            let dwelling = homes.dwelling_of_device(device);
+            let place = dwelling.map(|dwelling| {
+                let next = self.places.len() as u32;
+                if let Some(place) = self.by_dwelling.get(dwelling) {
+                    return *place;
+                }
+                let dwelling: Arc<str> = dwelling.into();
+                self.by_dwelling.insert(Arc::clone(&dwelling), next);
+                let residents = Vec::new();
+                self.places.push(Place { dwelling, residents, is_partial: false, seen: 0 });
+                next
+            });
+            *known = Known { seen, place };
+        }
+        let place = self.places.get_mut(known.place? as usize)?;
+        if place.seen != seen {
+            place.seen = seen;
+            place.residents.clear();
+            let all = homes.residents_of_dwelling(&place.dwelling);
+            let slots = all.iter().filter_map(|key| store.slot(EntityKind::Resident, key));
+            place.residents.extend(slots.map(|slot| slot as u32));
+            place.is_partial = place.residents.len() < all.len();
+        }
+        Some(place)
+    }
+}
