@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, PATIENCE};
 use crate::fault::{self, Fault};
 use crate::load::{self, Book};
 use crate::oracle::Wrong;
+use crate::proxy::Wire;
 use crate::table::{Runs, Table};
 use crate::{agreement, registers, watch};
 use nodes::config::Raft;
@@ -20,6 +21,8 @@ const SENDERS: u64 = 3;
 const REGISTER_CLIENTS: u64 = 3;
 /// Acknowledged events of a round before its fault comes.
 const WARM_EVENTS: usize = 40;
+/// In long runs some faults come on top of this.
+const A_LITTLE_SLOW: Wire = Wire::Delay(Duration::from_millis(3), Duration::from_millis(15));
 const PROBE_EVERY: Duration = Duration::from_millis(25);
 const LOG_CLOCK_SQL: &str = "SELECT epoch_us(max(recv_ts)) - epoch_us(now()) FROM sensor_event";
 /// The newest event is a few seconds old when this is asked.
@@ -88,6 +91,10 @@ impl Run {
         let hold = fault.hold(&mut self.dice, self.is_long);
         let cluster = Arc::clone(&self.cluster);
         let done = fault::inject(fault, &cluster, &mut self.dice, hold).await;
+        let slow = self.is_long && self.dice.random_ratio(1, 4);
+        if slow {
+            cluster.net.disturb(A_LITTLE_SLOW);
+        }
         let first = tokio::spawn(first_write(Arc::clone(&cluster), Arc::clone(&self.book)));
         if fault != Fault::Flapping {
             tokio::time::sleep(hold).await;
@@ -106,9 +113,10 @@ impl Run {
         let came = first.map_or("no write".to_owned(), |first| format!("first write {first:.1?}"));
         let levelled = level.map_or_else(|why| why, |level| format!("level {level:.1?}"));
         println!(
-            "  {:6.1} s  round {number}: {} (node {node}, {hold:.1?}{}): {came}, {levelled}",
+            "  {:6.1} s  round {number}: {} (node {node}, {hold:.1?}{}{}): {came}, {levelled}",
             self.begun.elapsed().as_secs_f32(),
             fault.name(),
+            if slow { ", all links slow" } else { "" },
             if has_shown { "" } else { ", NO EFFECT" },
         );
         if !is_back {

@@ -20,7 +20,8 @@ impl Volume {
     pub(crate) fn mount(image: &Path, at: &Path) -> Result<Self, String> {
         let file = File::create(image).map_err(|error| error.to_string())?;
         file.set_len(BYTES).map_err(|error| error.to_string())?;
-        run("mkfs.ext4", &["-q", "-F", &image.display().to_string()])?;
+        // Nothing is kept back for root: this may be root.
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", &image.display().to_string()])?;
         let (image, folder) = (image.display().to_string(), at.display().to_string());
         run("mount", &["-o", "loop", &image, &folder])?;
         Ok(Self { at: at.to_owned() })
