@@ -49,6 +49,8 @@ pub struct Config {
     /// A snapshot is made after this much log since the last one, by bytes or by entries.
     pub snapshot_bytes: u64,
     pub snapshot_entries: u64,
+    /// And after this time, if anything was applied since; 0 sets no time.
+    pub snapshot_seconds: u64,
     /// Entries kept before the snapshot, so that a follower that was away for a while catches up
     /// from the log.
     pub keep_entries: u64,
@@ -61,6 +63,8 @@ pub struct Config {
     pub log_chunk_bytes: usize,
     /// Payloads of recent entries kept in memory.
     pub log_cache_bytes: usize,
+    /// A leader whose log has waited longer than this for its disk hands over to another voter.
+    pub flush_stall_ms: u64,
     /// A leader with less free disk than this refuses commands.
     pub disk_reserve_bytes: u64,
     /// Most commands in one entry.
@@ -92,11 +96,13 @@ impl Default for Config {
             election_max_ms: 700,
             snapshot_bytes: 1 << 30,
             snapshot_entries: 200_000,
+            snapshot_seconds: 600,
             keep_entries: 20_000,
             snapshot_timeout_ms: 600_000,
             snapshot_bytes_per_s: 64 << 20,
             log_chunk_bytes: 64 << 20,
             log_cache_bytes: 128 << 20,
+            flush_stall_ms: 1_000,
             disk_reserve_bytes: 256 << 20,
             batch_commands_max: 4096,
             batch_bytes_max: 1 << 20,
@@ -132,6 +138,9 @@ impl Config {
         }
         if self.log_chunk_bytes == 0 || self.snapshot_bytes == 0 || self.snapshot_entries == 0 {
             return refuse("log_chunk_bytes and the snapshot thresholds must be above 0");
+        }
+        if self.flush_stall_ms == 0 {
+            return refuse("flush_stall_ms must be above 0");
         }
         if (1..SNAPSHOT_PACE_MIN).contains(&self.snapshot_bytes_per_s) {
             return refuse("snapshot_bytes_per_s is 0 (no limit) or at least 65536");

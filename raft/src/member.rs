@@ -81,5 +81,7 @@ pub struct Status {
     pub disk_free_bytes: u64,
     /// Snapshots that could not be made since the start.
     pub snapshot_failures: u64,
+    /// One above the highest id that ever was in the group, as far as this node has applied.
+    pub next_id: u64,
     pub members: Vec<MemberStatus>,
 }

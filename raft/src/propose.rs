@@ -1,6 +1,7 @@
 //! Group commit: everything that waits while an entry is on its way becomes the next entry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::impls::ProgressResponder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -9,9 +10,14 @@ use crate::batch::Batch;
 use crate::clock::LogClock;
 use crate::config::Config;
 use crate::forward::Forward;
+use crate::log::Pending;
 use crate::queue::{Entry, Miss, Waiting};
 use crate::space::Space;
 use crate::types::{Core, Types};
+
+/// Appends that may wait for the disk here. The log itself blocks at 1024.
+const UNFLUSHED_MAX: usize = 256;
+const DISK_POLL: Duration = Duration::from_millis(2);
 
 /// Turns the queue into entries until the queue or the process ends.
 pub(crate) struct Proposer {
@@ -21,6 +27,7 @@ pub(crate) struct Proposer {
     pub(crate) forward: Arc<Forward>,
     pub(crate) space: Arc<Space>,
     pub(crate) clock: Arc<LogClock>,
+    pub(crate) pending: Pending,
 }
 
 impl Proposer {
@@ -31,6 +38,7 @@ impl Proposer {
             let Ok(permit) = in_flight.clone().acquire_owned().await else {
                 return;
             };
+            self.wait_for_disk().await;
             let entry = waiting.gather(first, &self.config);
             if entry.is_empty() {
                 continue;
@@ -41,6 +49,15 @@ impl Proposer {
                 Some(id) => self.send_on(id, entry, permit),
                 None => entry.fail(&Miss::NoLeader),
             }
+        }
+    }
+
+    /// The others commit without this disk; without a limit, what it has not written would block
+    /// the core, and a blocked core cannot hand over.
+    async fn wait_for_disk(&self) {
+        let leads = || *self.leader.borrow() == Some(self.config.node_id);
+        while self.pending.count() >= UNFLUSHED_MAX && leads() {
+            tokio::time::sleep(DISK_POLL).await;
         }
     }
 

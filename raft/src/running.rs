@@ -18,10 +18,11 @@ use crate::machine::StateMachine;
 use crate::peer::{Incoming, Links, Peers, Service, TcpListener, serve};
 use crate::propose::Proposer;
 use crate::queue::{Queue, Waiting};
+use crate::read::Confirmed;
 use crate::snapshot::Folder;
 use crate::space::Space;
 use crate::types::Core;
-use crate::{clock_poll, compaction, identity, space, watch as follow};
+use crate::{clock_poll, compaction, handover, identity, space, watch as follow};
 
 /// An append may stay unanswered for so many heartbeats: a disk may be slow for a while.
 const APPEND_HEARTBEATS: u64 = 20;
@@ -107,7 +108,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     });
     let parts = Arc::new(Parts {
         space: Arc::new(Space::new(config.dir.clone(), config.disk_reserve_bytes)),
-        changes: Changes::new(core.clone()),
+        changes: Changes::new(core.clone(), progress.clone()),
         blobs: stored.blobs,
         hold: hold.clone(),
         config,
@@ -119,6 +120,8 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         leader,
         failed,
         local_addr,
+        started_over: stored.started_over,
+        confirmed: Confirmed::default(),
     });
     let mut tasks = spawn(&parts, listener, waiting, incoming, &stop);
     tasks.spawn(follow::follow(core, leader_sender, failed_sender, stop.subscribe()));
@@ -133,6 +136,7 @@ fn spawn(
     stop: &watch::Sender<bool>,
 ) -> JoinSet<()> {
     let core = || parts.core.clone();
+    let pending = parts.hold.pending();
     let proposer = Proposer {
         core: core(),
         config: parts.config.clone(),
@@ -140,6 +144,7 @@ fn spawn(
         forward: parts.forward.clone(),
         space: parts.space.clone(),
         clock: parts.progress.clock.clone(),
+        pending: pending.clone(),
     };
     let service = Service {
         core: core(),
@@ -149,10 +154,13 @@ fn spawn(
         blobs: parts.blobs.clone(),
         changes: parts.changes.clone(),
         incoming,
+        pending: pending.clone(),
     };
     let compaction =
         compaction::run(core(), parts.config.clone(), parts.progress.clone(), stop.subscribe());
+    let handover = handover::run(core(), parts.config.clone(), pending.clone(), stop.subscribe());
     let mut tasks = JoinSet::new();
+    tasks.spawn(handover);
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));
     tasks.spawn(serve(listener, service, parts.peers.clone(), stop.subscribe()));
     tasks.spawn(compaction);
@@ -191,11 +199,12 @@ struct Stored {
     folder: Folder,
     snapshot: Option<crate::snapshot::SnapshotFile>,
     blobs: Blobs,
+    started_over: bool,
 }
 
 async fn open(config: Arc<Config>) -> Result<Stored, Error> {
     let opening = crate::blocking::spawn_blocking(move || {
-        identity::claim(&config)?;
+        let started_over = identity::claim(&config)?;
         let (folder, snapshot) = Folder::open(config.snapshot_dir())?;
         let blobs = Blobs::open(config.blob_dir())?;
         let log = LogStore::open(&config)?;
@@ -209,7 +218,7 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
                 format!("the log begins after entry {purged} and no snapshot reaches that far"),
             ));
         }
-        Ok(Stored { log, folder, snapshot, blobs })
+        Ok(Stored { log, folder, snapshot, blobs, started_over })
     });
     opening.await.unwrap_or_else(|e| Err(Error::Fatal(e.to_string())))
 }

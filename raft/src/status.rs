@@ -9,6 +9,8 @@ use crate::handle::Parts;
 use crate::member::{MemberStatus, Role, Status};
 
 pub(crate) fn of(parts: &Parts) -> Status {
+    // Not while the metrics are borrowed: to borrow them twice blocks the core for ever.
+    let next_id = parts.changes.next_id();
     let metrics = parts.core.metrics();
     let now = metrics.borrow_watched();
     let own = match now.state {
@@ -55,6 +57,7 @@ pub(crate) fn of(parts: &Parts) -> Status {
         log: parts.hold.figures(),
         disk_free_bytes: parts.space.free_bytes(),
         snapshot_failures: parts.progress.snapshot_failures.load(Ordering::Relaxed),
+        next_id,
         members,
     }
 }

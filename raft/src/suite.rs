@@ -16,7 +16,7 @@ use crate::machine::{Frozen, Position, StateMachine};
 use crate::snapshot::Folder;
 use crate::types::Types;
 
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl StateMachine for Nothing {
     fn apply(&self, _at: Position, commands: &[Bytes]) -> Vec<Bytes> {

@@ -5,6 +5,7 @@
 mod codec;
 #[cfg_attr(feature = "sim", allow(dead_code))]
 mod damage;
+mod pending;
 #[cfg_attr(feature = "sim", allow(dead_code))]
 mod reader;
 #[cfg_attr(feature = "sim", allow(dead_code))]
@@ -12,7 +13,7 @@ mod store;
 
 #[cfg(feature = "sim")]
 pub(crate) use crate::sim::{LogHold, LogStore};
-
+pub(crate) use pending::Pending;
 pub use store::LogFigures;
 #[cfg(not(feature = "sim"))]
 pub(crate) use store::{LogHold, LogStore};

@@ -26,10 +26,11 @@ use crate::change::{Change, Changes};
 use crate::clock::LogClock;
 use crate::config::{Config, MESSAGE_MAX_BYTES};
 use crate::error::Error;
+use crate::log::Pending;
 use crate::queue::{Queue, Urgency, check_size};
-use crate::read;
 use crate::snapshot::Name;
 use crate::types::{Core, Snapshot, Types, Vote};
+use crate::{handover, read};
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +48,7 @@ pub(crate) struct Service {
     pub(crate) blobs: Blobs,
     pub(crate) changes: Changes,
     pub(crate) incoming: Arc<Incoming>,
+    pub(crate) pending: Pending,
 }
 
 /// Serves until told to stop. Calls for another cluster, group or node are refused.
@@ -145,6 +147,11 @@ impl Peer for Service {
                 BallotReply::Vote(self.core.pre_vote(rpc).await.map_err(stopped)?)
             }
             BallotRequest::Transfer(rpc) => {
+                // All nodes are told; only the chosen one could not go on.
+                let chosen = *rpc.to_node_id() == self.config.node_id;
+                if chosen && handover::stalled(&self.pending, &self.config).is_some() {
+                    return Err(Status::failed_precondition("the disk under the log hangs here"));
+                }
                 BallotReply::Transfer(self.core.handle_transfer_leader(rpc).await.map_err(stopped)?)
             }
         };

@@ -14,7 +14,7 @@ use super::disk::{Disk, Write};
 use super::mutation::{Mutation, breaks};
 use crate::config::{APPEND_MAX_BYTES, Config};
 use crate::error::Error;
-use crate::log::LogFigures;
+use crate::log::{LogFigures, Pending};
 use crate::types::{Entry, LogId, Payload, Types, Vote};
 
 /// Told when everything up to a number of writes is on disk.
@@ -53,6 +53,10 @@ impl LogHold {
 
     pub(crate) fn figures(&self) -> LogFigures {
         LogFigures::default()
+    }
+
+    pub(crate) fn pending(&self) -> Pending {
+        Pending::default()
     }
 }
 

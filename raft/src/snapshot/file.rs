@@ -1,5 +1,6 @@
 //! One snapshot file: writing, verifying, reading.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +15,13 @@ use crate::types::{LogId, SnapshotMeta};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Head {
     pub(crate) meta: SnapshotMeta,
     /// Time of the last entry inside.
     pub(crate) time_us: i64,
+    /// Every id that ever was in a membership.
+    pub(crate) ids: BTreeSet<u64>,
 }
 
 /// Tells one snapshot file from all others.
@@ -127,7 +130,7 @@ mod tests {
     }
 
     fn snapshot(dir: &Path) -> PathBuf {
-        let head = Head { meta: SnapshotMeta::default(), time_us: 42 };
+        let head = Head { time_us: 42, ..Head::default() };
         let state: Frozen = Box::new(|to| to.write_all(&state()));
         let path = dir.join("snapshot");
         write(dir, &head, state).unwrap().keep(&path).unwrap();
@@ -160,7 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = snapshot(dir.path());
         let whole = std::fs::read(&path).unwrap();
-        let mut starts = std::collections::BTreeSet::new();
+        let mut starts = BTreeSet::new();
         // Every byte near an edge of a block, and some in between.
         let places = (0..whole.len()).filter(|at| at % 997 == 0 || *at < 64);
         let tail = whole.len() - 64..whole.len();

@@ -145,11 +145,10 @@ fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     use super::super::file::{Head, write};
     use super::*;
-    use crate::types::SnapshotMeta;
 
     /// A snapshot of three blocks that do not compress.
     fn snapshot(dir: &Path, seed: u64) -> SnapshotFile {
-        let head = Head { meta: SnapshotMeta::default(), time_us: 1 };
+        let head = Head::default();
         let mut noise = seed;
         let state: Vec<u8> = (0..3 << 20)
             .map(|_| {

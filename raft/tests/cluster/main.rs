@@ -11,6 +11,8 @@ mod membership;
 mod nodes;
 mod pressure;
 mod proxy;
+mod reads;
+mod replace;
 mod replication;
 mod snapshots;
 mod transfer;
