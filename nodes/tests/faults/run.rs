@@ -238,6 +238,7 @@ impl Run {
                 self.table.of(*fault).stale += 1;
             }
         }
+        self.cluster.is_good.store(self.wrong.is_empty(), Ordering::Relaxed);
         std::mem::take(&mut self.wrong)
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const BYTES: u64 = 1 << 30;
+const BLOCK_BYTES: u64 = 4_096;
 /// Folders of runs are called so, followed by the id of the process.
 pub(crate) const FOLDER: &str = "hearth-faults-";
 
@@ -34,9 +35,15 @@ impl Volume {
         let mut options = OpenOptions::new();
         let ballast =
             options.write(true).create(true).truncate(false).open(self.ballast()).unwrap();
-        let length = free.saturating_sub(leave_bytes);
-        let mode = rustix::fs::FallocateFlags::empty();
-        rustix::fs::fallocate(&ballast, mode, 0, length.max(1)).unwrap();
+        // The file system needs some for itself: smaller pieces until not even a block is left.
+        let (mut length, mut piece) = (0, free.saturating_sub(leave_bytes));
+        while length + leave_bytes < free && piece >= BLOCK_BYTES {
+            let mode = rustix::fs::FallocateFlags::empty();
+            match rustix::fs::fallocate(&ballast, mode, length, piece) {
+                Ok(()) => length += piece,
+                Err(_) => piece /= 2,
+            }
+        }
     }
 
     pub(crate) fn release(&self) {
