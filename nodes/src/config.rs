@@ -128,10 +128,10 @@ pub struct Raft {
     pub keep_entries: u64,
     /// How often the replicas compare their whole states, at the most often.
     pub check_seconds: u64,
-    /// By which `host:port` this node reaches the raft port of a peer, by the peer's id, where that
-    /// is not the address in the membership: behind an address translation, for one.
+    /// By which `host:port` this node reaches the raft port of a peer, by that port's address in the
+    /// membership, where the two differ: behind an address translation, for one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub dial: BTreeMap<u64, String>,
+    pub dial: BTreeMap<String, String>,
 }
 
 impl Default for Limits {
@@ -206,11 +206,13 @@ impl Config {
         if self.raft.check_seconds == 0 {
             return Err("raft.check_seconds must be 1 or more".to_owned());
         }
-        if self.raft.dial.contains_key(&self.node.id) {
-            return Err(format!(
-                "raft.dial has node {} itself: it names other nodes only",
-                self.node.id
-            ));
+        let is_address = |text: &str| {
+            text.rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        let mut dialled = self.raft.dial.iter().flat_map(|(from, to)| [from, to]);
+        if let Some(wrong) = dialled.find(|address| !is_address(address)) {
+            return Err(format!("raft.dial: {wrong:?} is not host:port"));
         }
         for (name, address) in [
             ("grpc", self.listen.grpc),
@@ -271,10 +273,11 @@ mod tests {
 
     #[test]
     fn peers_may_have_other_addresses_from_here() {
-        let dial = |id: u64| format!("{GOOD}\n[raft.dial]\n{id} = \"10.0.0.2:9\"\n");
-        let config = Config::parse(&dial(2)).unwrap();
-        assert_eq!(config.raft.dial[&2], "10.0.0.2:9");
-        assert!(Config::parse(&dial(1)).unwrap_err().contains("raft.dial"));
+        let dial = |to: &str| format!("{GOOD}\n[raft.dial]\n\"node2:7003\" = \"{to}\"\n");
+        let config = Config::parse(&dial("10.0.0.2:9")).unwrap();
+        assert_eq!(config.raft.dial["node2:7003"], "10.0.0.2:9");
+        let said = Config::parse(&dial("10.0.0.2")).unwrap_err();
+        assert!(said.contains("raft.dial") && said.contains("host:port"), "{said}");
     }
 
     #[test]

@@ -38,9 +38,9 @@ pub struct Config {
     pub dir: PathBuf,
     /// Address of the peer port; port 0 takes a free one (see `Raft::local_addr`).
     pub listen: SocketAddr,
-    /// By which `host:port` this node reaches a peer, where that is not the address in the
-    /// membership: behind an address translation, or with names that differ inside and outside.
-    pub dial: BTreeMap<u64, String>,
+    /// By which `host:port` this node reaches a peer, by the peer's address in the membership, where
+    /// the two differ: behind an address translation, or with other names inside than outside.
+    pub dial: BTreeMap<String, String>,
     pub heartbeat_ms: u64,
     /// A follower stands for election when it has not heard of the leader for `election_max_ms`
     /// (nobody may vote before that) and then a random time between min and max.

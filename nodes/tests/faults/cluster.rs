@@ -1,20 +1,22 @@
 //! The cluster under test: processes on a ground, wires between them, a supervisor beside them.
 
 use crate::ground::Ground;
-use crate::process::Process;
+use crate::process::{DATA, Process};
 use crate::proxy::Net;
 use crate::shim::{self, Control};
+use crate::volume::{self, Volume};
 use nodes::config::{Cluster as Membership, Config, Limits, Listen, Member, Native, Node, Raft};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 /// What a start and catching up may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 const SUPERVISE_EVERY: Duration = Duration::from_millis(20);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hearth");
@@ -27,6 +29,8 @@ pub(crate) struct Cluster {
     pub(crate) net: Net,
     pub(crate) ground: Ground,
     dir: TempDir,
+    /// Set at the end of a run that found nothing.
+    pub(crate) is_good: AtomicBool,
 }
 
 impl Drop for Cluster {
@@ -35,7 +39,7 @@ impl Drop for Cluster {
         for node in self.nodes.iter() {
             node.kill();
         }
-        if std::thread::panicking() {
+        if !self.is_good.load(Ordering::Relaxed) {
             // What the nodes wrote is worth more than a clean folder.
             self.dir.disable_cleanup(true);
             println!("the nodes' folders are kept in {}", self.dir.path().display());
@@ -47,7 +51,9 @@ impl Cluster {
     pub(crate) async fn start(count: u64, seed: u64, raft: &Raft) -> Self {
         let ground = Ground::prepare(count);
         println!("net: {}", ground.name());
-        let dir = tempfile::Builder::new().prefix("hearth-faults-").tempdir().unwrap();
+        volume::sweep();
+        let prefix = format!("{}{}-", volume::FOLDER, std::process::id());
+        let dir = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
         let shim = shim::compile(dir.path());
         let members: Vec<(Member, [SocketAddr; 4])> = (1..=count)
             .map(|id| {
@@ -56,12 +62,13 @@ impl Cluster {
                 (Member { id, grpc, flight, raft, http }, ports)
             })
             .collect();
-        let targets = members.iter().map(|(member, ports)| (member.id, ports[2])).collect();
+        let targets: BTreeMap<u64, SocketAddr> =
+            members.iter().map(|(member, ports)| (member.id, ports[2])).collect();
         let net = Net::between(ground.host(), &targets, seed).await;
         let nodes = members
             .iter()
             .map(|member| {
-                let dial = doors(&net, member.0.id);
+                let dial = doors(&net, member.0.id, &targets);
                 let raft = Raft { dial, ..raft.clone() };
                 lay_out(dir.path(), member, &members, raft, &ground, shim.as_deref())
             })
@@ -77,7 +84,7 @@ impl Cluster {
                 tokio::time::sleep(SUPERVISE_EVERY).await;
             }
         });
-        let cluster = Self { supervisor, nodes, net, ground, dir };
+        let cluster = Self { supervisor, nodes, net, ground, dir, is_good: AtomicBool::new(false) };
         cluster.level().await.unwrap();
         cluster
     }
@@ -94,15 +101,17 @@ impl Cluster {
         self.ids().into_iter().filter(|other| *other != id).collect()
     }
 
-    /// The node that calls itself leader, in the highest term.
+    /// The place of the node that calls itself leader, in the highest term. A node that was rebuilt
+    /// has another id in the cluster than its place here.
     pub(crate) async fn leader(&self) -> u64 {
         let begun = Instant::now();
         loop {
-            let asked = self.nodes.iter().filter(|node| node.runs()).map(Process::status);
-            let statuses = futures::future::join_all(asked).await;
-            let leaders = statuses.into_iter().flatten().filter(|s| s.leader_id == s.node_id);
-            if let Some(status) = leaders.max_by_key(|status| status.term) {
-                return status.node_id;
+            let running = self.nodes.iter().filter(|node| node.runs());
+            let asked = running.map(async |node| Some((node.id, node.status().await?)));
+            let statuses = futures::future::join_all(asked).await.into_iter().flatten();
+            let leaders = statuses.filter(|(_, status)| status.leader_id == status.node_id);
+            if let Some((place, _)) = leaders.max_by_key(|(_, status)| status.term) {
+                return place;
             }
             assert!(begun.elapsed() < PATIENCE, "no leader within {PATIENCE:?}");
             tokio::time::sleep(PAUSE).await;
@@ -116,6 +125,9 @@ impl Cluster {
             self.ground.cable(node.id, true);
             if let Some(control) = &node.control {
                 control.heal();
+            }
+            if let Some(volume) = &node.volume {
+                volume.release();
             }
             node.pause(false);
             node.start();
@@ -175,9 +187,10 @@ impl Cluster {
     }
 }
 
-fn doors(net: &Net, id: u64) -> BTreeMap<u64, String> {
+/// What a node dials in place of the others' raft ports.
+fn doors(net: &Net, id: u64, raft: &BTreeMap<u64, SocketAddr>) -> BTreeMap<String, String> {
     let own = net.doors.iter().filter(|((from, _), _)| *from == id);
-    own.map(|((_, to), door)| (*to, door.to_string())).collect()
+    own.map(|((_, to), door)| (raft[to].to_string(), door.to_string())).collect()
 }
 
 fn lay_out(
@@ -189,7 +202,12 @@ fn lay_out(
     shim: Option<&Path>,
 ) -> Process {
     let home = dir.join(format!("node{}", member.id));
-    let data = home.join("data");
+    let (disk, data) = (home.join("disk"), home.join(DATA));
+    std::fs::create_dir_all(&disk).unwrap();
+    let volume = Volume::mount(&home.join("disk.image"), &disk);
+    if let Err(why) = &volume {
+        println!("node {} has no disk of its own: {why}", member.id);
+    }
     std::fs::create_dir_all(&data).unwrap();
     let [grpc, flight, raft_port, http] = *ports;
     let config = Config {
@@ -220,5 +238,5 @@ fn lay_out(
         command.env("HEARTH_SHIM_CONTROL", &control.path).env("HEARTH_SHIM_PREFIX", &data);
         control
     });
-    Process::new(member, home, control, command)
+    Process::new(member, home, control, volume.ok(), command)
 }

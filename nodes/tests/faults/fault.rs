@@ -2,12 +2,17 @@
 
 use crate::cluster::Cluster;
 use crate::damage;
+use crate::process::Process;
 use crate::proxy::Wire;
 use crate::shim::{Control, Scope};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use std::time::{Duration, Instant};
 
+/// Less than a leader keeps free, and enough to go on for a while.
+const NEARLY_FULL_BYTES: u64 = 64 << 20;
+/// A node looks at its disk every second.
+const DISK_IS_SEEN_WITHIN: Duration = Duration::from_millis(1_500);
 const HOUR_US: i64 = 3_600_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +37,8 @@ pub(crate) enum Fault {
     SyncFailsWarehouse,
     FullLeader,
     FullFollower,
+    ShortLeader,
+    FilledLeader,
     ClockAhead,
     ClockBehind,
     PowerCut,
@@ -39,7 +46,7 @@ pub(crate) enum Fault {
 }
 
 /// In the order of the table.
-pub(crate) const ALL: [Fault; 24] = [
+pub(crate) const ALL: [Fault; 26] = [
     Fault::KillLeader,
     Fault::KillFollower,
     Fault::KillAll,
@@ -60,6 +67,8 @@ pub(crate) const ALL: [Fault; 24] = [
     Fault::SyncFailsWarehouse,
     Fault::FullLeader,
     Fault::FullFollower,
+    Fault::ShortLeader,
+    Fault::FilledLeader,
     Fault::ClockAhead,
     Fault::ClockBehind,
     Fault::PowerCut,
@@ -87,8 +96,10 @@ impl Fault {
             Self::HungSyncFollower => "follower's fsync hangs",
             Self::SyncFailsLeader => "leader's log fsync fails once",
             Self::SyncFailsWarehouse => "leader's warehouse fsync fails once",
-            Self::FullLeader => "leader's disk full",
-            Self::FullFollower => "follower's disk full",
+            Self::FullLeader => "leader's log: ENOSPC",
+            Self::FullFollower => "follower: ENOSPC",
+            Self::ShortLeader => "leader's disk nearly full",
+            Self::FilledLeader => "leader's disk filled up",
             Self::ClockAhead => "leader's clock an hour ahead",
             Self::ClockBehind => "leader's clock an hour behind",
             Self::PowerCut => "leader's power cut, unsynced bytes lost",
@@ -115,6 +126,9 @@ impl Fault {
                 Some("there are no cables on loopback")
             }
             Self::BitRot if !damage::can_rebuild() => Some("serve has no --rebuild"),
+            Self::ShortLeader | Self::FilledLeader if cluster.nodes[0].volume.is_none() => {
+                Some("no file systems of their own")
+            }
             _ if needs_shim && cluster.nodes[0].control.is_none() => Some("no C compiler"),
             _ => None,
         }
@@ -171,7 +185,7 @@ pub(crate) async fn inject(
     let flipped_before = cluster.net.flipped();
     match fault {
         Fault::KillLeader | Fault::KillFollower => cluster.node(node).kill(),
-        Fault::KillAll => cluster.nodes.iter().for_each(|node| node.kill()),
+        Fault::KillAll => cluster.nodes.iter().for_each(Process::kill),
         Fault::PauseLeader | Fault::PauseFollower => cluster.node(node).pause(true),
         Fault::IsolateLeader => between(cluster, leader, &others, Wire::Stall),
         Fault::Bridge => {
@@ -179,10 +193,14 @@ pub(crate) async fn inject(
             cluster.net.set_both(a, b, Wire::Stall);
         }
         Fault::LeaderHearsNothing => {
-            others.iter().for_each(|other| cluster.net.set(*other, leader, Wire::Stall));
+            for other in &others {
+                cluster.net.set(*other, leader, Wire::Stall);
+            }
         }
         Fault::LeaderSaysNothing => {
-            others.iter().for_each(|other| cluster.net.set(leader, *other, Wire::Stall));
+            for other in &others {
+                cluster.net.set(leader, *other, Wire::Stall);
+            }
         }
         Fault::Flapping => flap(cluster, leader, &others, dice, hold).await,
         Fault::Delay => {
@@ -194,6 +212,11 @@ pub(crate) async fn inject(
         Fault::Reset => others.iter().for_each(|other| cluster.net.reset(leader, *other, true)),
         Fault::ByteFlip => between(cluster, leader, &others, Wire::Flip(0.05)),
         Fault::Cable => drop(cluster.ground.cable(leader, false)),
+        Fault::ShortLeader => {
+            squeeze(cluster, node, NEARLY_FULL_BYTES);
+            tokio::time::sleep(DISK_IS_SEEN_WITHIN).await;
+        }
+        Fault::FilledLeader => squeeze(cluster, node, 0),
         Fault::PowerCut => damage::cut_power(cluster.node(node)).await,
         Fault::BitRot => damage::rot(cluster.node(node), dice).await,
         _ => steer(fault, cluster.node(node).control.as_ref().unwrap()),
@@ -214,8 +237,14 @@ fn steer(fault: Fault, control: &Control) {
     }
 }
 
+fn squeeze(cluster: &Cluster, node: u64, leave_bytes: u64) {
+    cluster.node(node).volume.as_ref().unwrap().squeeze(leave_bytes);
+}
+
 fn between(cluster: &Cluster, node: u64, others: &[u64], wire: Wire) {
-    others.iter().for_each(|other| cluster.net.set_both(node, *other, wire));
+    for other in others {
+        cluster.net.set_both(node, *other, wire);
+    }
 }
 
 /// Cuts and mends the leader's links by turns, each way by itself.

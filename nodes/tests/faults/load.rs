@@ -22,8 +22,10 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(25);
 /// Old enough for a node whose clock is an hour late.
 const AGE_US: i64 = 2 * 3_600_000_000;
-/// Every so many batches one reading raises the alarm, so that alerts have something to do.
-const GAS_EVERY: usize = 40;
+/// Every so many batches one reading is of gas, so that alerts have something to do.
+const GAS_EVERY: usize = 8;
+/// Readings of gas before another device has them.
+const GAS_READINGS: usize = 6;
 
 /// Everything that was asked and answered, by all clients.
 #[derive(Debug)]
@@ -116,7 +118,7 @@ fn event(round: u64, batch: usize, at: usize) -> Event {
     let (kind, value) = if is_gas { ("gas", 9.0) } else { ("motion", 1.0) };
     Event {
         event_id: format!("e{batch}-{at}"),
-        device_id: format!("{kind}{}", (batch / GAS_EVERY) % 4),
+        device_id: format!("{kind}{}", batch / (GAS_EVERY * GAS_READINGS) % 16),
         kind: kind.to_owned(),
         event_time_us: nodes::clock::now_us() - AGE_US,
         value,

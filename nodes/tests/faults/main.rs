@@ -14,6 +14,7 @@
     reason = "a test may stop at once, and tells its steps one after the other"
 )]
 
+mod agreement;
 mod cluster;
 mod damage;
 mod fault;
@@ -28,6 +29,7 @@ mod registers;
 mod run;
 mod shim;
 mod table;
+mod volume;
 mod watch;
 
 use fault::Fault;

@@ -119,8 +119,8 @@ impl Appends {
         acknowledged: &BTreeSet<String>,
         rows: &BTreeMap<String, i64>,
     ) -> Wrong {
-        let mut wrong = Wrong::default();
-        wrong.lost = acknowledged.iter().filter(|id| !rows.contains_key(*id)).cloned().collect();
+        let missing = acknowledged.iter().filter(|id| !rows.contains_key(*id));
+        let mut wrong = Wrong { lost: missing.cloned().collect(), ..Wrong::default() };
         let batches = self.batches.iter().filter(|(of, _)| round.is_none_or(|round| round == *of));
         let sent: BTreeSet<&str> =
             batches.flat_map(|(_, ids)| ids.iter().map(String::as_str)).collect();

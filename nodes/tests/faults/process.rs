@@ -1,6 +1,7 @@
 //! One node: its files, its process, and what can be done to either.
 
 use crate::shim::Control;
+use crate::volume::Volume;
 use nodes::client::cluster_client;
 use nodes::config::Member;
 use nodes::proto::hearth::{StatusRequest, StatusResponse};
@@ -14,6 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 
 /// A supervisor starts a process that ended by itself anew after this time.
 const RESTART_AFTER: Duration = Duration::from_millis(200);
+/// What the node keeps, in its folder.
+pub(crate) const DATA: &str = "disk/data";
 const STATUS_WITHIN: Duration = Duration::from_millis(1_500);
 
 #[derive(Debug, Default)]
@@ -32,6 +35,7 @@ pub(crate) struct Process {
     pub(crate) id: u64,
     pub(crate) home: PathBuf,
     pub(crate) control: Option<Control>,
+    pub(crate) volume: Option<Volume>,
     command: Mutex<Command>,
     life: Mutex<Life>,
     channel: Channel,
@@ -49,6 +53,7 @@ impl Process {
         member: &Member,
         home: PathBuf,
         control: Option<Control>,
+        volume: Option<Volume>,
         command: Command,
     ) -> Self {
         let lazy = |address: &str| {
@@ -61,6 +66,7 @@ impl Process {
             flight: lazy(&member.flight),
             home,
             control,
+            volume,
             command: Mutex::new(command),
             life: Mutex::default(),
         }
@@ -75,7 +81,7 @@ impl Process {
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.home.join("data")
+        self.home.join(DATA)
     }
 
     pub(crate) fn log(&self) -> String {

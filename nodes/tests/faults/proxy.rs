@@ -95,6 +95,13 @@ impl Net {
         self.set(b, a, wire);
     }
 
+    /// Every wire that passes becomes another one.
+    pub(crate) fn disturb(&self, wire: Wire) {
+        for each in self.shared.wires.values() {
+            each.send_if_modified(|now| *now == Wire::Pass && std::mem::replace(now, wire) != wire);
+        }
+    }
+
     /// Resets the connections that either of the two has dialled, and while `closed`, new ones.
     pub(crate) fn reset(&self, a: u64, b: u64, closed: bool) {
         for way in [(a, b), (b, a)] {
@@ -108,7 +115,7 @@ impl Net {
             wire.send_replace(Wire::Pass);
         }
         for reset in self.shared.resets.values() {
-            reset.send_if_modified(|closed| std::mem::take(closed));
+            reset.send_if_modified(std::mem::take);
         }
     }
 

@@ -4,17 +4,13 @@ use crate::cluster::{Cluster, PATIENCE};
 use crate::fault::{self, Fault};
 use crate::load::{self, Book};
 use crate::oracle::Wrong;
-use crate::process::Process;
+use crate::proxy::Wire;
 use crate::table::{Runs, Table};
-use crate::{registers, watch};
-use arrow::array::AsArray as _;
-use arrow::datatypes::Int64Type;
-use nodes::client::alerts_client;
+use crate::{agreement, registers, watch};
 use nodes::config::Raft;
-use nodes::proto::hearth::{Alert, ListAlertsRequest};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -25,8 +21,12 @@ const SENDERS: u64 = 3;
 const REGISTER_CLIENTS: u64 = 3;
 /// Acknowledged events of a round before its fault comes.
 const WARM_EVENTS: usize = 40;
+/// In long runs some faults come on top of this.
+const A_LITTLE_SLOW: Wire = Wire::Delay(Duration::from_millis(3), Duration::from_millis(15));
 const PROBE_EVERY: Duration = Duration::from_millis(25);
 const LOG_CLOCK_SQL: &str = "SELECT epoch_us(max(recv_ts)) - epoch_us(now()) FROM sensor_event";
+/// The newest event is a few seconds old when this is asked.
+const LOG_CLOCK_OFF_MAX: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// Snapshots come often, and who was away for a few seconds gets one.
@@ -91,6 +91,10 @@ impl Run {
         let hold = fault.hold(&mut self.dice, self.is_long);
         let cluster = Arc::clone(&self.cluster);
         let done = fault::inject(fault, &cluster, &mut self.dice, hold).await;
+        let slow = self.is_long && self.dice.random_ratio(1, 4);
+        if slow {
+            cluster.net.disturb(A_LITTLE_SLOW);
+        }
         let first = tokio::spawn(first_write(Arc::clone(&cluster), Arc::clone(&self.book)));
         if fault != Fault::Flapping {
             tokio::time::sleep(hold).await;
@@ -101,7 +105,7 @@ impl Run {
         let level = cluster.level().await;
         let node = done.node;
         let runs = self.table.of(fault);
-        runs.runs += 1;
+        runs.count += 1;
         runs.shown += usize::from(has_shown);
         runs.recoveries.extend(first);
         runs.levels.extend(level.as_ref().ok());
@@ -109,9 +113,10 @@ impl Run {
         let came = first.map_or("no write".to_owned(), |first| format!("first write {first:.1?}"));
         let levelled = level.map_or_else(|why| why, |level| format!("level {level:.1?}"));
         println!(
-            "  {:6.1} s  round {number}: {} (node {node}, {hold:.1?}{}): {came}, {levelled}",
+            "  {:6.1} s  round {number}: {} (node {node}, {hold:.1?}{}{}): {came}, {levelled}",
             self.begun.elapsed().as_secs_f32(),
             fault.name(),
+            if slow { ", all links slow" } else { "" },
             if has_shown { "" } else { ", NO EFFECT" },
         );
         if !is_back {
@@ -156,7 +161,7 @@ impl Run {
         };
         let mut wrong = Wrong::default();
         for node in self.cluster.nodes.iter() {
-            match counts(node, index, round).await {
+            match agreement::counts(node, index, round).await {
                 Ok(rows) => {
                     let found = self.book.appends.lock().check_table(round, &acknowledged, &rows);
                     if !found.is_empty() {
@@ -181,8 +186,7 @@ impl Run {
             self.wrong.others.push(why);
             return self.attribute();
         }
-        let ends = [equal_states(&self.cluster).await, equal_alerts(&self.cluster).await];
-        self.wrong.others.extend(ends.into_iter().filter_map(Result::err));
+        self.wrong.others.extend(agreement::differences(&self.cluster).await);
         let tables = self.check_tables(None).await;
         self.note(tables);
         let answers = self.book.appends.lock().check_answers();
@@ -195,13 +199,14 @@ impl Run {
             let appends = self.book.appends.lock();
             (appends.batches.len(), appends.attempts.len())
         };
-        let ahead = load::number(self.cluster.node(1), 0, LOG_CLOCK_SQL).await.unwrap_or(0);
+        // Rounds with wrong clocks have passed: the log's clock must not have stayed where they were.
+        let ahead_us = load::number(self.cluster.node(1), 0, LOG_CLOCK_SQL).await.unwrap_or(0);
+        if ahead_us.unsigned_abs() > LOG_CLOCK_OFF_MAX.as_micros() as u64 {
+            let said = format!("the log's clock is {} s ahead", ahead_us / 1_000_000);
+            self.wrong.others.push(said);
+        }
         println!(
-            "\nthe newest event was received at {} s before now, by the log's clock",
-            ahead / -1_000_000
-        );
-        println!(
-            "{batches} batches in {attempts} attempts, {} reads checked, {windows} histories of registers searched, {compared} states compared; processes that ended by themselves: {:?}",
+            "\n{batches} batches in {attempts} attempts, {} reads checked, {windows} histories of registers searched, {compared} states compared; processes that ended by themselves: {:?}",
             self.book.reads.load(Ordering::Relaxed),
             self.cluster.exits(),
         );
@@ -233,6 +238,7 @@ impl Run {
                 self.table.of(*fault).stale += 1;
             }
         }
+        self.cluster.is_good.store(self.wrong.is_empty(), Ordering::Relaxed);
         std::mem::take(&mut self.wrong)
     }
 }
@@ -260,85 +266,4 @@ async fn first_write(cluster: Arc<Cluster>, book: Arc<Book>) -> Option<Instant> 
         }
     }
     None
-}
-
-/// Event ids in a node's table, once it has recorded an index, and how often each stands there.
-async fn counts(
-    node: &Process,
-    index: u64,
-    round: Option<u64>,
-) -> Result<BTreeMap<String, i64>, String> {
-    let wanted = match round {
-        Some(round) => format!("source = '{}'", load::source(round)),
-        None => "source LIKE 'round%'".to_owned(),
-    };
-    let sql =
-        format!("SELECT event_id, count(*) FROM sensor_event WHERE {wanted} GROUP BY event_id");
-    let begun = Instant::now();
-    loop {
-        let mut client = node.flight();
-        client.wait_for(index);
-        let answered = tokio::time::timeout(PATIENCE, client.query(&sql)).await;
-        let why = match answered {
-            Ok(Ok(answered)) => {
-                let mut rows = BTreeMap::new();
-                for batch in answered.batches {
-                    let (ids, times) = (batch.column(0), batch.column(1));
-                    let times = times.as_primitive::<Int64Type>();
-                    let ids = arrow::compute::cast(ids, &arrow::datatypes::DataType::Utf8).unwrap();
-                    for (id, times) in ids.as_string::<i32>().iter().zip(times.values()) {
-                        rows.insert(id.unwrap_or_default().to_owned(), *times);
-                    }
-                }
-                return Ok(rows);
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("the table cannot be read: {why}"));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// All nodes at one index with one hash.
-async fn equal_states(cluster: &Cluster) -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
-        let asked = cluster.nodes.iter().map(Process::status);
-        let seen: Vec<_> = futures::future::join_all(asked)
-            .await
-            .into_iter()
-            .map(|status| status.map(|status| (status.state_hash_index, status.state_hash)))
-            .collect();
-        if seen[0].is_some() && seen.iter().all(|each| *each == seen[0]) {
-            return Ok(());
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("no common state within {PATIENCE:?}: {seen:?}"));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// All nodes tell the same alerts, and there are some.
-async fn equal_alerts(cluster: &Cluster) -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
-        let mut seen: Vec<Option<Vec<Alert>>> = Vec::new();
-        for node in cluster.nodes.iter() {
-            let mut client = alerts_client(node.channel());
-            let listed = client.list(ListAlertsRequest::default()).await;
-            seen.push(listed.ok().map(|listed| listed.into_inner().alerts));
-        }
-        let is_told = seen[0].as_ref().is_some_and(|alerts| !alerts.is_empty());
-        if is_told && seen.iter().all(|each| *each == seen[0]) {
-            return Ok(());
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err(format!("the nodes tell different alerts, or none: {seen:?}"));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// All runs of one fault.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
-    pub(crate) runs: usize,
+    pub(crate) count: usize,
     /// Runs in which the fault left a trace.
     pub(crate) shown: usize,
     pub(crate) acknowledged: usize,
@@ -48,7 +48,7 @@ impl Table {
                 text,
                 "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 fault.name(),
-                runs.runs,
+                runs.count,
                 runs.acknowledged,
                 runs.lost,
                 runs.duplicated,
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_fault_without_effect_is_named() {
         let mut table = Table::default();
-        table.of(Fault::ByteFlip).runs = 1;
+        table.of(Fault::ByteFlip).count = 1;
         assert_eq!(table.idle(), ["bits flipped on the way"]);
         table.of(Fault::ByteFlip).shown = 1;
         assert!(table.idle().is_empty());

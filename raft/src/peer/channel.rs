@@ -48,9 +48,9 @@ pub(crate) struct Peers {
     node_id: u64,
     connect_timeout: Duration,
     /// Addresses that count here instead of the membership's.
-    dial: BTreeMap<u64, String>,
-    /// By member, its address in the membership, and lane.
-    channels: Mutex<BTreeMap<(u64, String, Lane), Channel>>,
+    dial: BTreeMap<String, String>,
+    /// By the address in the membership, and lane.
+    channels: Mutex<BTreeMap<(String, Lane), Channel>>,
 }
 
 impl Peers {
@@ -75,7 +75,7 @@ impl Peers {
 
     /// A client for one node at one address; connects when used.
     pub(crate) fn client(&self, node: u64, address: &str, lane: Lane) -> Result<Client, Error> {
-        let channel = self.channel(node, address, lane)?;
+        let channel = self.channel(address, lane)?;
         let stamp = Stamp {
             cluster: self.cluster.clone(),
             group: self.group.clone(),
@@ -88,16 +88,16 @@ impl Peers {
 
     /// Drops a connection that does not answer, so that the next call makes a new one.
     pub(crate) fn forget(&self, address: &str, lane: Lane) {
-        self.channels.lock().retain(|(_, known, on), _| known != address || *on != lane);
+        self.channels.lock().remove(&(address.to_owned(), lane));
     }
 
-    fn channel(&self, node: u64, address: &str, lane: Lane) -> Result<Channel, Error> {
+    fn channel(&self, address: &str, lane: Lane) -> Result<Channel, Error> {
         let mut channels = self.channels.lock();
-        let key = (node, address.to_owned(), lane);
+        let key = (address.to_owned(), lane);
         if let Some(channel) = channels.get(&key) {
             return Ok(channel.clone());
         }
-        let address = self.dial.get(&node).map_or(address, String::as_str);
+        let address = self.dial.get(address).map_or(address, String::as_str);
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|e| Error::Refused(format!("{address:?} is not host:port: {e}")))?;
         let endpoint = endpoint
