@@ -2,6 +2,7 @@
 
 use crate::node::Node;
 use crate::portrait;
+use crate::service::reading;
 use crate::state::{Command, Reply};
 use async_trait::async_trait;
 use features::table::{Cell, Table, encode_row};
@@ -121,6 +122,14 @@ impl Live for NodeLive {
                 self.node.machine().recorded_index()
             ))),
         }
+    }
+
+    async fn read_index(&self, level: &str) -> Result<u64, Error> {
+        let level = reading::parse(level).map_err(Error::Invalid)?;
+        reading::reach_level(&self.node, level).await.map_err(|error| match error {
+            raft::Error::DeadlineExceeded { .. } => Error::Late(error.to_string()),
+            _ => Error::Unavailable(error.to_string()),
+        })
     }
 
     fn sign_in(&self, user: &str, _password: &str) -> Result<String, Error> {

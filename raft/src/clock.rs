@@ -54,6 +54,12 @@ impl LogClock {
         self.known.lock().ahead.insert(node, (ahead_us, Instant::now()));
     }
 
+    /// Whether a peer has answered lately.
+    pub(crate) fn has_heard(&self, node: u64) -> bool {
+        let known = self.known.lock();
+        known.ahead.get(&node).is_some_and(|(_, said)| said.elapsed() <= FRESH)
+    }
+
     /// Forgets who is no other voter any more.
     pub(crate) fn retain(&self, is_voter: impl Fn(u64) -> bool) {
         self.known.lock().ahead.retain(|node, _| is_voter(*node));

@@ -66,6 +66,7 @@ pub struct MemberStatus {
 pub struct Status {
     pub node_id: u64,
     pub role: Role,
+    /// Who leads, if it has been heard of in the last seconds.
     pub leader_id: Option<u64>,
     pub term: u64,
     pub last_log_index: u64,

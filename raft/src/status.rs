@@ -45,7 +45,10 @@ pub(crate) fn of(parts: &Parts) -> Status {
     Status {
         node_id: now.id,
         role: own,
-        leader_id: now.current_leader,
+        // A follower goes on believing in a leader that has died until another one is chosen.
+        leader_id: now
+            .current_leader
+            .filter(|id| *id == now.id || parts.progress.clock.has_heard(*id)),
         term: now.current_term,
         last_log_index: now.last_log_index.unwrap_or(0),
         committed: now.local_committed.map_or(0, |id| id.index),

@@ -6,6 +6,7 @@ mod convert;
 mod events;
 pub mod inference;
 mod models;
+pub(crate) mod reading;
 mod scores;
 pub(crate) mod status;
 
