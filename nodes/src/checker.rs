@@ -51,7 +51,7 @@ pub(crate) async fn report(node: Arc<Node>, mut points: mpsc::Receiver<CheckPoin
             Err(_) => return,
         };
         node.check_took_for(begun.elapsed());
-        let command = Command::ReportState { node: node.raft().status().node_id, index, digest };
+        let command = Command::ReportState { node: node.id(), index, digest };
         let begun = Instant::now();
         while let Err(error) = node.propose(&command).await {
             if !error.is_retryable() || begun.elapsed() > REPORT_WITHIN {
@@ -84,7 +84,7 @@ impl Write for Hasher {
 
 /// Waits until the log says that this node has diverged, and takes it out of service.
 pub(crate) async fn obey(node: Arc<Node>) {
-    let own = node.raft().status().node_id;
+    let own = node.id();
     let mut diverged = node.machine().watch_diverged();
     let Ok(found) =
         diverged.wait_for(|all| all.contains_key(&own)).await.map(|all| all[&own].clone())

@@ -30,6 +30,7 @@ pub(crate) fn status(status: &StatusResponse) -> Value {
         "scored_index": status.scored_index, "state_hash": crate::hex::encode(&status.state_hash),
         "state_hash_index": status.state_hash_index, "checked_index": status.checked_index,
         "checked_hash": crate::hex::encode(&status.checked_hash), "quarantined": status.quarantined,
+        "next_node_id": status.next_node_id,
         "diverged": status.diverged.iter().map(|found| json!({
             "id": found.id, "log_index": found.log_index, "found_us": found.found_us,
         })).collect::<Vec<_>>(),

@@ -31,6 +31,7 @@ pub mod node;
 mod portrait;
 pub mod proto;
 mod quarantine;
+mod rebuild;
 mod recorder;
 mod rendering;
 pub mod replay;

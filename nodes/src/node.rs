@@ -9,7 +9,7 @@ use crate::quarantine::Quarantine;
 use crate::recorder::{History, Recorder};
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
-use crate::{exit, native, scorer};
+use crate::{exit, native, rebuild, scorer};
 use bytes::Bytes;
 use features::civil;
 use features::table::{Cell as Value, Mode, Table};
@@ -20,6 +20,7 @@ use raft::Raft;
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,6 +87,7 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        let id = raft::resolve_id(&raft_dir(&config), config.node.id)?;
         let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
         let settings = flight::Settings {
             memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
@@ -119,16 +121,23 @@ impl Node {
             written: Instant::now(),
         };
         let recorder = {
-            let machine = Arc::clone(&machine);
+            let machine = Arc::downgrade(&machine);
             std::thread::Builder::new()
                 .name("recorder".to_owned())
                 .spawn(move || recorder.run(&machine))
                 .map_err(|error| NodeError::Start(format!("the recorder cannot start: {error}")))?
         };
         *peers.lock() = flight_addresses(&config.cluster.members, config.node.id);
-        let raft =
-            Raft::start(raft_config(&config), Arc::clone(&machine) as Arc<dyn raft::StateMachine>)
-                .await?;
+        let shared = Arc::clone(&machine) as Arc<dyn raft::StateMachine>;
+        let raft = match Raft::start(raft_config(&config, id), shared).await {
+            Ok(raft) => raft,
+            Err(error) => {
+                // The recorder ends with its queue and closes the warehouse: the folder is free.
+                drop((machine, warehouse));
+                drop(tokio::task::spawn_blocking(move || recorder.join()).await);
+                return Err(error.into());
+            }
+        };
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
@@ -150,6 +159,9 @@ impl Node {
         });
         node.bootstrap().await?;
         let mut tasks = vec![tokio::spawn(tick(Arc::clone(&node)))];
+        if id != node.config.node.id {
+            tasks.push(tokio::spawn(rebuild::take_place(Arc::clone(&node))));
+        }
         tasks.push(tokio::spawn(checker::ask(Arc::clone(&node))));
         tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
         tokio::spawn(checker::obey(Arc::clone(&node)));
@@ -164,7 +176,7 @@ impl Node {
     async fn bootstrap(&self) -> Result<(), NodeError> {
         let members = &self.config.cluster.members;
         let first = members.iter().map(|member| member.id).min();
-        if !self.config.cluster.bootstrap || first != Some(self.config.node.id) {
+        if !self.config.cluster.bootstrap || first != Some(self.id()) {
             return Ok(());
         }
         let members = members.iter().map(|member| (member.id, member.to_raft())).collect();
@@ -201,6 +213,11 @@ impl Node {
                 Command::Once { id, command: Box::new(command.clone()) }.encode()
             }
         }
+    }
+
+    /// The id this node has in the cluster: the configured one, unless it was rebuilt.
+    pub fn id(&self) -> u64 {
+        self.raft.status().node_id
     }
 
     pub fn config(&self) -> &Config {
@@ -241,6 +258,10 @@ impl Node {
         self.quarantine.why()
     }
 
+    pub(crate) async fn out_of_service(&self) {
+        self.quarantine.settled().await;
+    }
+
     /// Answers nobody from now on; hands the leadership on and leaves the voting to the others.
     pub(crate) async fn quarantine(&self, why: &str) {
         self.quarantine.begin(why);
@@ -255,6 +276,7 @@ impl Node {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "raft did not stop cleanly");
         }
+        self.quarantine.settle();
     }
 
     pub fn watch_recorded(&self) -> watch::Receiver<u64> {
@@ -300,12 +322,17 @@ impl Node {
     }
 }
 
-fn raft_config(config: &Config) -> raft::Config {
+fn raft_dir(config: &Config) -> PathBuf {
+    config.node.dir.join("raft")
+}
+
+/// A node that began anew runs under another id than the configured one.
+pub(crate) fn raft_config(config: &Config, id: u64) -> raft::Config {
     raft::Config {
-        node_id: config.node.id,
+        node_id: id,
         group: config.node.group.clone(),
         cluster_id: config.node.cluster_id.clone(),
-        dir: config.node.dir.join("raft"),
+        dir: raft_dir(config),
         listen: config.listen.raft,
         heartbeat_ms: config.raft.heartbeat_ms,
         election_min_ms: config.raft.election_min_ms,

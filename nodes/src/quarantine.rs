@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use tokio::sync::Notify;
 
 const FILE: &str = "quarantined";
 /// The first line of the mark.
@@ -13,6 +14,15 @@ const VERSION: &str = "hearth-quarantine 1";
 pub(crate) struct Quarantine {
     file: PathBuf,
     why: OnceLock<String>,
+    settled: Notify,
+}
+
+/// Takes the mark away: the folder holds nothing of the old state any more.
+pub(crate) fn lift(dir: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(dir.join(FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 impl Quarantine {
@@ -25,7 +35,7 @@ impl Quarantine {
                 text.lines().nth(1).unwrap_or("no reason is given")
             )),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self { file, why: OnceLock::new() })
+                Ok(Self { file, why: OnceLock::new(), settled: Notify::new() })
             }
             Err(error) => Err(format!("{}: {error}", file.display())),
         }
@@ -33,6 +43,15 @@ impl Quarantine {
 
     pub(crate) fn why(&self) -> Option<&str> {
         self.why.get().map(String::as_str)
+    }
+
+    /// Nothing more has to be done before the process may end.
+    pub(crate) fn settle(&self) {
+        self.settled.notify_one();
+    }
+
+    pub(crate) async fn settled(&self) {
+        self.settled.notified().await;
     }
 
     /// Marks the folder; the first reason stays.
@@ -65,5 +84,8 @@ mod tests {
         assert_eq!(quarantine.why(), Some("it differed"));
         let said = Quarantine::open(dir.path()).unwrap_err();
         assert!(said.contains("it differed") && said.contains("--rebuild"), "{said}");
+        lift(dir.path()).unwrap();
+        lift(dir.path()).unwrap();
+        assert!(Quarantine::open(dir.path()).is_ok());
     }
 }

@@ -11,8 +11,8 @@ use features::{EventColumns, civil};
 use flight::{Recording, Warehouse};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
@@ -54,8 +54,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Runs until the queue closes; call on a thread of its own.
-    pub(crate) fn run(mut self, machine: &Machine) {
+    /// Runs until the queue closes, which the machine does when it goes; call on a thread of its own.
+    pub(crate) fn run(mut self, machine: &Weak<Machine>) {
         while let Some(first) = self.queue.blocking_recv() {
             match first {
                 Recorded::Entry { index, changes, bytes } => {
@@ -148,7 +148,7 @@ impl Recorder {
 
     /// The state was replaced by a snapshot taken at `index`: copies the history up to there, a
     /// bounded range of the log at a time, then what is kept current.
-    fn catch_up(&self, machine: &Machine, index: u64) {
+    fn catch_up(&self, machine: &Weak<Machine>, index: u64) {
         loop {
             let already = self.recorded.load(Ordering::Acquire);
             if index <= already {
@@ -158,7 +158,8 @@ impl Recorder {
             let appends = self.copy_history(already, through);
             let mut recording = Recording { through, appends, ..Recording::default() };
             if through == index {
-                add_current(&mut recording, machine);
+                let Some(machine) = machine.upgrade() else { return };
+                add_current(&mut recording, &machine);
             }
             self.write(&recording);
         }

@@ -297,7 +297,6 @@ impl Builder {
         let index = self.head.meta.last_log_id.map_or(0, |id| id.index);
         while self.machine.durable_index() < index {
             tokio::select! {
-                biased;
                 () = tokio::time::sleep(DURABLE_POLL) => {}
                 _ = self.stop.wait_for(|stop| *stop) => {
                     return Err(io::Error::other("stopped while a snapshot was waiting"));

@@ -36,6 +36,8 @@ pub(crate) const REPLACE_LAG_MAX: u64 = 1_000;
 
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 const TRANSFER_POLL: Duration = Duration::from_millis(10);
+/// A learner that is too far behind may catch up within this time.
+const LAG_TIMEOUT: Duration = Duration::from_secs(2);
 /// No change takes longer; whatever hangs must not block the next one for ever.
 const LONGEST: Duration = Duration::from_mins(1);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -195,6 +197,11 @@ async fn replace(core: &Core, old: u64, new: u64) -> Result<(), Error> {
     }
     if !known.contains_key(&new) {
         return require(core, new);
+    }
+    // What the leader knows of a node is a little older than what the node has.
+    let asked = Instant::now();
+    while lag(core, new) > REPLACE_LAG_MAX && asked.elapsed() < LAG_TIMEOUT {
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
     let lag = lag(core, new);
     if lag > REPLACE_LAG_MAX {

@@ -26,7 +26,6 @@ pub(crate) async fn run(
         let again = failed != failures;
         failures = failed;
         tokio::select! {
-            biased;
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(if again { RETRY_AFTER } else { LOOK_EVERY }) => {}
         }

@@ -97,7 +97,6 @@ impl Forward {
         let client = self.peers.client(leader, &address, Lane::Call)?;
         let mut watching = self.leader.clone();
         tokio::select! {
-            biased;
             answer = tokio::time::timeout(self.timeout, call(client)) => match answer {
                 Ok(Ok(reply)) => Ok(reply.into_inner()),
                 Ok(Err(status)) => Err(meaning(&status, self.queue_limit)),

@@ -164,7 +164,6 @@ impl Raft {
         let mut applied = self.parts.progress.applied.subscribe();
         let mut failed = self.parts.failed.clone();
         tokio::select! {
-            biased;
             reached = tokio::time::timeout(timeout, applied.wait_for(|now| *now >= index)) => match reached {
                 Ok(Ok(now)) => Ok(*now),
                 Ok(Err(_)) => Err(Error::Stopped),
@@ -341,7 +340,6 @@ impl Raft {
                     outcome => return outcome,
                 }
                 tokio::select! {
-                    biased;
                     () = tokio::time::sleep(RETRY_PAUSE) => {}
                     _ = leader.changed() => {}
                 }
@@ -351,7 +349,6 @@ impl Raft {
             }
         };
         tokio::select! {
-            biased;
             outcome = tokio::time::timeout(timeout, trying) => outcome.unwrap_or_else(|_| {
                 Err(Error::DeadlineExceeded {
                     what,

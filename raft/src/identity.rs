@@ -40,12 +40,8 @@ impl Identity {
     fn text(&self) -> String {
         let Self { cluster, group, node, configured } = self;
         let version = VERSIONS[usize::from(node != configured)];
-        let mut text =
-            format!("{MAGIC} {version}\ncluster {cluster}\ngroup {group}\nnode {node}\n");
-        if node != configured {
-            text += &format!("configured {configured}\n");
-        }
-        text
+        let head = format!("{MAGIC} {version}\ncluster {cluster}\ngroup {group}\nnode {node}\n");
+        if node == configured { head } else { format!("{head}configured {configured}\n") }
     }
 
     fn parse(text: &str) -> Option<Self> {

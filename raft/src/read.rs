@@ -91,7 +91,7 @@ impl Raft {
 pub(crate) async fn confirm(core: &Core) -> Result<u64, Error> {
     #[cfg(feature = "sim")]
     if crate::sim::breaks(crate::sim::Mutation::SkipReadConfirmation) {
-        let committed = core.with_raft_state(|state| state.committed().copied()).await;
+        let committed = core.with_raft_state(|state| state.local_committed().copied()).await;
         return Ok(committed.ok().flatten().map_or(0, |id| id.index));
     }
     match core.get_read_linearizer(ReadPolicy::ReadIndex).await {

@@ -225,7 +225,6 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
 
 async fn until(mut stop: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
-        biased;
         () = work => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }

@@ -50,7 +50,6 @@ pub(crate) async fn watch(space: Arc<Space>, mut stop: watch::Receiver<bool>) {
     let mut was_short = false;
     loop {
         tokio::select! {
-            biased;
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }

@@ -46,6 +46,7 @@ pub(crate) fn status(node: &Node) -> StatusResponse {
         members: status.members.iter().map(member_message).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         group: node.config().node.group.clone(),
+        next_node_id: status.next_id,
         checked_index,
         checked_hash: checked_hash.to_vec(),
         diverged: diverged
@@ -92,7 +93,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<ChangeMembershipRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
-        let ChangeMembershipRequest { action, member } = request.into_inner();
+        let ChangeMembershipRequest { action, member, replaces } = request.into_inner();
         let Some(member) = member.filter(|member| member.id != 0) else {
             return Err(Status::invalid_argument("say which member: member.id is 0"));
         };
@@ -107,9 +108,14 @@ impl Cluster for ClusterService {
             "promote" => raft.promote(member.id).await,
             "demote" => raft.demote(member.id).await,
             "remove" => raft.remove(member.id).await,
+            "replace" if replaces == 0 => {
+                return Err(Status::invalid_argument("say whose place it takes: replaces is 0"));
+            }
+            "replace" => raft.replace(replaces, member.id).await,
             other => {
-                let said =
-                    format!("unknown action {other:?}: add_learner, promote, demote or remove");
+                let said = format!(
+                    "unknown action {other:?}: add_learner, promote, demote, remove or replace"
+                );
                 return Err(Status::invalid_argument(said));
             }
         }

@@ -16,6 +16,7 @@ mod kill_leader;
 mod local;
 mod models;
 mod people;
+mod rebuild;
 mod replay;
 mod restart;
 mod snapshot;

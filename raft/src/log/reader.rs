@@ -140,6 +140,10 @@ impl RaftLogReader<Types> for LogReader {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        self.read(start, end, APPEND_MAX_BYTES).await
+        let entries = self.read(start, end, APPEND_MAX_BYTES).await?;
+        // A stream to a follower may outlive its place in the log for a moment. What was purged
+        // must not be skipped; nothing at all is taken for a heartbeat.
+        let skipped = entries.first().is_some_and(|entry| entry.log_id.index != start);
+        Ok(if skipped { Vec::new() } else { entries })
     }
 }

@@ -300,6 +300,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_purged_is_not_skipped_for_a_follower() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        write(&config).await;
+        let mut log = LogStore::open(&config).unwrap();
+        log.purge(LogId::new(LeaderId::new(1, 1), 4)).await.unwrap();
+        let mut reader = log.get_log_reader().await;
+        assert!(reader.limited_get_log_entries(3, 9).await.unwrap().is_empty());
+        let entries = reader.limited_get_log_entries(5, 9).await.unwrap();
+        assert_eq!(entries.first().unwrap().log_id.index, 5);
+    }
+
+    #[tokio::test]
     async fn a_torn_end_loses_the_torn_entry_only() {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
@@ -20,17 +20,17 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Incoming {
     folder: Folder,
-    partial: Mutex<Option<Partial>>,
+    partial: Arc<Mutex<Option<Partial>>>,
     /// Counts the transfers; one that sees another begin gives way to it.
     turn: watch::Sender<u64>,
 }
 
 /// The right to receive.
-type Turn<'a> = MutexGuard<'a, Option<Partial>>;
+pub(super) type Turn = OwnedMutexGuard<Option<Partial>>;
 
 impl Incoming {
     pub(crate) fn new(folder: Folder) -> Arc<Self> {
-        Arc::new(Self { folder, partial: Mutex::new(None), turn: watch::Sender::new(0) })
+        Arc::new(Self { folder, partial: Arc::default(), turn: watch::Sender::new(0) })
     }
 
     /// How much of a snapshot is here, verified. Ends a transfer that still waits for its pieces:
@@ -65,11 +65,12 @@ impl Incoming {
         name: Name,
         from: u64,
         frames: &mut Streaming<Frame>,
-    ) -> Result<(Partial, Turn<'_>), Status> {
+    ) -> Result<(Partial, Turn), Status> {
         let mut turn = self.turn.subscribe();
         let mut slot = self
             .partial
-            .try_lock()
+            .clone()
+            .try_lock_owned()
             .map_err(|_| Status::aborted("another snapshot is coming in"))?;
         let partial = slot.take().filter(|partial| *partial.name() == name);
         let Some(mut partial) = partial else {

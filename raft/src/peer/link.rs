@@ -241,7 +241,6 @@ impl RaftNetworkV2<Types> for Link {
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         tokio::select! {
-            biased;
             closed = cancel => Err(closed.into()),
             sent = send_snapshot(self, vote, &snapshot.snapshot, option.hard_ttl()) => sent,
         }

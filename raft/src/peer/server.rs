@@ -78,7 +78,6 @@ pub(crate) async fn serve(
             drop(stopping.wait_for(|stop| *stop).await);
         });
     tokio::select! {
-        biased;
         served = serving => {
             if let Err(e) = served {
                 tracing::error!(error = %e, "the peer port has failed");
@@ -102,13 +101,24 @@ async fn first(frames: &mut Streaming<Frame>) -> Result<Frame, Status> {
     next_piece(frames).await?.ok_or_else(|| Status::invalid_argument("an empty stream"))
 }
 
+/// Entries that do not follow each other would end the core, so they are refused here.
+fn unpack_append(frame: Frame) -> Result<AppendEntriesRequest<Types>, Status> {
+    let rpc: AppendEntriesRequest<Types> = unpack(Kind::Append, frame)?;
+    let first = rpc.prev_log_id.map_or(0, |id| id.index + 1);
+    let gap = (first..).zip(&rpc.entries).find(|(index, entry)| entry.log_id.index != *index);
+    match gap {
+        Some((index, _)) => Err(Status::invalid_argument(format!("an append lacks entry {index}"))),
+        None => Ok(rpc),
+    }
+}
+
 #[tonic::async_trait]
 impl Peer for Service {
     type AppendStreamStream = Frames;
     type GetBlobStream = Frames;
 
     async fn append(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
-        let rpc: AppendEntriesRequest<Types> = unpack(Kind::Append, request.into_inner())?;
+        let rpc = unpack_append(request.into_inner())?;
         let reply = self.core.append_entries(rpc).await.map_err(stopped)?;
         Ok(Response::new(pack(Kind::AppendReply, &reply)?))
     }
@@ -121,7 +131,7 @@ impl Peer for Service {
         // The stream ends at the first thing that cannot be read; the leader starts another.
         let requests = futures::stream::unfold(frames, |mut frames| async move {
             match frames.message().await {
-                Ok(Some(frame)) => match unpack(Kind::Append, frame) {
+                Ok(Some(frame)) => match unpack_append(frame) {
                     Ok(rpc) => Some((rpc, frames)),
                     Err(status) => {
                         tracing::warn!(%status, "an append cannot be read");
@@ -174,11 +184,17 @@ impl Peer for Service {
         let mut frames = request.into_inner();
         let (vote, name, from): (Vote, Name, u64) =
             unpack(Kind::SnapshotFrom, first(&mut frames).await?)?;
-        let (partial, _nobody_else) = self.incoming.receive(name, from, &mut frames).await?;
-        // If it is installed it has another name by then, else it goes.
-        let (file, _leftover) = blocking(move || partial.finish()).await?;
-        let snapshot = Snapshot { meta: file.head().meta.clone(), snapshot: file };
-        let reply = self.core.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        let (partial, nobody_else) = self.incoming.receive(name, from, &mut frames).await?;
+        let core = self.core.clone();
+        // Goes on when the way is cut now and this call ends: the core counts on the file.
+        let installing = tokio::spawn(async move {
+            let _nobody_else = nobody_else;
+            // If it is installed it has another name by then, else it goes.
+            let (file, _leftover) = blocking(move || partial.finish()).await?;
+            let snapshot = Snapshot { meta: file.head().meta.clone(), snapshot: file };
+            core.install_full_snapshot(vote, snapshot).await.map_err(stopped)
+        });
+        let reply = installing.await.map_err(|e| Status::internal(e.to_string()))??;
         Ok(Response::new(pack(Kind::SnapshotReply, &reply)?))
     }
 

@@ -39,12 +39,18 @@ struct LinkFacts {
 
 pub(super) async fn append_stream<S>(
     link: &Link,
-    input: S,
+    mut input: S,
 ) -> Result<BoxStream<'_, Answer>, RPCError<Types>>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
 {
     let mut client = link.client(Lane::Append)?;
+    // The core pauses after a failure where its requests are drawn: without this, it would dial a
+    // dead peer again and again without a pause.
+    let Some(first) = input.next().await else {
+        return Ok(Box::pin(futures::stream::empty()));
+    };
+    let input = futures::stream::once(futures::future::ready(first)).chain(input);
     let sent = Arc::new(AtomicU64::new(0));
     let counter = sent.clone();
     let frames = input.filter_map(move |request| {

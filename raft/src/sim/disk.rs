@@ -46,9 +46,10 @@ pub enum DiskEvent {
         to: u64,
         granted: bool,
     },
-    /// The node has died; these are the last index and the vote that it finds again.
+    /// The node has died; this is what it finds again of its log and its vote.
     Crashed {
-        last: u64,
+        purged: u64,
+        log: Vec<Written>,
         vote: Option<(u64, u64, bool)>,
     },
 }
@@ -131,13 +132,14 @@ impl Disk {
         } else {
             inner.draw() as usize % (inner.pending.len() + 1)
         };
-        let written = inner.synced_writes + kept as u64;
-        inner.sync(written);
+        let survive = inner.synced_writes + kept as u64;
+        inner.sync(survive);
         inner.pending.clear();
         inner.current = inner.synced.clone();
-        let last = inner.current.last().map_or(0, |id| id.index);
+        let log = inner.current.entries.values().map(written).collect();
         let vote = inner.current.vote.map(told);
-        inner.events.push(DiskEvent::Crashed { last, vote });
+        let purged = inner.current.purged.map_or(0, |id| id.index);
+        inner.events.push(DiskEvent::Crashed { purged, log, vote });
     }
 
     pub(super) fn open(&self) -> u64 {
@@ -164,6 +166,12 @@ impl Disk {
             inner.pending.push_back(write);
         }
         Ok(inner.synced_writes + inner.pending.len() as u64)
+    }
+
+    /// The vote that was written last may now be answered.
+    pub(super) fn voted(&self, vote: Vote) {
+        let (term, to, granted) = told(vote);
+        self.0.lock().events.push(DiskEvent::Voted { term, to, granted });
     }
 
     pub(super) fn sync(&self, life: u64, writes: u64) -> io::Result<()> {
@@ -203,11 +211,8 @@ impl Inner {
             Write::Append(entry) => DiskEvent::Appended(written(entry)),
             Write::Truncate { from } => DiskEvent::Truncated { from: *from },
             Write::Purge(upto) => DiskEvent::Purged { upto: upto.index },
-            Write::Vote(vote) => {
-                let (term, to, granted) = told(*vote);
-                DiskEvent::Voted { term, to, granted }
-            }
-            Write::Commit(_) => return,
+            // A vote counts once it is answered.
+            Write::Vote(_) | Write::Commit(_) => return,
         };
         self.events.push(event);
     }

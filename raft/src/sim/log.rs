@@ -123,12 +123,13 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let writes = self.write([Write::Vote(*vote)])?;
-        if breaks(Mutation::ForgetVote) {
-            return Ok(());
+        if !breaks(Mutation::ForgetVote) {
+            let (sender, flushed) = oneshot::channel();
+            self.flush(writes, Flushed::Waiter(sender))?;
+            flushed.await.map_err(|_| io::Error::other("the log writer has stopped"))??;
         }
-        let (sender, flushed) = oneshot::channel();
-        self.flush(writes, Flushed::Waiter(sender))?;
-        flushed.await.map_err(|_| io::Error::other("the log writer has stopped"))?
+        self.disk.voted(*vote);
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {

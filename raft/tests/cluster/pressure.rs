@@ -16,6 +16,10 @@
 //! - If the core dies all the same, `Raft::failed` says so and the process ends to be restarted; a
 //!   restart applies nothing before it has loaded its snapshot.
 //!
+//! What it did find, with our own code at fault: a transfer that was cut between the last piece
+//! and the end of its installation took the file away under the core, which died of it; and a
+//! stream to a follower that outlived its place in the log skipped what was purged.
+//!
 //! The test takes the first guard away: hardly any log is kept, entries hold one command of 1 KiB,
 //! hundreds are in flight, and the ways to the followers are shut for moments again and again.
 
@@ -101,9 +105,10 @@ async fn press(length: Duration) {
     }
     let mut installs = 0;
     let mut seen = [0, 0];
-    while began.elapsed() < length {
+    // A slow machine may need more time until a follower is far enough behind.
+    while began.elapsed() < length || (installs == 0 && began.elapsed() < length + LONG) {
         for (proxy, id) in proxies.iter().zip(2..) {
-            shut(proxy, Duration::from_millis(700)).await;
+            shut(proxy, Duration::from_secs(1)).await;
             tokio::time::sleep(Duration::from_millis(300)).await;
             let restored = group.nodes[&id].machine.state.lock().restored;
             installs += u64::from(restored != seen[id as usize - 2]);

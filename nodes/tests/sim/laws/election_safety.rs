@@ -1,0 +1,47 @@
+//! A leadership (term and node) belongs to that node, which takes it up once, also across crashes;
+//! nobody else makes entries in its name.
+
+use std::collections::BTreeSet;
+
+use raft::sim::DiskEvent;
+
+use super::Law;
+use crate::seen::{Ballot, Seen, Sight};
+
+#[derive(Debug, Default)]
+pub(super) struct ElectionSafety {
+    leaders: BTreeSet<Ballot>,
+    written: BTreeSet<Ballot>,
+}
+
+impl Law for ElectionSafety {
+    fn name(&self) -> &'static str {
+        "election safety"
+    }
+
+    fn judge(&mut self, sight: &Sight) -> Result<(), String> {
+        match sight.seen {
+            Seen::Disk(DiskEvent::Voted { term, to, granted: true }) => {
+                let own = to == sight.node;
+                if own && !self.leaders.insert((term, to)) {
+                    return Err(format!("node {to} leads term {term} a second time"));
+                }
+                if !own && !self.leaders.contains(&(term, to)) {
+                    return Err(format!("node {to} is followed in term {term} and never led it"));
+                }
+            }
+            Seen::Disk(DiskEvent::Appended(entry)) => {
+                let ballot = (entry.term, entry.leader);
+                // The group is founded by an entry that no leader has made.
+                if entry.index > 0 && self.written.insert(ballot) && entry.leader != sight.node {
+                    return Err(format!(
+                        "node {} made entry {} in the name of node {}",
+                        sight.node, entry.index, entry.leader
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
