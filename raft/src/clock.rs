@@ -29,8 +29,8 @@ pub(crate) struct LogClock {
 struct Known {
     /// Time of the newest entry, and when it was applied here.
     entry: Option<(i64, Instant)>,
-    /// How far each other voter's clock is ahead of this one, and when it said so.
-    ahead: BTreeMap<u64, (i64, Instant)>,
+    /// What each other voter's clock said, and when. Not against the own clock: that may step.
+    peers: BTreeMap<u64, (i64, Instant)>,
     is_off: bool,
 }
 
@@ -49,9 +49,9 @@ impl LogClock {
         self.known.lock().entry = Some((time_us, Instant::now()));
     }
 
-    /// A peer's clock is so far ahead of this one.
-    pub(crate) fn peer(&self, node: u64, ahead_us: i64) {
-        self.known.lock().ahead.insert(node, (ahead_us, Instant::now()));
+    /// A peer's clock says this now.
+    pub(crate) fn peer(&self, node: u64, theirs_us: i64) {
+        self.known.lock().peers.insert(node, (theirs_us, Instant::now()));
     }
 
     /// Whether a peer has answered lately.
@@ -62,7 +62,7 @@ impl LogClock {
 
     /// Forgets who is no other voter any more.
     pub(crate) fn retain(&self, is_voter: impl Fn(u64) -> bool) {
-        self.known.lock().ahead.retain(|node, _| is_voter(*node));
+        self.known.lock().peers.retain(|node, _| is_voter(*node));
     }
 
     /// The group's time, and how far it is ahead of this node's own clock.
@@ -72,16 +72,13 @@ impl LogClock {
 
     fn at(&self, own_us: i64, now: Instant) -> (i64, i64) {
         let mut known = self.known.lock();
-        let expected = known
-            .entry
-            .map(|(time_us, at)| time_us.saturating_add(now.duration_since(at).as_micros() as i64));
-        let peers: Vec<i64> = known
-            .ahead
-            .values()
-            .filter(|(_, said)| now.duration_since(*said) <= FRESH)
-            .map(|(ahead_us, _)| own_us.saturating_add(*ahead_us))
-            .collect();
-        let has_peers = !known.ahead.is_empty();
+        let goes_on = |(time_us, at): &(i64, Instant)| {
+            time_us.saturating_add(now.duration_since(*at).as_micros() as i64)
+        };
+        let expected = known.entry.as_ref().map(goes_on);
+        let fresh = known.peers.values().filter(|(_, said)| now.duration_since(*said) <= FRESH);
+        let peers: Vec<i64> = fresh.map(goes_on).collect();
+        let has_peers = !known.peers.is_empty();
         let time_us = agreed(own_us, &peers, expected.filter(|_| has_peers));
         let is_off = time_us != own_us;
         if is_off != known.is_off {
@@ -150,13 +147,26 @@ mod tests {
         clock.entry(NOW_US);
         // Alone, a node follows its own clock wherever it goes.
         assert_eq!(clock.at(NOW_US + HOUR_US, Instant::now()).1, 0);
-        clock.peer(2, -HOUR_US);
-        clock.peer(3, -HOUR_US);
+        clock.peer(2, NOW_US);
+        clock.peer(3, NOW_US);
         assert_eq!(clock.at(NOW_US + HOUR_US, Instant::now()), (NOW_US, -HOUR_US));
         tokio::time::advance(FRESH * 2).await;
         let later_us = NOW_US + FRESH.as_micros() as i64 * 2;
         assert_eq!(clock.at(later_us + HOUR_US, Instant::now()), (later_us, -HOUR_US));
         clock.retain(|_| false);
         assert_eq!(clock.at(NOW_US, Instant::now()), (NOW_US, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_of_the_own_clock_stands_alone_at_once() {
+        let clock = LogClock::default();
+        clock.entry(NOW_US);
+        clock.peer(2, NOW_US);
+        clock.peer(3, NOW_US);
+        assert_eq!(clock.at(NOW_US, Instant::now()), (NOW_US, 0));
+        // No peer has been asked since.
+        for step in [HOUR_US, -HOUR_US] {
+            assert_eq!(clock.at(NOW_US + step, Instant::now()), (NOW_US, -step));
+        }
     }
 }

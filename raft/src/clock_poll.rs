@@ -54,5 +54,5 @@ async fn ask(peers: &Peers, clock: &LogClock, node: u64, member: &Member) {
     let Ok(theirs_us) = unpack::<i64>(Kind::ClockReply, answer.into_inner()) else { return };
     // It looked at its clock about half the way ago.
     let halfway_us = begun.elapsed().as_micros() as i64 / 2;
-    clock.peer(node, theirs_us.saturating_add(halfway_us).saturating_sub(clock.own_us()));
+    clock.peer(node, theirs_us.saturating_add(halfway_us));
 }

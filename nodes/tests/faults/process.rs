@@ -103,19 +103,13 @@ impl Process {
         }
     }
 
-    /// Starts the process with a word more, once.
-    pub(crate) fn start_with(&self, argument: &str) {
-        let mut life = self.life.lock();
-        assert!(life.child.is_none(), "node {} runs", self.id);
-        let mut command = self.command.lock();
-        let mut more = Command::new(command.get_program());
-        more.args(command.get_args()).arg(argument);
-        more.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let usual = std::mem::replace(&mut *command, more);
-        drop(command);
-        life.down = false;
-        self.spawn(&mut life);
-        *self.command.lock() = usual;
+    pub(crate) fn has_word(&self, word: &str) -> bool {
+        self.command.lock().get_args().any(|argument| argument == word)
+    }
+
+    /// Every start from now on has this word more.
+    pub(crate) fn add_word(&self, word: &str) {
+        self.command.lock().arg(word);
     }
 
     fn spawn(&self, life: &mut Life) {
