@@ -86,6 +86,13 @@ impl LogReader {
     }
 }
 
+/// Purged meanwhile: entries that begin later would leave a hole in the log of a follower. Without
+/// any, the core sends a heartbeat, and then a snapshot.
+pub(crate) fn from_start(entries: Vec<Entry>, start: u64) -> Vec<Entry> {
+    let begins_there = entries.first().is_some_and(|first| first.log_id.index == start);
+    if begins_there { entries } else { Vec::new() }
+}
+
 fn next_of(key: Option<&Key>) -> u64 {
     key.map_or(0, |key| key.0.index + 1)
 }
@@ -140,6 +147,7 @@ impl RaftLogReader<Types> for LogReader {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        self.read(start, end, APPEND_MAX_BYTES).await
+        let entries = self.read(start, end, APPEND_MAX_BYTES).await?;
+        Ok(from_start(entries, start))
     }
 }
