@@ -72,10 +72,10 @@ test-python: build venv ## The Python clients against a cluster of the built pro
 	$(call step,pytest nodes/tests/python)
 	@HEARTH_BIN=$(HEARTH) $(VENV)/bin/python -m pytest -q --timeout 300 -p no:cacheprovider nodes/tests/python
 
-# With this, tokio draws its own choices from a seed as well. It is for the simulation only, which so
-# has a folder of its own; without debug information that is built in half the time.
-SIMULATE := RUSTFLAGS="--cfg tokio_unstable" CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0 $(CARGO) test \
-	--package nodes --features sim --test sim --target-dir $(abspath $(TARGET))/sim
+# With this, tokio draws its own choices from a seed as well; for the simulation only, which is built
+# by a profile of its own, beside everything else.
+SIMULATE := RUSTFLAGS="--cfg tokio_unstable" RUST_BACKTRACE=0 $(CARGO) test \
+	--package nodes --features sim --test sim --profile sim
 
 sim: native ## Clusters on simulated network, disk and clock; HEARTH_SEED=7 replays one seed
 	$(call step,$(or $(HEARTH_SIM_SEEDS),24) simulated clusters)
@@ -91,6 +91,7 @@ lint: native ## Format and clippy, warnings refused
 	@$(CARGO) fmt --all --check
 	$(call step,cargo clippy)
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --package nodes --features sim --test sim -- -D warnings
 
 fmt: ## Format the code
 	@$(CARGO) fmt --all

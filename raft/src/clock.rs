@@ -57,7 +57,7 @@ impl LogClock {
     /// Whether a peer has answered lately.
     pub(crate) fn has_heard(&self, node: u64) -> bool {
         let known = self.known.lock();
-        known.ahead.get(&node).is_some_and(|(_, said)| said.elapsed() <= FRESH)
+        known.peers.get(&node).is_some_and(|(_, said)| said.elapsed() <= FRESH)
     }
 
     /// Forgets who is no other voter any more.

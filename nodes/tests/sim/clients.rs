@@ -108,8 +108,8 @@ impl Clients {
             return Wish::Other(command);
         }
         match self.dice.random_range(0..10) {
-            0..=1 => Wish::Read,
-            2 => Wish::Other(Command::Tick.encode().into()),
+            0..=2 => Wish::Read,
+            3 => Wish::Other(Command::Tick.encode().into()),
             _ => {
                 self.events += 1;
                 let event = Event {

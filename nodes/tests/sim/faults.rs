@@ -18,6 +18,7 @@ enum Fault {
     Crash,
     CrashAll,
     Isolate,
+    IsolateLeader,
     Split,
     OneWay,
     Hold,
@@ -30,10 +31,11 @@ enum Fault {
 }
 
 /// How often each comes.
-const WEIGHTS: [(Fault, u32); 12] = [
+const WEIGHTS: [(Fault, u32); 13] = [
     (Fault::Crash, 20),
     (Fault::CrashAll, 3),
-    (Fault::Isolate, 12),
+    (Fault::Isolate, 6),
+    (Fault::IsolateLeader, 10),
     (Fault::Split, 8),
     (Fault::OneWay, 10),
     (Fault::Hold, 8),
@@ -133,13 +135,18 @@ impl Faults {
         let mut nodes: Vec<u64> = self.plan.nodes().collect();
         nodes.shuffle(&mut self.dice);
         let node = nodes[0];
-        let until = now_ms + self.dice.random_range(100..=2_500);
+        let until = now_ms + self.dice.random_range(100..=1_500);
         match fault {
             Fault::Crash => self.crash(node, now_ms, sim, cluster),
             Fault::CrashAll => {
                 for node in nodes {
                     self.crash(node, now_ms, sim, cluster);
                 }
+            }
+            Fault::IsolateLeader => {
+                let leader = cluster.leader().unwrap_or(node);
+                nodes.retain(|other| *other != leader);
+                self.cut(&[leader], &nodes, until, sim, cluster);
             }
             Fault::Isolate => self.cut(&nodes[..1], &nodes[1..], until, sim, cluster),
             Fault::Split => {
@@ -197,10 +204,17 @@ impl Faults {
         sim: &Sim<'_>,
         cluster: &mut Cluster,
     ) {
-        cluster.did(format!("cut {left:?} from {right:?}"));
+        // Held, what was sent arrives in the end, as TCP sends again what was lost; dropped, every
+        // connection is dead for good.
+        let held = self.dice.random_range(0..3) > 0;
+        cluster.did(format!("cut {left:?} from {right:?}, held: {held}"));
         for a in left {
             for b in right {
-                sim.partition(name(*a), name(*b));
+                if held {
+                    sim.hold(name(*a), name(*b));
+                } else {
+                    sim.partition(name(*a), name(*b));
+                }
                 self.undo.push((until, Undo::Mend(*a, *b)));
             }
         }

@@ -75,7 +75,7 @@ pub(crate) fn config(id: u64, dir: PathBuf, host: &Host) -> Config {
         election_min_ms: 200,
         election_max_ms: 400,
         disk_reserve_bytes: 0,
-        propose_timeout_ms: 3_000,
+        propose_timeout_ms: 1_000,
         connect_timeout_ms: 300,
         sim: host.clone(),
         ..Config::default()

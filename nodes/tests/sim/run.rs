@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use nodes::state::Command;
+use parking_lot::Mutex;
 use raft::sim::{DiskEvent, Mutation, mutate, seeded};
 use turmoil::Sim;
 
@@ -62,10 +64,16 @@ pub(crate) fn run(seed: u64, mutation: Option<Mutation>, show: bool) -> Result<R
         let simulated = async { Run::new(seed, show).go() };
         futures::executor::block_on(seeded(seed, simulated))
     };
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(Break { seed, at_ms: 0, law: "no panic", what: what.unwrap_or_default() })
+    let usual = std::panic::take_hook();
+    let first = Arc::new(Mutex::new(None));
+    let told = first.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        told.lock().get_or_insert(panic.to_string());
+        usual(panic);
+    }));
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let what = first.lock().take().unwrap_or_default().replace('\n', " ");
+        Err(Break { seed, at_ms: 0, law: "no panic", what })
     })
 }
 

@@ -14,6 +14,8 @@ mod store;
 #[cfg(feature = "sim")]
 pub(crate) use crate::sim::{LogHold, LogStore};
 pub(crate) use pending::Pending;
+#[cfg(feature = "sim")]
+pub(crate) use reader::from_start;
 pub use store::LogFigures;
 #[cfg(not(feature = "sim"))]
 pub(crate) use store::{LogHold, LogStore};

@@ -86,6 +86,13 @@ impl LogReader {
     }
 }
 
+/// Purged meanwhile: entries that begin later would leave a hole in the log of a follower. Without
+/// any, the core sends a heartbeat, and then a snapshot.
+pub(crate) fn from_start(entries: Vec<Entry>, start: u64) -> Vec<Entry> {
+    let begins_there = entries.first().is_some_and(|first| first.log_id.index == start);
+    if begins_there { entries } else { Vec::new() }
+}
+
 fn next_of(key: Option<&Key>) -> u64 {
     key.map_or(0, |key| key.0.index + 1)
 }
@@ -141,9 +148,6 @@ impl RaftLogReader<Types> for LogReader {
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
         let entries = self.read(start, end, APPEND_MAX_BYTES).await?;
-        // A stream to a follower may outlive its place in the log for a moment. What was purged
-        // must not be skipped; nothing at all is taken for a heartbeat.
-        let skipped = entries.first().is_some_and(|entry| entry.log_id.index != start);
-        Ok(if skipped { Vec::new() } else { entries })
+        Ok(from_start(entries, start))
     }
 }

@@ -324,4 +324,17 @@ mod tests {
         assert_eq!(last.index, ENTRIES - 2);
         assert!(log.get_log_reader().await.read_vote().await.unwrap().is_some());
     }
+
+    #[tokio::test]
+    async fn nothing_is_read_with_a_hole_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        write(&config).await;
+        let mut log = LogStore::open(&config).unwrap();
+        log.purge(LogId::new(LeaderId::new(1, 1), 5)).await.unwrap();
+        let mut reader = log.get_log_reader().await;
+        let kept = reader.limited_get_log_entries(6, ENTRIES).await.unwrap();
+        assert_eq!(kept.len() as u64, ENTRIES - 6);
+        assert!(reader.limited_get_log_entries(3, ENTRIES).await.unwrap().is_empty());
+    }
 }

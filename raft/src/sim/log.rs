@@ -14,7 +14,7 @@ use super::disk::{Disk, Write};
 use super::mutation::{Mutation, breaks};
 use crate::config::{APPEND_MAX_BYTES, Config};
 use crate::error::Error;
-use crate::log::{LogFigures, Pending};
+use crate::log::{LogFigures, Pending, from_start};
 use crate::types::{Entry, LogId, Payload, Types, Vote};
 
 /// Told when everything up to a number of writes is on disk.
@@ -93,18 +93,33 @@ impl LogStore {
 async fn flush(disk: Disk, life: u64, mut waiting: mpsc::UnboundedReceiver<Flush>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, usize::MAX).await > 0 {
-        tokio::time::sleep(disk.delay()).await;
         let writes = batch.iter().map(|flush| flush.writes).max().unwrap_or(0);
+        if breaks(Mutation::AckBeforeFlush) {
+            batch = batch.into_iter().filter_map(Flush::tell_too_early).collect();
+        }
+        tokio::time::sleep(disk.delay()).await;
         if disk.sync(life, writes).is_err() {
             return;
         }
-        for flush in batch.drain(..) {
-            match flush.done {
-                Flushed::Entries(callback) => callback.io_completed(Ok(())),
-                Flushed::Waiter(waiter) => drop(waiter.send(Ok(()))),
-                Flushed::Nobody => {}
-            }
+        batch.drain(..).for_each(Flush::tell);
+    }
+}
+
+impl Flush {
+    fn tell(self) {
+        match self.done {
+            Flushed::Entries(callback) => callback.io_completed(Ok(())),
+            Flushed::Waiter(waiter) => drop(waiter.send(Ok(()))),
+            Flushed::Nobody => {}
         }
+    }
+
+    fn tell_too_early(self) -> Option<Self> {
+        if matches!(self.done, Flushed::Entries(_)) {
+            self.tell();
+            return None;
+        }
+        Some(self)
     }
 }
 
@@ -155,18 +170,15 @@ impl RaftLogStorage<Types> for LogStore {
         I::IntoIter: Send,
     {
         let writes = self.write(entries.into_iter().map(Write::Append))?;
-        if breaks(Mutation::AckBeforeFlush) {
-            callback.io_completed(Ok(()));
-            return self.flush(writes, Flushed::Nobody);
-        }
         self.flush(writes, Flushed::Entries(callback))
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
-        if breaks(Mutation::KeepConflict) {
+        let from = last.map_or(0, |id| id.index + 1);
+        // Founders differ in their first entry only; that much is cut.
+        if breaks(Mutation::KeepConflict) && from > 0 {
             return Ok(());
         }
-        let from = last.map_or(0, |id| id.index + 1);
         if self.disk.read(|image| image.last().is_none_or(|id| id.index < from)) {
             return Ok(());
         }
@@ -238,6 +250,6 @@ impl RaftLogReader<Types> for LogReader {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        Ok(self.collect(start..end, APPEND_MAX_BYTES))
+        Ok(from_start(self.collect(start..end, APPEND_MAX_BYTES), start))
     }
 }

@@ -10,6 +10,7 @@ use crate::seen::{Ballot, Seen, Sight};
 
 #[derive(Debug, Default)]
 pub(super) struct ElectionSafety {
+    candidates: BTreeSet<Ballot>,
     leaders: BTreeSet<Ballot>,
     written: BTreeSet<Ballot>,
 }
@@ -21,13 +22,15 @@ impl Law for ElectionSafety {
 
     fn judge(&mut self, sight: &Sight) -> Result<(), String> {
         match sight.seen {
-            Seen::Disk(DiskEvent::Voted { term, to, granted: true }) => {
-                let own = to == sight.node;
-                if own && !self.leaders.insert((term, to)) {
+            Seen::Disk(DiskEvent::Voted { term, to, granted }) if to == sight.node => {
+                self.candidates.insert((term, to));
+                if granted && !self.leaders.insert((term, to)) {
                     return Err(format!("node {to} leads term {term} a second time"));
                 }
-                if !own && !self.leaders.contains(&(term, to)) {
-                    return Err(format!("node {to} is followed in term {term} and never led it"));
+            }
+            Seen::Disk(DiskEvent::Voted { term, to, .. }) => {
+                if !self.candidates.contains(&(term, to)) {
+                    return Err(format!("node {to} got a vote in term {term} and has not stood"));
                 }
             }
             Seen::Disk(DiskEvent::Appended(entry)) => {
