@@ -9,7 +9,7 @@ mod apply;
 mod command;
 mod dedup;
 mod home;
-pub mod ingest_bytes;
+pub(crate) mod ingest_bytes;
 mod ingest_events;
 mod ledger;
 mod model_changes;
