@@ -43,8 +43,8 @@ const LINES: [(&str, &str, &str, &str, f64); 14] = [
         1024.0,
     ),
 ];
-/// What `round_trip` leaves.
-const ROUND_TRIP: &str = "round_trip.md";
+/// What other benches leave; lines of this table first.
+const NOTES: [&str; 3] = ["round_trip.md", "record.md", "freeze.md"];
 
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os().nth(1).context("usage: summary FOLDER")?;
@@ -58,7 +58,9 @@ fn main() -> anyhow::Result<()> {
         let [one, other] = [figure, held].map(|ns| time(ns / things));
         println!("| {group}: {what} | {one} | {floor}: {other} | {:.2} |", figure / held);
     }
-    print!("{}", std::fs::read_to_string(folder.join(ROUND_TRIP)).unwrap_or_default());
+    for file in NOTES {
+        print!("{}", std::fs::read_to_string(folder.join(file)).unwrap_or_default());
+    }
     Ok(())
 }
 

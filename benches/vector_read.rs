@@ -33,7 +33,7 @@ fn district() -> (Store, Rows) {
         }
     }
     let mut rows = Rows::default();
-    for (table, all) in registers(RESIDENTS) {
+    for (table, all) in registers(0..RESIDENTS) {
         if matches!(table.name, "resident" | "health_summary") {
             for row in &all {
                 rows.upsert(table, row).expect("a row of the table");

@@ -1,6 +1,6 @@
 //! Seeded inputs of the benches: a district's registers, its events, its requests.
 //!
-//! No clock in here: two runs work on the same bytes, unless they say at what time they begin.
+//! No time of day in here: two runs work on the same bytes, unless they say at what time they begin.
 
 use features::civil;
 use features::event::Event;
@@ -8,6 +8,8 @@ use features::table::{Cell, ColumnType, Table};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
 
 /// When the events of a bench begin that does not say: 2027-01-15, 08:00 UTC.
 pub const BEGIN_US: i64 = 1_800_000_000_000_000;
@@ -23,6 +25,13 @@ const REPEAT_DEPTH: u64 = 500;
 /// One gas reading in so many is a leak.
 const LEAKS: u32 = 20_000;
 const SEED: u64 = 7;
+
+/// How long this thread has been on a processor: what work takes, however busy the machine is.
+pub fn on_processor() -> std::io::Result<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let ns = text.split(' ').next().and_then(|word| word.parse().ok());
+    ns.map(Duration::from_nanos).ok_or_else(|| std::io::Error::other(text))
+}
 
 /// Rows of one reference table.
 pub type Rows = (&'static Table, Vec<Vec<Cell>>);
@@ -42,10 +51,10 @@ pub fn device_id(home: u32, kind: usize) -> String {
 }
 
 /// One household, one resident and a device of each kind in every home.
-pub fn registers(homes: u32) -> Vec<Rows> {
+pub fn registers(homes: Range<u32>) -> Vec<Rows> {
     let mut rng = rng(1);
     let mut rows: BTreeMap<&str, Vec<Vec<Cell>>> = BTreeMap::new();
-    for home in 0..homes {
+    for home in homes {
         let dwelling = format!("w-{home:08}");
         let household = format!("h-{home:08}");
         let resident = resident_key(home);

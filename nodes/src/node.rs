@@ -185,8 +185,13 @@ impl Node {
 
     /// Proposes a command on whichever node leads and waits for its answer.
     pub async fn propose(&self, command: &Command) -> Result<(u64, Reply), raft::Error> {
+        self.propose_bytes(self.encode(command)).await
+    }
+
+    /// [`Node::propose`] for a command that is bytes already.
+    pub async fn propose_bytes(&self, command: Vec<u8>) -> Result<(u64, Reply), raft::Error> {
         let begun = Instant::now();
-        let applied = self.raft.propose(Bytes::from(self.encode(command))).await?;
+        let applied = self.raft.propose(Bytes::from(command)).await?;
         self.metrics.committed(begun.elapsed().as_micros() as u64);
         let reply = Reply::decode(&applied.reply)
             .map_err(|error| raft::Error::Refused(error.to_string()))?;

@@ -2,7 +2,7 @@
 
 use crate::proto::hearth;
 use crate::state;
-use features::Event;
+use features::{Event, EventRef};
 
 impl From<Event> for hearth::Event {
     fn from(event: Event) -> Self {
@@ -21,19 +21,23 @@ impl From<Event> for hearth::Event {
     }
 }
 
-impl From<hearth::Event> for Event {
-    fn from(message: hearth::Event) -> Self {
+impl<'a> From<&'a hearth::Event> for EventRef<'a> {
+    fn from(message: &'a hearth::Event) -> Self {
+        let named = message.attributes.iter();
+        let mut attributes: Vec<_> =
+            named.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        attributes.sort_unstable();
         Self {
-            event_id: message.event_id,
-            device_id: message.device_id,
-            kind: message.kind,
+            event_id: &message.event_id,
+            device_id: &message.device_id,
+            kind: &message.kind,
             event_time_us: message.event_time_us,
             value: message.value,
-            unit: message.unit,
-            source: message.source,
+            unit: &message.unit,
+            source: &message.source,
             boot_id: message.boot_id,
             seq: message.seq,
-            attributes: message.attributes.into_iter().collect(),
+            attributes,
         }
     }
 }

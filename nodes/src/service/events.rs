@@ -4,9 +4,9 @@ use super::status::{from_raft, from_refusal, over_limit};
 use crate::config::Limits;
 use crate::node::Node;
 use crate::proto::hearth::events_server::Events;
-use crate::proto::hearth::{AppendRequest, AppendResponse, Rejection};
-use crate::state::{Command, Reply};
-use features::event::Event;
+use crate::proto::hearth::{AppendRequest, AppendResponse, Event, Rejection};
+use crate::state::{Reply, ingest_bytes};
+use features::EventRef;
 use futures::stream::{BoxStream, StreamExt as _};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -55,46 +55,51 @@ impl Events for EventsService {
 /// Checks a batch, proposes what is good of it, and says what became of each event.
 pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendResponse, Status> {
     let Limits { events_per_request, .. } = node.config().limits;
-    if request.events.len() > events_per_request {
+    let AppendRequest { events, request_id } = request;
+    if events.len() > events_per_request {
         let said = format!(
             "a request may hold {events_per_request} events, this one has {}: send it in parts",
-            request.events.len()
+            events.len()
         );
         return Err(Status::invalid_argument(said));
     }
-    let now_us = node.raft().now_us();
+    let Checked { command, rejected } = check(&events, node.raft().now_us());
+    drop(events);
+    node.metrics().rejected(rejected.len());
+    let Some(command) = command else {
+        let log_index = node.machine().read().applied;
+        return Ok(AppendResponse { log_index, rejected, request_id, ..Default::default() });
+    };
+    let (log_index, reply) =
+        node.propose_bytes(command).await.map_err(|error| from_raft(&error))?;
+    match reply {
+        Reply::Ingested { accepted, duplicates } => {
+            Ok(AppendResponse { log_index, accepted, duplicates, rejected, request_id })
+        }
+        Reply::Refused(refusal) => Err(from_refusal(refusal)),
+        _ => Err(Status::internal("the log answered something else than an append")),
+    }
+}
+
+/// What is left of a batch.
+struct Checked {
+    /// The command for the good events; nothing where there are none.
+    command: Option<Vec<u8>>,
+    rejected: Vec<Rejection>,
+}
+
+/// From the message straight to the bytes of the log.
+fn check(messages: &[Event], now_us: i64) -> Checked {
     let mut rejected = Vec::new();
-    let mut events = Vec::with_capacity(request.events.len());
-    for (position, message) in request.events.into_iter().enumerate() {
-        let event = Event::from(message);
+    let mut good = Vec::with_capacity(messages.len());
+    for (position, message) in messages.iter().enumerate() {
+        let event = EventRef::from(message);
         match event.check(now_us) {
-            Ok(_) => events.push(event),
+            Ok(_) => good.push(event),
             Err(error) => {
                 rejected.push(Rejection { position: position as u32, reason: error.to_string() });
             }
         }
     }
-    node.metrics().rejected(rejected.len());
-    if events.is_empty() {
-        let log_index = node.machine().read().applied;
-        return Ok(AppendResponse {
-            log_index,
-            rejected,
-            request_id: request.request_id,
-            ..Default::default()
-        });
-    }
-    let (log_index, reply) =
-        node.propose(&Command::IngestEvents { events }).await.map_err(|error| from_raft(&error))?;
-    match reply {
-        Reply::Ingested { accepted, duplicates } => Ok(AppendResponse {
-            log_index,
-            accepted,
-            duplicates,
-            rejected,
-            request_id: request.request_id,
-        }),
-        Reply::Refused(refusal) => Err(from_refusal(refusal)),
-        _ => Err(Status::internal("the log answered something else than an append")),
-    }
+    Checked { command: (!good.is_empty()).then(|| ingest_bytes::encode(&good)), rejected }
 }

@@ -8,7 +8,7 @@ use features::EventRef;
 const INGEST_EVENTS: u8 = 0;
 
 /// The command that ingests these events.
-pub fn encode(events: &[EventRef<'_>]) -> Vec<u8> {
+pub(crate) fn encode(events: &[EventRef<'_>]) -> Vec<u8> {
     const EVENT_BYTES: usize = 96;
     let mut bytes = Vec::with_capacity(EVENT_BYTES * (events.len() + 1));
     bytes.extend_from_slice(&[COMMAND_VERSION, INGEST_EVENTS]);

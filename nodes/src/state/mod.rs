@@ -10,7 +10,7 @@ mod checks;
 mod command;
 mod dedup;
 mod home;
-pub mod ingest_bytes;
+pub(crate) mod ingest_bytes;
 mod ingest_events;
 mod ledger;
 mod model_changes;
