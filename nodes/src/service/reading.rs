@@ -7,6 +7,7 @@
 use super::status::from_raft;
 use crate::node::Node;
 use flight::{MIN_LOG_INDEX_HEADER, READ_HEADER};
+use futures::FutureExt as _;
 use raft::ReadLevel;
 use std::time::Duration;
 use tonic::Status;
@@ -33,7 +34,11 @@ pub(crate) async fn reach(
 }
 
 pub(crate) async fn reach_level(node: &Node, level: ReadLevel) -> Result<u64, raft::Error> {
-    node.raft().read_index_at(level, WAIT).await
+    if level == ReadLevel::Local {
+        return Ok(node.machine().read().applied);
+    }
+    // Boxed: every call waits here, and the type of the whole way would be part of each of them.
+    node.raft().read_index_at(level, WAIT).boxed().await
 }
 
 pub(crate) fn parse(text: &str) -> Result<ReadLevel, String> {
