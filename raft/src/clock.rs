@@ -4,7 +4,7 @@
 //! every timer would be wrong for an hour. Each node asks the other voters for their clocks and takes
 //! the middle of all of them and of the time that the log itself leads to expect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -31,6 +31,8 @@ struct Known {
     entry: Option<(i64, Instant)>,
     /// What each other voter's clock said, and when. Not against the own clock: that may step.
     peers: BTreeMap<u64, (i64, Instant)>,
+    /// Other voters whose disks are too full to lead.
+    full: BTreeSet<u64>,
     is_off: bool,
 }
 
@@ -52,6 +54,21 @@ impl LogClock {
     /// A peer's clock says this now.
     pub(crate) fn peer(&self, node: u64, theirs_us: i64) {
         self.known.lock().peers.insert(node, (theirs_us, Instant::now()));
+    }
+
+    /// A peer says whether its disk has room.
+    pub(crate) fn disk(&self, node: u64, is_full: bool) {
+        let full = &mut self.known.lock().full;
+        if is_full {
+            full.insert(node)
+        } else {
+            full.remove(&node)
+        };
+    }
+
+    /// Whether a peer has answered lately, and has room.
+    pub(crate) fn could_lead(&self, node: u64) -> bool {
+        self.has_heard(node) && !self.known.lock().full.contains(&node)
     }
 
     /// Whether a peer has answered lately.

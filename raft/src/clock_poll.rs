@@ -1,4 +1,4 @@
-//! Asks the other voters for their clocks.
+//! Asks the other voters for their clocks, and whether their disks have room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +51,12 @@ async fn ask(peers: &Peers, clock: &LogClock, node: u64, member: &Member) {
     let begun = Instant::now();
     let answer = tokio::time::timeout(ANSWER_WITHIN, client.clock(frame)).await;
     let Ok(Ok(answer)) = answer else { return };
-    let Ok(theirs_us) = unpack::<i64>(Kind::ClockReply, answer.into_inner()) else { return };
+    let Ok((theirs_us, is_full)) = unpack::<(i64, bool)>(Kind::ClockReply, answer.into_inner())
+    else {
+        return;
+    };
     // It looked at its clock about half the way ago.
     let halfway_us = begun.elapsed().as_micros() as i64 / 2;
     clock.peer(node, theirs_us.saturating_add(halfway_us));
+    clock.disk(node, is_full);
 }

@@ -1,4 +1,5 @@
-//! A node whose disk hangs must not lead: it hands over, and stands for no election meanwhile.
+//! A node whose disk hangs must not lead: it hands over, and stands for no election meanwhile. One
+//! whose disk is too full to take commands hands over to one that has room.
 //!
 //! The others can commit without the leader's disk, and its heartbeats need none, so nothing else
 //! would take the office from it.
@@ -11,8 +12,10 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::clock::LogClock;
 use crate::config::Config;
 use crate::log::Pending;
+use crate::space::Space;
 use crate::types::Core;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -26,41 +29,55 @@ pub(crate) fn stalled(pending: &Pending, config: &Config) -> Option<u64> {
     pending.oldest().filter(|(waited, _)| *waited > limit).map(|(_, index)| index)
 }
 
-pub(crate) async fn run(
-    core: Core,
-    config: Arc<Config>,
-    pending: Pending,
-    mut stop: watch::Receiver<bool>,
-) {
+/// What decides whether a node may lead.
+pub(crate) struct Office {
+    pub(crate) core: Core,
+    pub(crate) config: Arc<Config>,
+    pub(crate) pending: Pending,
+    pub(crate) space: Arc<Space>,
+    pub(crate) clock: Arc<LogClock>,
+}
+
+pub(crate) async fn run(office: Office, mut stop: watch::Receiver<bool>) {
     let mut was_stalled = false;
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let index = stalled(&pending, &config);
+        let index = stalled(&office.pending, &office.config);
         if index.is_some() != was_stalled {
             was_stalled = index.is_some();
             // A vote could not be saved anyway; asking for votes would only disturb the others.
-            core.runtime_config().elect(!was_stalled);
+            office.core.runtime_config().elect(!was_stalled);
             tracing::warn!(stalled = was_stalled, "the disk under the log");
         }
-        if let Some(index) = index {
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
-                () = hand_over(&core, &config, index) => {}
+        let heirs = match index {
+            Some(index) => heirs(&office, index, |_| true),
+            None if office.space.shortage().is_some() => {
+                heirs(&office, committed(&office.core), |id| office.clock.could_lead(id))
             }
+            None => continue,
+        };
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = hand_over(&office, heirs) => {}
         }
     }
 }
 
+fn committed(core: &Core) -> u64 {
+    core.metrics().borrow_watched().local_committed.map_or(0, |id| id.index)
+}
+
 /// Tries the voters one after the other until this node leads no more.
-async fn hand_over(core: &Core, config: &Config, index: u64) {
-    for heir in heirs(core, config.node_id, index) {
+async fn hand_over(office: &Office, heirs: Vec<u64>) {
+    let (core, config) = (&office.core, &office.config);
+    for heir in heirs {
         if !leads(core, config.node_id) {
             return;
         }
-        tracing::warn!(heir, "handing the leadership over, for the disk here hangs");
+        tracing::warn!(heir, "handing the leadership over, for the disk here hangs or is full");
         if core.trigger().transfer_leader(heir).await.is_err() {
             return;
         }
@@ -77,8 +94,9 @@ fn leads(core: &Core, node_id: u64) -> bool {
 
 /// Voters that have on disk what this node waits for, so their disks work; the one that has most
 /// comes first. None if this node does not lead.
-fn heirs(core: &Core, own: u64, index: u64) -> Vec<u64> {
-    let metrics = core.metrics();
+fn heirs(office: &Office, index: u64, is_fit: impl Fn(u64) -> bool) -> Vec<u64> {
+    let own = office.config.node_id;
+    let metrics = office.core.metrics();
     let now = metrics.borrow_watched();
     let Some(replication) = now.replication.as_ref().filter(|_| now.current_leader == Some(own))
     else {
@@ -86,7 +104,7 @@ fn heirs(core: &Core, own: u64, index: u64) -> Vec<u64> {
     };
     let matched = now.membership_config.membership().voter_ids().filter_map(|id| {
         let matched = replication.get(&id).copied().flatten()?;
-        Some((id, matched.index))
+        is_fit(id).then_some((id, matched.index))
     });
     in_order(matched.collect(), own, index)
 }

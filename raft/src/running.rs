@@ -150,6 +150,7 @@ fn spawn(
         core: core(),
         config: parts.config.clone(),
         clock: parts.progress.clock.clone(),
+        space: parts.space.clone(),
         queue: parts.queue.clone(),
         blobs: parts.blobs.clone(),
         changes: parts.changes.clone(),
@@ -158,7 +159,14 @@ fn spawn(
     };
     let compaction =
         compaction::run(core(), parts.config.clone(), parts.progress.clone(), stop.subscribe());
-    let handover = handover::run(core(), parts.config.clone(), pending.clone(), stop.subscribe());
+    let office = handover::Office {
+        core: core(),
+        config: parts.config.clone(),
+        pending: pending.clone(),
+        space: parts.space.clone(),
+        clock: parts.progress.clock.clone(),
+    };
+    let handover = handover::run(office, stop.subscribe());
     let mut tasks = JoinSet::new();
     tasks.spawn(handover);
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));

@@ -29,6 +29,7 @@ use crate::error::Error;
 use crate::log::Pending;
 use crate::queue::{Queue, Urgency, check_size};
 use crate::snapshot::Name;
+use crate::space::Space;
 use crate::types::{Core, Snapshot, Types, Vote};
 use crate::{handover, read};
 
@@ -44,6 +45,7 @@ pub(crate) struct Service {
     pub(crate) core: Core,
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<LogClock>,
+    pub(crate) space: Arc<Space>,
     pub(crate) queue: Queue,
     pub(crate) blobs: Blobs,
     pub(crate) changes: Changes,
@@ -223,7 +225,10 @@ impl Peer for Service {
 
     async fn clock(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
         let () = unpack(Kind::Clock, request.into_inner())?;
-        Ok(Response::new(pack(Kind::ClockReply, &self.clock.own_us())?))
+        Ok(Response::new(pack(
+            Kind::ClockReply,
+            &(self.clock.own_us(), self.space.shortage().is_some()),
+        )?))
     }
 
     async fn change(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {

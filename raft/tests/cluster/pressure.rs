@@ -32,7 +32,7 @@ use raft::{Config, Member};
 use tokio::task::JoinSet;
 
 use crate::machine::Machine;
-use crate::nodes::{Group, LONG, settings, start};
+use crate::nodes::{Group, LONG, eventually, settings, start};
 use crate::proxy::Proxy;
 
 const WRITERS: u64 = 256;
@@ -193,5 +193,22 @@ async fn a_leader_short_of_disk_refuses_and_stays_in_office() {
     let forwarded = group.raft(follower).propose(Bytes::from_static(b"d/1")).await.unwrap_err();
     assert!(forwarded.to_string().contains("disk"), "{forwarded}");
     group.raft(follower).linearize().await.unwrap();
+    group.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_short_of_disk_hands_over_to_one_with_room() {
+    let full = |config: &mut raft::Config| {
+        if config.node_id != 2 {
+            config.disk_reserve_bytes = u64::MAX;
+        }
+    };
+    let group = Group::found(full).await;
+    // Whoever was elected first, it ends with the only node that can take commands, and stays.
+    eventually("the node with room leads", || group.raft(2).is_leader()).await;
+    for _ in 0..20 {
+        group.raft(1).propose(Bytes::from_static(b"d/1")).await.unwrap();
+    }
+    assert!(group.raft(2).is_leader());
     group.shutdown().await;
 }
