@@ -17,6 +17,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+mod derived;
 pub mod exit;
 mod gate;
 pub mod hex;

@@ -1,31 +1,25 @@
 //! The composition root: builds the parts of one node, runs them, and takes them down in reverse.
 
-use crate::backlog::Backlog;
 use crate::checker;
-use crate::config::{Config, Member};
-use crate::machine::{Machine, RECORD_QUEUE_ENTRIES};
+use crate::config::Config;
+use crate::derived::Derived;
+use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
-use crate::recorder::{History, Recorder};
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
 use crate::{exit, native, rebuild, scorer};
 use bytes::Bytes;
-use features::civil;
-use features::table::{Cell as Value, Mode, Table};
 use flight::Warehouse;
-use futures::TryStreamExt as _;
 use parking_lot::Mutex;
 use raft::Raft;
-use std::cell::Cell;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How often the leader lets the log's clock move when nothing else does.
@@ -89,45 +83,8 @@ impl Node {
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
         let id = raft::resolve_id(&raft_dir(&config), config.node.id)?;
         let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
-        let settings = flight::Settings {
-            memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
-            query_time_max: Duration::from_millis(config.limits.query_ms),
-            ..flight::Settings::default()
-        };
-        let warehouse = Arc::new(Warehouse::open(&dir.join(flight::WAREHOUSE_FILE), settings)?);
-        let [recorded, durable] =
-            [(); 2].map(|()| Arc::new(AtomicU64::new(warehouse.recorded_index())));
-        let backlog = Arc::new(Backlog::default());
-        let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
-        let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
-        let (checks, points) = mpsc::channel(1);
-        let machine = Arc::new(Machine::new(
-            queue,
-            Arc::clone(&backlog),
-            checks,
-            Arc::clone(&recorded),
-            Arc::clone(&durable),
-        ));
-        let peers: Arc<Mutex<Vec<String>>> = Arc::default();
-        let recorder = Recorder {
-            warehouse: Arc::clone(&warehouse),
-            queue: waiting,
-            backlog,
-            recorded,
-            durable,
-            moved,
-            history: history(Arc::clone(&peers)),
-            unfolded: Cell::new(0),
-            written: Instant::now(),
-        };
-        let recorder = {
-            let machine = Arc::downgrade(&machine);
-            std::thread::Builder::new()
-                .name("recorder".to_owned())
-                .spawn(move || recorder.run(&machine))
-                .map_err(|error| NodeError::Start(format!("the recorder cannot start: {error}")))?
-        };
-        *peers.lock() = flight_addresses(&config.cluster.members, config.node.id);
+        let Derived { warehouse, machine, recorder, recorded, points, peers } =
+            Derived::open(&config)?;
         let shared = Arc::clone(&machine) as Arc<dyn raft::StateMachine>;
         let raft = match Raft::start(raft_config(&config, id), shared).await {
             Ok(raft) => raft,
@@ -149,7 +106,7 @@ impl Node {
             serving: Arc::new(serving),
             warehouse,
             metrics: Metrics::default(),
-            recorded: recorded_moved,
+            recorded,
             salt: RandomState::new().build_hasher().finish(),
             ids: AtomicU64::new(1),
             quarantine,
@@ -348,50 +305,6 @@ pub(crate) fn raft_config(config: &Config, id: u64) -> raft::Config {
         dial: config.raft.dial.clone(),
         ..raft::Config::default()
     }
-}
-
-fn flight_addresses(members: &[Member], own: u64) -> Vec<String> {
-    members.iter().filter(|member| member.id != own).map(|member| member.flight.clone()).collect()
-}
-
-/// Asks the peers, one after the other, for the history that this node has missed.
-fn history(peers: Arc<Mutex<Vec<String>>>) -> History {
-    let runtime = tokio::runtime::Handle::current();
-    Box::new(move |after, through| {
-        let mut said = "no peer is known".to_owned();
-        let addresses = peers.lock().clone();
-        for address in addresses {
-            let copied = runtime.block_on(copy_history(&address, after, through));
-            match copied {
-                Ok(tables) => return Ok(tables),
-                Err(error) => said = format!("{address}: {error}"),
-            }
-        }
-        Err(said)
-    })
-}
-
-/// The query log is a node's own; every other history table says which entry wrote a row.
-fn is_history_of_the_log(table: &Table) -> bool {
-    table.mode == Mode::History && table.position("log_index").is_some()
-}
-
-async fn copy_history(
-    address: &str,
-    after: u64,
-    through: u64,
-) -> Result<Vec<(&'static Table, Vec<Vec<Value>>)>, flight::Error> {
-    let mut client = flight::Client::connect(&format!("http://{address}")).await?;
-    let mut tables = Vec::new();
-    for table in civil::TABLES.iter().filter(|table| is_history_of_the_log(table)) {
-        let mut batches = pin!(client.history(table.name, after, through).await?);
-        let mut rows = Vec::new();
-        while let Some(batch) = batches.try_next().await? {
-            rows.extend(flight::batch_to_rows(table, &batch)?);
-        }
-        tables.push((table, rows));
-    }
-    Ok(tables)
 }
 
 /// The rules of the configuration, where the log has not said better ones yet: a cluster that has
