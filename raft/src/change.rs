@@ -105,6 +105,14 @@ fn require(core: &Core, id: u64) -> Result<(), Error> {
     }
 }
 
+/// A leader that has removed itself leads for a moment longer; the next change is its successor's.
+fn require_own(core: &Core) -> Result<(), Error> {
+    let metrics = core.metrics();
+    let now = metrics.borrow_watched();
+    let is_member = now.membership_config.get_node(&now.id).is_some();
+    if is_member { Ok(()) } else { Err(Error::NoLeader) }
+}
+
 async fn add_learner(core: &Core, id: u64, member: Member) -> Result<(), Error> {
     let (known, _) = members(core);
     if let Some(there) = known.get(&id) {
@@ -157,6 +165,7 @@ async fn transfer(core: &Core, to: u64) -> Result<(), Error> {
 
 async fn apply(core: &Core, change: ChangeMembers<u64, Member>, retain: bool) -> Result<(), Error> {
     loop {
+        require_own(core)?;
         match core.change_membership(change.clone(), retain).await {
             Ok(_) => return Ok(()),
             // The change before this one, or a new leader's first entry, is about to be committed.
