@@ -154,6 +154,10 @@ async fn transfer(core: &Core, to: u64) -> Result<(), Error> {
     if !members(core).1.contains(&to) {
         return Err(Error::Refused(format!("node {to} is not a voter and cannot lead")));
     }
+    // A leader that is told to hand over to itself would refuse commands until another is elected.
+    if core.metrics().borrow_watched().id == to {
+        return Ok(());
+    }
     core.trigger().transfer_leader(to).await.map_err(|e| Error::Fatal(e.to_string()))?;
     loop {
         if core.metrics().borrow_watched().current_leader == Some(to) {
