@@ -125,6 +125,14 @@ fn require(core: &Core, id: u64) -> Result<(), Error> {
     }
 }
 
+/// A leader that has removed itself leads for a moment longer; the next change is its successor's.
+fn require_own(core: &Core) -> Result<(), Error> {
+    let metrics = core.metrics();
+    let now = metrics.borrow_watched();
+    let is_member = now.membership_config.get_node(&now.id).is_some();
+    if is_member { Ok(()) } else { Err(Error::NoLeader) }
+}
+
 async fn add_learner(
     core: &Core,
     progress: &Progress,
@@ -227,6 +235,10 @@ async fn transfer(core: &Core, to: u64) -> Result<(), Error> {
     if !members(core).1.contains(&to) {
         return Err(Error::Refused(format!("node {to} is not a voter and cannot lead")));
     }
+    // A leader that is told to hand over to itself would refuse commands until another is elected.
+    if core.metrics().borrow_watched().id == to {
+        return Ok(());
+    }
     core.trigger().transfer_leader(to).await.map_err(|e| Error::Fatal(e.to_string()))?;
     let asked = Instant::now();
     loop {
@@ -246,6 +258,7 @@ async fn transfer(core: &Core, to: u64) -> Result<(), Error> {
 
 async fn apply(core: &Core, change: ChangeMembers<u64, Member>, retain: bool) -> Result<(), Error> {
     loop {
+        require_own(core)?;
         match core.change_membership(change.clone(), retain).await {
             Ok(_) => return Ok(()),
             // The change before this one, or a new leader's first entry, is about to be committed.

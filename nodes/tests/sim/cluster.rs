@@ -43,7 +43,9 @@ pub(crate) fn build(plan: &Plan) -> (Sim<'static>, Cluster) {
     let mut nodes = BTreeMap::new();
     for id in plan.nodes() {
         let speed = Speed { most_ms: plan.flush_max_ms, ..Speed::default() };
-        let host = Host { disk: Disk::new(plan.seed ^ id, speed), ..Host::default() };
+        let told = journal.clone();
+        let watcher = Box::new(move |event| told.note(id, Seen::Disk(event)));
+        let host = Host { disk: Disk::new(plan.seed ^ id, speed, watcher), ..Host::default() };
         let mut config = config(id, dir.path().join(name(id)), &host);
         config.snapshot_entries = plan.snapshot_entries;
         config.keep_entries = plan.keep_entries;
@@ -95,11 +97,9 @@ impl Cluster {
             return false;
         }
         self.did(format!("crash {node}"));
-        self.look_at_disks();
         sim.crash(name(node));
         self.disk(node).crash();
         drop(self.nodes[&node].door.lock().take());
-        self.look_at_disks();
         true
     }
 
@@ -173,14 +173,6 @@ impl Cluster {
     pub(crate) fn settle(&self, node: u64) {
         if let Some(door) = &*self.nodes[&node].door.lock() {
             self.journal.note(node, door.machine.settled());
-        }
-    }
-
-    pub(crate) fn look_at_disks(&self) {
-        for (id, node) in &self.nodes {
-            for event in node.host.disk.take_events() {
-                self.journal.note(*id, Seen::Disk(event));
-            }
         }
     }
 

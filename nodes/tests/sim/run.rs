@@ -141,7 +141,6 @@ impl Run {
             return Err(self.broken("no error", error.to_string()));
         }
         self.now_ms += 1;
-        self.cluster.look_at_disks();
         if self.now_ms.is_multiple_of(STATUS_EVERY_MS) {
             self.cluster.look_at_status();
         }

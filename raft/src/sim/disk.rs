@@ -1,6 +1,7 @@
 //! The disk under one node's log. It outlives the node, and knows what has been synced.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,10 @@ impl Image {
     }
 }
 
-#[derive(Debug, Default)]
+/// Told of everything at once, so that the order among several disks is the true one.
+pub type Watcher = Box<dyn Fn(DiskEvent) + Send>;
+
+#[derive(Default)]
 struct Inner {
     synced: Image,
     current: Image,
@@ -102,24 +106,26 @@ struct Inner {
     life: u64,
     speed: Speed,
     random: u64,
-    events: Vec<DiskEvent>,
+    watcher: Option<Watcher>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Disk(Arc<Mutex<Inner>>);
 
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
 impl Disk {
-    pub fn new(seed: u64, speed: Speed) -> Self {
-        Self(Arc::new(Mutex::new(Inner { speed, random: seed, ..Inner::default() })))
+    pub fn new(seed: u64, speed: Speed, watcher: Watcher) -> Self {
+        let watcher = Some(watcher);
+        Self(Arc::new(Mutex::new(Inner { speed, random: seed, watcher, ..Inner::default() })))
     }
 
     pub fn set_speed(&self, speed: Speed) {
         self.0.lock().speed = speed;
-    }
-
-    /// What has happened since the last call.
-    pub fn take_events(&self) -> Vec<DiskEvent> {
-        std::mem::take(&mut self.0.lock().events)
     }
 
     /// The node has lost its power. Writes that were not synced are lost, but the first of them may
@@ -139,7 +145,7 @@ impl Disk {
         let log = inner.current.entries.values().map(written).collect();
         let vote = inner.current.vote.map(told);
         let purged = inner.current.purged.map_or(0, |id| id.index);
-        inner.events.push(DiskEvent::Crashed { purged, log, vote });
+        inner.tell(DiskEvent::Crashed { purged, log, vote });
     }
 
     pub(super) fn open(&self) -> u64 {
@@ -171,7 +177,7 @@ impl Disk {
     /// The vote that was written last may now be answered.
     pub(super) fn voted(&self, vote: Vote) {
         let (term, to, granted) = told(vote);
-        self.0.lock().events.push(DiskEvent::Voted { term, to, granted });
+        self.0.lock().tell(DiskEvent::Voted { term, to, granted });
     }
 
     pub(super) fn sync(&self, life: u64, writes: u64) -> io::Result<()> {
@@ -206,7 +212,7 @@ impl Inner {
         }
     }
 
-    fn note(&mut self, write: &Write) {
+    fn note(&self, write: &Write) {
         let event = match write {
             Write::Append(entry) => DiskEvent::Appended(written(entry)),
             Write::Truncate { from } => DiskEvent::Truncated { from: *from },
@@ -214,7 +220,13 @@ impl Inner {
             // A vote counts once it is answered.
             Write::Vote(_) | Write::Commit(_) => return,
         };
-        self.events.push(event);
+        self.tell(event);
+    }
+
+    fn tell(&self, event: DiskEvent) {
+        if let Some(watcher) = &self.watcher {
+            watcher(event);
+        }
     }
 
     /// splitmix64
@@ -265,7 +277,7 @@ mod tests {
     fn a_crash_loses_only_what_was_not_synced() {
         let mut lost = 0;
         for seed in 0..32 {
-            let disk = Disk::new(seed, Speed::default());
+            let disk = Disk::new(seed, Speed::default(), Box::new(drop));
             let synced = disk.write(disk.open(), (0..5).map(blank)).unwrap();
             disk.sync(disk.open(), synced).unwrap();
             disk.write(disk.open(), (5..9).map(blank)).unwrap();

@@ -10,7 +10,7 @@ mod log;
 mod mutation;
 mod net;
 
-pub use disk::{Disk, DiskEvent, Speed, Written};
+pub use disk::{Disk, DiskEvent, Speed, Watcher, Written};
 pub(crate) use host::Runtime;
 pub use host::{Host, seeded};
 pub(crate) use log::{LogHold, LogStore};

@@ -104,6 +104,19 @@ async fn an_id_is_never_used_again() {
     group.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_told_to_hand_over_to_itself_goes_on() {
+    let group = Group::found(|_| {}).await;
+    let leader = group.leader().await;
+    for other in group.nodes.keys().filter(|id| **id != leader) {
+        group.raft(leader).demote(*other).await.unwrap();
+    }
+    group.raft(leader).transfer_leader(leader).await.unwrap();
+    group.raft(leader).propose(Bytes::from_static(b"a/1")).await.unwrap();
+    group.settle().await;
+    group.shutdown().await;
+}
+
 async fn role(group: &Group, id: u64) -> Option<Role> {
     let leader = group.leader().await;
     let status = group.raft(leader).status();
