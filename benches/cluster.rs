@@ -26,6 +26,8 @@ pub(crate) struct Cluster {
     /// The leader's addresses.
     pub(crate) grpc: String,
     flight: String,
+    /// The processes of the nodes, the leader's first.
+    pub(crate) pids: Vec<u32>,
 }
 
 impl Cluster {
@@ -41,11 +43,16 @@ impl Cluster {
         let mut line = String::new();
         let said = child.stdout.take().context("hearth dev says nothing")?;
         BufReader::new(said).read_line(&mut line)?;
-        let mut cluster = Self { child, grpc: String::new(), flight: String::new() };
+        let mut cluster =
+            Self { child, grpc: String::new(), flight: String::new(), pids: Vec::new() };
         let ready: Value = serde_json::from_str(&line).context("hearth dev did not start")?;
         let all = ready["nodes"].as_array().context("no nodes")?;
         let leader = all.iter().find(|node| node["id"] == ready["leader"]).context("no leader")?;
         let text = |name: &str| leader[name].as_str().map(str::to_owned).context("no address");
+        let mut nodes: Vec<_> = all.iter().collect();
+        nodes.sort_by_key(|node| node["id"] != ready["leader"]);
+        let pids = nodes.iter().map(|node| node["pid"].as_u64().map(|pid| pid as u32));
+        cluster.pids = pids.collect::<Option<_>>().context("no processes")?;
         cluster.grpc = text("grpc")?;
         cluster.flight = text("flight")?;
         Ok(cluster)
