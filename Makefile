@@ -27,7 +27,7 @@ endif
 step = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench clean
+.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench bench-peers clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -99,14 +99,28 @@ fmt: ## Format the code
 # The program and its benches in one selection, so that nothing is compiled twice.
 BENCHES := --package nodes --package benches --bench '*'
 
+# What is on the PATH wins over what was fetched; Debian puts servers where only root's PATH looks.
+PEERS := $(CURDIR)/.native/peers
+MEASURE := HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) \
+	PATH="$$PATH:/usr/sbin:$(PEERS)/usr/bin:$(PEERS)/usr/sbin" $(CARGO) bench
+
 bench: native ## Performance tables, each figure beside its peer and its floor
+	@deploy/peers/fetch
 	$(call step,cargo build --release (half an hour the first time on two cores))
 	@$(CARGO) build --release $(BENCHES) --bin hearth --bin summary
-	$(call step,cargo bench (three minutes))
+	$(call step,cargo bench (six minutes))
 	@rm -rf $(FIGURES)
-	@HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) $(CARGO) bench $(BENCHES) $(ARGS)
+	@$(MEASURE) $(BENCHES) $(ARGS)
 	$(call step,figures of this run)
 	@$(abspath $(TARGET))/release/summary $(FIGURES)
+	@if [ -f $(FIGURES)/peers.md ]; then cat $(FIGURES)/peers.md; fi
+
+bench-peers: native ## Only durable events on three nodes, beside etcd and NATS JetStream
+	@deploy/peers/fetch
+	$(call step,cargo build --release (half an hour the first time on two cores))
+	@$(CARGO) build --release --package nodes --bin hearth
+	$(call step,hearth beside its peers (three minutes))
+	@$(MEASURE) --package benches --bench peers
 
 clean: ## Remove what was built; the libraries and clients in .native stay
 	@$(CARGO) clean

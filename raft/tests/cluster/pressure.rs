@@ -198,7 +198,7 @@ async fn a_leader_short_of_disk_refuses_and_stays_in_office() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_short_of_disk_hands_over_to_one_with_room() {
-    let full = |config: &mut raft::Config| {
+    let full = |config: &mut Config| {
         if config.node_id != 2 {
             config.disk_reserve_bytes = u64::MAX;
         }
