@@ -15,8 +15,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
-    Error, LOG_INDEX_KEY, MESSAGE_BYTES_MAX, MIN_LOG_INDEX_HEADER, STREAM_WINDOW_BYTES,
-    rows_to_batch,
+    Error, LOG_INDEX_KEY, MESSAGE_BYTES_MAX, MIN_LOG_INDEX_HEADER, READ_HEADER,
+    STREAM_WINDOW_BYTES, rows_to_batch,
 };
 
 /// A connection to one node's Flight port.
@@ -67,6 +67,11 @@ impl Client {
     /// Lets every further answer wait until the node has recorded this index.
     pub fn wait_for(&mut self, log_index: u64) {
         self.inner.set_header(MIN_LOG_INDEX_HEADER, log_index.to_string());
+    }
+
+    /// How fresh every further answer has to be, in the words of [`crate::READ_HEADER`].
+    pub fn read_at(&mut self, level: &str) {
+        self.inner.set_header(READ_HEADER, level);
     }
 
     /// Runs one statement that reads.

@@ -64,7 +64,7 @@ async fn alerts(cluster: &Cluster) -> Vec<Option<Vec<Alert>>> {
 async fn fingerprints(cluster: &Cluster, table: &str) -> Vec<Option<i64>> {
     let sql =
         format!("SELECT (count(*) * 1000003 + sum(hash(t) % 1000000007))::BIGINT FROM {table} t");
-    let asked = cluster.nodes.iter().map(|node| load::number(node, 0, &sql));
+    let asked = cluster.nodes.iter().map(|node| load::number(node, "local", &sql));
     futures::future::join_all(asked).await
 }
 

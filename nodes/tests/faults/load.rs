@@ -170,7 +170,7 @@ async fn look(node: &Process, book: &Book, events: &[Event], index: u64) {
     let sql = format!(
         "SELECT count(*) FROM sensor_event WHERE source = '{source}' AND event_id IN ({ids})"
     );
-    let Some(seen) = number(node, index, &sql).await else { return };
+    let Some(seen) = number(node, &format!("index={index}"), &sql).await else { return };
     book.reads.fetch_add(1, Ordering::Relaxed);
     let wanted = events.len() as i64;
     let said = format!("node {} at index {index}: {seen} of {wanted} events {ids}", node.id);
@@ -181,11 +181,11 @@ async fn look(node: &Process, book: &Book, events: &[Event], index: u64) {
     }
 }
 
-/// The one number of a query's answer at or after an index; none without an answer in time, or of
+/// The one number of a query's answer at a read level; none without an answer in time, or of
 /// an empty or null one.
-pub(crate) async fn number(node: &Process, index: u64, sql: &str) -> Option<i64> {
+pub(crate) async fn number(node: &Process, level: &str, sql: &str) -> Option<i64> {
     let mut client = node.flight();
-    client.wait_for(index);
+    client.read_at(level);
     let answered = tokio::time::timeout(ANSWER_WITHIN, client.query(sql)).await.ok()?.ok()?;
     let batch = answered.batches.into_iter().find(|batch| batch.num_rows() > 0)?;
     Some(batch.column(0).as_primitive::<Int64Type>().value(0))

@@ -9,8 +9,6 @@ use crate::load::{ANSWER_WITHIN, Book};
 use crate::process::Process;
 use features::civil;
 use features::table::Cell;
-use nodes::client::events_client;
-use nodes::proto::hearth::{AppendRequest, Event};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
@@ -29,7 +27,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(300);
 static VALUES: AtomicU64 = AtomicU64::new(1);
 
 /// One client, until the book is closed.
-pub(crate) async fn client(cluster: Arc<Cluster>, book: Arc<Book>, number: u64, seed: u64) {
+pub(crate) async fn client(cluster: Arc<Cluster>, book: Arc<Book>, seed: u64) {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     while !book.is_stopped() {
         let slot = dice.random_range(0..SLOTS);
@@ -38,12 +36,11 @@ pub(crate) async fn client(cluster: Arc<Cluster>, book: Arc<Book>, number: u64, 
         } else {
             Act::Read(0)
         };
-        let mut pick = || &cluster.nodes[dice.random_range(0..cluster.nodes.len())];
-        let (first, second) = (pick(), pick());
+        let node = &cluster.nodes[dice.random_range(0..cluster.nodes.len())];
         let (key, at) = book.begin(slot, act);
         match act {
             Act::Write(value) => {
-                let written = tokio::time::timeout(ANSWER_WITHIN, write(first, &key, value));
+                let written = tokio::time::timeout(ANSWER_WITHIN, write(node, &key, value));
                 if let Ok(Ok(_)) = written.await {
                     book.end(&key, at, act);
                 } else {
@@ -52,7 +49,7 @@ pub(crate) async fn client(cluster: Arc<Cluster>, book: Arc<Book>, number: u64, 
                 }
             }
             Act::Read(_) => {
-                if let Some(seen) = read(first, second, &key, number).await {
+                if let Some(seen) = read(node, &key).await {
                     book.end(&key, at, Act::Read(seen));
                     book.reads.fetch_add(1, Ordering::Relaxed);
                 }
@@ -115,22 +112,9 @@ async fn write(node: &Process, key: &str, value: u64) -> Result<i64, flight::Err
     node.flight().ingest_rows("grid", &[row]).await
 }
 
-/// A linearizable read: an entry of its own goes through the log first, and the row is read, from
-/// any node, once that has what stands before the entry.
-async fn read(first: &Process, second: &Process, key: &str, client: u64) -> Option<u64> {
-    let event = Event {
-        event_id: format!("fence{client}"),
-        device_id: "fence".to_owned(),
-        kind: "heartbeat".to_owned(),
-        event_time_us: nodes::clock::now_us() - 2 * 3_600_000_000,
-        value: 1.0,
-        source: "fence".to_owned(),
-        ..Event::default()
-    };
-    let request = AppendRequest { events: vec![event], request_id: String::new() };
-    let mut events = events_client(first.channel());
-    let fence = tokio::time::timeout(ANSWER_WITHIN, events.append(request)).await.ok()?.ok()?;
+/// A linearizable read by the product's own read level, of any node: it asks the leader for the index
+/// that it has to show, and the leader asks a quorum whether it still leads.
+async fn read(node: &Process, key: &str) -> Option<u64> {
     let sql = format!("SELECT coalesce(max(households), 0) FROM grid WHERE grid_id = '{key}'");
-    let seen = crate::load::number(second, fence.into_inner().log_index, &sql).await?;
-    Some(seen as u64)
+    crate::load::number(node, "linearizable", &sql).await.map(|seen| seen as u64)
 }

@@ -59,9 +59,9 @@ impl Run {
             let sender = load::send(Arc::clone(&cluster), Arc::clone(&book), dice.random());
             load.push(tokio::spawn(sender));
         }
-        for number in 0..REGISTER_CLIENTS {
+        for _ in 0..REGISTER_CLIENTS {
             let (cluster, book) = (Arc::clone(&cluster), Arc::clone(&book));
-            load.push(tokio::spawn(registers::client(cluster, book, number, dice.random())));
+            load.push(tokio::spawn(registers::client(cluster, book, dice.random())));
         }
         let watcher = tokio::spawn(watch::watch(Arc::clone(&cluster), Arc::clone(&book)));
         Self {
@@ -200,7 +200,8 @@ impl Run {
             (appends.batches.len(), appends.attempts.len())
         };
         // Rounds with wrong clocks have passed: the log's clock must not have stayed where they were.
-        let ahead_us = load::number(self.cluster.node(1), 0, LOG_CLOCK_SQL).await.unwrap_or(0);
+        let ahead_us =
+            load::number(self.cluster.node(1), "local", LOG_CLOCK_SQL).await.unwrap_or(0);
         if ahead_us.unsigned_abs() > LOG_CLOCK_OFF_MAX.as_micros() as u64 {
             let said = format!("the log's clock is {} s ahead", ahead_us / 1_000_000);
             self.wrong.others.push(said);
