@@ -1,7 +1,8 @@
 //! A cluster on a simulated network, disk and clock: one seed, one run, the same every time.
 //!
 //! `make sim` runs it. `HEARTH_SEED=7 make sim` replays one seed and tells everything;
-//! `HEARTH_SIM_SEEDS` and `HEARTH_SIM_FROM` say how many seeds to run, and from where.
+//! `HEARTH_LOG=openraft=info`
+//! lets the libraries tell as well. `HEARTH_SIM_SEEDS` and `HEARTH_SIM_FROM` say how many seeds to run, and from where.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -52,6 +53,9 @@ fn one_seed() {
         Mutation::ALL.into_iter().find(named).unwrap_or_else(|| panic!("no mutation {name:?}"))
     });
     let show = text(QUIET).is_none();
+    if let Some(filter) = text("HEARTH_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
+    }
     match run::run(seed, mutation, show) {
         Ok(report) => println!("{OUTCOME}{report:?}"),
         Err(broken) => {

@@ -9,6 +9,7 @@ use openraft::RPCTypes;
 use openraft::base::BoxStream;
 use openraft::errors::RPCError;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
@@ -30,6 +31,9 @@ struct Outstanding {
     sent: Arc<AtomicU64>,
     received: u64,
     over: bool,
+    /// Ends the requests when the answers are dropped: the connection holds them for a while
+    /// longer, and would draw what is meant for the stream after this one.
+    _alive: oneshot::Sender<()>,
 }
 
 struct LinkFacts {
@@ -53,7 +57,8 @@ where
     let input = futures::stream::once(futures::future::ready(first)).chain(input);
     let sent = Arc::new(AtomicU64::new(0));
     let counter = sent.clone();
-    let frames = input.filter_map(move |request| {
+    let (alive, gone) = oneshot::channel();
+    let frames = input.take_until(gone).filter_map(move |request| {
         counter.fetch_add(1, Ordering::Relaxed);
         // A request that cannot be written ends in a stall, and then in a new stream.
         futures::future::ready(pack(Kind::Append, &request).ok())
@@ -75,6 +80,7 @@ where
         sent,
         received: 0,
         over: false,
+        _alive: alive,
     };
     let answers = futures::stream::unfold(state, move |mut state| async move {
         if state.over {
@@ -98,6 +104,11 @@ async fn next_answer(state: &mut Outstanding) -> Option<Answer> {
             Ok(Ok(Some(frame))) => {
                 state.received += 1;
                 return Some(unpack(Kind::AppendStreamReply, frame).map_err(|s| broken(&s)));
+            }
+            Ok(Ok(None)) if state.sent.load(Ordering::Relaxed) > state.received => {
+                return Some(Err(
+                    NetworkError::from_string("a stream ended without answers").into()
+                ));
             }
             Ok(Ok(None)) => return None,
             Ok(Err(status)) => return Some(Err(broken(&status))),
