@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use openraft::RPCTypes;
 use openraft::base::BoxStream;
-use openraft::errors::RPCError;
+use openraft::errors::{NetworkError, RPCError};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
