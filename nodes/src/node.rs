@@ -75,10 +75,13 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        let usual = flight::Settings::default();
+        let threads = config.limits.warehouse_threads;
         let settings = flight::Settings {
             memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
+            threads: if threads == 0 { usual.threads } else { threads },
             query_time_max: Duration::from_millis(config.limits.query_ms),
-            ..flight::Settings::default()
+            ..usual
         };
         let warehouse = Arc::new(Warehouse::open(&dir.join(flight::WAREHOUSE_FILE), settings)?);
         let [recorded, durable] =
