@@ -11,6 +11,8 @@ use std::path::Path;
 use usage::Usage;
 
 const HOMES: u32 = 3_334;
+/// DuckDB's threads: more of them wait actively for each other.
+const THREADS: [usize; 2] = [1, 2];
 /// Rows in one transaction and how many of these.
 const SIZES: [(usize, usize); 3] = [(500, 200), (5_000, 40), (50_000, 4)];
 const REPETITIONS: usize = 3;
@@ -21,14 +23,26 @@ fn main() -> anyhow::Result<()> {
     let own = std::env::current_exe()?;
     // Beside the program, so that the file lies on the disk that is measured.
     let folder = tempfile::tempdir_in(own.parent().unwrap_or(Path::new(".")))?;
-    let warehouse = Warehouse::open(&folder.path().join(WAREHOUSE_FILE), Settings::default())?;
+    let mut text = "\nEvents into the warehouse, processor time in us an event\n\n\
+                    | DuckDB's threads | events in a transaction | every run | folding it into the file | others had |\n\
+                    |---|---|---|---|---|\n"
+        .to_owned();
+    for threads in THREADS {
+        let home = folder.path().join(threads.to_string());
+        std::fs::create_dir(&home)?;
+        let settings = Settings { threads, ..Settings::default() };
+        let warehouse = Warehouse::open(&home.join(WAREHOUSE_FILE), settings)?;
+        measure(&warehouse, threads, &mut text)?;
+    }
+    println!("{text}");
+    keep(&text)
+}
+
+fn measure(warehouse: &Warehouse, threads: usize, text: &mut String) -> anyhow::Result<()> {
     let mut feed = Feed::new(HOMES, BEGIN_US, "gateway-7");
     let mut through = 0;
-    let mut text = "\nEvents into the warehouse, processor time in us an event\n\n\
-                    | events in a transaction | every run | folding it into the file |\n|---|---|---|\n"
-        .to_owned();
     for (rows, transactions) in SIZES {
-        let (mut written, mut folded) = (Vec::new(), Vec::new());
+        let (mut written, mut folded, mut others) = (Vec::new(), Vec::new(), 0.0_f64);
         for _ in 0..REPETITIONS {
             let recordings: Vec<_> = (0..transactions)
                 .map(|_| {
@@ -43,16 +57,23 @@ fn main() -> anyhow::Result<()> {
             let between = Usage::now(&[])?;
             warehouse.checkpoint()?;
             let after = Usage::now(&[])?;
+            let [writing, folding] = [before.until(&between), between.until(&after)];
+            others = others.max(writing.others);
             let of =
-                |used: usage::Used| used.own_us.iter().sum::<f64>() / (rows * transactions) as f64;
-            written.push(format!("{:.2}", of(before.until(&between))));
-            folded.push(format!("{:.2}", of(between.until(&after))));
+                |used: &usage::Used| used.own_us.iter().sum::<f64>() / (rows * transactions) as f64;
+            written.push(format!("{:.2}", of(&writing)));
+            folded.push(format!("{:.2}", of(&folding)));
         }
         // Writing into a string cannot fail.
-        let _ = writeln!(text, "| {rows} | {} | {} |", written.join(", "), folded.join(", "));
+        let _ = writeln!(
+            text,
+            "| {threads} | {rows} | {} | {} | {:.0} % |",
+            written.join(", "),
+            folded.join(", "),
+            others * 100.0
+        );
     }
-    println!("{text}");
-    keep(&text)
+    Ok(())
 }
 
 fn columns(feed: &mut Feed, rows: usize) -> EventColumns {

@@ -111,6 +111,8 @@ pub struct Limits {
     pub entities_per_request: usize,
     /// DuckDB's memory, in MiB.
     pub warehouse_mib: usize,
+    /// DuckDB's threads; 0 means one for each processor.
+    pub warehouse_threads: usize,
     /// A query is stopped after this time.
     pub query_ms: u64,
 }
@@ -142,6 +144,7 @@ impl Default for Limits {
             calls_per_connection: 256,
             entities_per_request: 10_000,
             warehouse_mib: 1_024,
+            warehouse_threads: 0,
             query_ms: 30_000,
         }
     }

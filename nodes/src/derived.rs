@@ -31,10 +31,13 @@ pub(crate) struct Derived {
 
 impl Derived {
     pub(crate) fn open(config: &Config) -> Result<Self, NodeError> {
+        let usual = flight::Settings::default();
+        let threads = config.limits.warehouse_threads;
         let settings = flight::Settings {
             memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
+            threads: if threads == 0 { usual.threads } else { threads },
             query_time_max: Duration::from_millis(config.limits.query_ms),
-            ..flight::Settings::default()
+            ..usual
         };
         let file = config.node.dir.join(flight::WAREHOUSE_FILE);
         let warehouse = Arc::new(Warehouse::open(&file, settings)?);

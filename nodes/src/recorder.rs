@@ -20,12 +20,17 @@ use tokio::sync::{mpsc, watch};
 const ROWS_PER_TRANSACTION: usize = 50_000;
 /// Entries taken from the queue for one transaction.
 const ENTRIES_PER_TRANSACTION: usize = 2_048;
-/// Rows after which the warehouse's log is folded into its file, once nothing waits.
+/// Rows after which the warehouse's log is folded into its file, once little comes in: folding a row
+/// takes longer than writing it.
 const ROWS_PER_CHECKPOINT: usize = 200_000;
+/// Rows after which it is folded in any case, so that a restart does not read it for ever.
+const ROWS_UNFOLDED_MAX: usize = 4_000_000;
+/// Little is at most so many rows in a transaction.
+const QUIET_ROWS: usize = 500;
 /// Entries whose history is copied from a peer at once.
 const HISTORY_ENTRIES: u64 = 2_000;
 /// Between the beginnings of two transactions, as long as nobody waits for the second.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 /// Entries without rows cost no transaction of their own, but after this time their index is written.
 const INDEX_ALONE: Duration = Duration::from_secs(5);
 /// Pause before a transaction that failed is tried again.
@@ -132,11 +137,12 @@ impl Recorder {
         }
     }
 
-    /// Folds DuckDB's write-ahead log into its file while nothing waits.
+    /// Folds DuckDB's write-ahead log into its file while little comes in.
     fn fold(&self, rows: usize) {
         let unfolded = self.unfolded.get() + rows;
         self.unfolded.set(unfolded);
-        if unfolded < ROWS_PER_CHECKPOINT || !self.queue.is_empty() {
+        let is_quiet = rows <= QUIET_ROWS && self.queue.is_empty();
+        if unfolded < if is_quiet { ROWS_PER_CHECKPOINT } else { ROWS_UNFOLDED_MAX } {
             return;
         }
         match self.warehouse.checkpoint() {
@@ -219,7 +225,7 @@ impl Batch {
                 Change::Events(events) => {
                     self.rows += events.len();
                     if self.events.is_empty() {
-                        self.events = events;
+                        self.events = *events;
                     } else {
                         self.events.absorb(&events);
                     }

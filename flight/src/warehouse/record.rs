@@ -111,7 +111,8 @@ impl Writer {
         }
         self.append_notes(notes)?;
         self.connection
-            .execute("UPDATE internal.meta SET recorded_index = ?", params![recording.through])
+            .prepare_cached("UPDATE internal.meta SET recorded_index = ?")
+            .and_then(|mut statement| statement.execute(params![recording.through]))
             .map_err(|error| broken(&error))?;
         Ok(())
     }

@@ -27,7 +27,7 @@ pub enum Change {
         row: Vec<Cell>,
     },
     /// Rows of `sensor_event`.
-    Events(EventColumns),
+    Events(Box<EventColumns>),
 }
 
 impl Change {
@@ -192,7 +192,7 @@ impl State {
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
         if !self.events.is_empty() {
-            changes.push(Change::Events(std::mem::take(&mut self.events)));
+            changes.push(Change::Events(Box::new(std::mem::take(&mut self.events))));
         }
         changes
     }

@@ -4,6 +4,7 @@
 //! that repeats an event after that many others is counted again; the horizon is stated in README.md.
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
@@ -104,11 +105,12 @@ impl Dedup {
 
     fn remember(&mut self, key: u128) -> bool {
         let Some(part) = self.seen.get_mut(part_of(key)) else { return false };
-        if part.find(key as u64, |each| *each == key).is_some() {
-            return false;
-        }
         // The key is random already: its lower half is its hash.
-        part.insert_unique(key as u64, key, |each| *each as u64);
+        let Entry::Vacant(place) = part.entry(key as u64, |each| *each == key, |each| *each as u64)
+        else {
+            return false;
+        };
+        place.insert(key);
         self.order.push(key);
         true
     }
