@@ -28,9 +28,10 @@ impl Law for ElectionSafety {
                     return Err(format!("node {to} leads term {term} a second time"));
                 }
             }
-            Seen::Disk(DiskEvent::Voted { term, to, .. }) => {
+            // A vote without a leadership may be one that was only heard of.
+            Seen::Disk(DiskEvent::Voted { term, to, granted: true }) => {
                 if !self.candidates.contains(&(term, to)) {
-                    return Err(format!("node {to} got a vote in term {term} and has not stood"));
+                    return Err(format!("node {to} is followed in term {term} and never stood"));
                 }
             }
             Seen::Disk(DiskEvent::Appended(entry)) => {
