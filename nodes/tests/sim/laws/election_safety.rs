@@ -29,10 +29,10 @@ impl Law for ElectionSafety {
                 }
             }
             // A vote without a leadership may be one that was only heard of.
-            Seen::Disk(DiskEvent::Voted { term, to, granted: true }) => {
-                if !self.candidates.contains(&(term, to)) {
-                    return Err(format!("node {to} is followed in term {term} and never stood"));
-                }
+            Seen::Disk(DiskEvent::Voted { term, to, granted: true })
+                if !self.candidates.contains(&(term, to)) =>
+            {
+                return Err(format!("node {to} is followed in term {term} and never stood"));
             }
             Seen::Disk(DiskEvent::Appended(entry)) => {
                 let ballot = (entry.term, entry.leader);
