@@ -46,7 +46,7 @@ struct Asked {
 
 #[derive(Debug)]
 pub(crate) struct Clients {
-    clients: Vec<Client>,
+    all: Vec<Client>,
     asked: BTreeMap<u64, Asked>,
     dice: ChaCha8Rng,
     events: u64,
@@ -59,7 +59,7 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn new(plan: &Plan) -> Self {
         Self {
-            clients: (0..plan.clients).map(|_| Client::default()).collect(),
+            all: (0..plan.clients).map(|_| Client::default()).collect(),
             asked: BTreeMap::new(),
             dice: dice(plan.seed, 2),
             events: 0,
@@ -78,12 +78,12 @@ impl Clients {
         next_number: &mut u64,
     ) -> Vec<(u64, u64, Question)> {
         let mut questions = Vec::new();
-        for at in 0..self.clients.len() {
-            if self.clients[at].next_ms > now_ms {
+        for at in 0..self.all.len() {
+            if self.all[at].next_ms > now_ms {
                 continue;
             }
             let Some(node) = nodes.choose(&mut self.dice).copied() else { continue };
-            let wish = match self.clients[at].wish.take() {
+            let wish = match self.all[at].wish.take() {
                 Some(wish) => wish,
                 None => self.wish(),
             };
@@ -98,7 +98,7 @@ impl Clients {
             questions.push((*next_number, node, question));
             let asked = Asked { client: at, wish: wish.clone(), floor: self.acked_index };
             self.asked.insert(*next_number, asked);
-            self.clients[at] = Client { wish: Some(wish), next_ms: now_ms + patience_ms };
+            self.all[at] = Client { wish: Some(wish), next_ms: now_ms + patience_ms };
         }
         questions
     }
@@ -132,7 +132,7 @@ impl Clients {
     /// Takes an answer; says what it shows. Numbers of others are left alone.
     pub(crate) fn answered(&mut self, now_ms: u64, number: u64, answer: &Answer) -> Option<Seen> {
         let asked = self.asked.remove(&number)?;
-        let client = &mut self.clients[asked.client];
+        let client = &mut self.all[asked.client];
         let Ok((index, reply)) = answer else {
             // Another node, soon.
             client.next_ms = client.next_ms.min(now_ms + self.dice.random_range(1..=50));

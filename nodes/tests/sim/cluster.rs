@@ -1,6 +1,7 @@
 //! The simulated hosts with their disks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use raft::Role;
@@ -52,7 +53,7 @@ pub(crate) fn build(plan: &Plan) -> (Sim<'static>, Cluster) {
         let node = Node {
             id,
             host,
-            door: Default::default(),
+            door: Arc::default(),
             config,
             founders: if id <= plan.founders { founders.clone() } else { BTreeMap::new() },
             answers: answers.clone(),

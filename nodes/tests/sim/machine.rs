@@ -75,7 +75,7 @@ impl StateMachine for Machine {
                 self.note(Seen::Counted { index: at.index, event });
             }
         }
-        if at.index % HASH_EVERY == 0 {
+        if at.index.is_multiple_of(HASH_EVERY) {
             let hash = digest(held.state.to_bytes().unwrap());
             self.note(Seen::Hashed { index: at.index, hash });
         }

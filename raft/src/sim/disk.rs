@@ -133,7 +133,7 @@ impl Disk {
     pub fn crash(&self) {
         let mut inner = self.0.lock();
         inner.life += 1;
-        let kept = if inner.draw() % 2 == 0 {
+        let kept = if inner.draw().is_multiple_of(2) {
             0
         } else {
             inner.draw() as usize % (inner.pending.len() + 1)
@@ -195,7 +195,7 @@ impl Disk {
         let speed = inner.speed;
         let range = speed.most_ms.saturating_sub(speed.least_ms) + 1;
         let mut ms = speed.least_ms + inner.draw() % range;
-        if speed.slow_one_in > 0 && inner.draw() % speed.slow_one_in == 0 {
+        if speed.slow_one_in > 0 && inner.draw().is_multiple_of(speed.slow_one_in) {
             ms = speed.slow_ms;
         }
         Duration::from_millis(ms)

@@ -51,6 +51,7 @@ impl LogHold {
         self.0.strong_count() > 0
     }
 
+    #[expect(clippy::unused_self, reason = "the log it stands for has figures")]
     pub(crate) fn figures(&self) -> LogFigures {
         LogFigures::default()
     }

@@ -29,7 +29,8 @@ impl Law for AcknowledgedNeverLost {
             }
             Seen::Settled { index, events, .. } => {
                 let here: BTreeSet<u64> = events.iter().copied().collect();
-                let lost: Vec<_> = self.acked.difference(&here).take(5).collect();
+                let due = |event: &&u64| self.counted.get(event).is_some_and(|at| at <= index);
+                let lost: Vec<_> = self.acked.difference(&here).filter(due).take(5).collect();
                 if !lost.is_empty() {
                     return Err(format!(
                         "node {} at {index} lacks acknowledged events, first {lost:?}",

@@ -28,10 +28,11 @@ impl Law for ElectionSafety {
                     return Err(format!("node {to} leads term {term} a second time"));
                 }
             }
-            Seen::Disk(DiskEvent::Voted { term, to, .. }) => {
-                if !self.candidates.contains(&(term, to)) {
-                    return Err(format!("node {to} got a vote in term {term} and has not stood"));
-                }
+            // A vote without a leadership may be one that was only heard of.
+            Seen::Disk(DiskEvent::Voted { term, to, granted: true })
+                if !self.candidates.contains(&(term, to)) =>
+            {
+                return Err(format!("node {to} is followed in term {term} and never stood"));
             }
             Seen::Disk(DiskEvent::Appended(entry)) => {
                 let ballot = (entry.term, entry.leader);
