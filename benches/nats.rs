@@ -230,7 +230,8 @@ impl Connection {
             match words.next() {
                 Some("MSG") => {
                     let number = words.next().and_then(|subject| subject.strip_prefix(INBOX));
-                    let bytes: usize = words.next_back().context("a message of no size")?.parse()?;
+                    let bytes: usize =
+                        words.next_back().context("a message of no size")?.parse()?;
                     let mut body = vec![0; bytes + 2];
                     self.reading.read_exact(&mut body)?;
                     body.truncate(bytes);
