@@ -88,9 +88,10 @@ impl Nats {
             let sync = if flush == Flush::Always { "sync_interval: always" } else { "" };
             let settings = format!(
                 "server_name: n{n}\nlisten: 127.0.0.1:{}\n\
-                 jetstream {{\n  store_dir: {data:?}\n  {sync}\n}}\n\
+                 jetstream {{\n  store_dir: \"{}\"\n  {sync}\n}}\n\
                  cluster {{\n  name: bench\n  listen: 127.0.0.1:{}\n  routes: [{}]\n}}\n",
                 clients[n],
+                data.display(),
                 routes[n],
                 all.join(", ")
             );
