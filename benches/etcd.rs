@@ -11,6 +11,7 @@ use proto::maintenance_client::MaintenanceClient;
 use proto::request_op::Request::RequestPut;
 use proto::{PutRequest, RequestOp, StatusRequest, TxnRequest};
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -105,9 +106,12 @@ impl System for Etcd {
             let value = AppendRequest { events, ..AppendRequest::default() }.encode_to_vec();
             return Request::Put(PutRequest { key, value });
         }
+        // The stream repeats some events, and etcd refuses a transaction that puts a key twice.
+        let mut keys = HashSet::new();
         let mut puts: Vec<_> = events
             .iter()
             .map(|event| PutRequest { key: key(event), value: event.encode_to_vec() })
+            .filter(|put| keys.insert(put.key.clone()))
             .collect();
         match puts.pop() {
             Some(only) if puts.is_empty() => Request::Put(only),

@@ -60,7 +60,8 @@ pub(crate) struct Run {
     pub(crate) p99_us: f64,
     servers_us: f64,
     client_us: f64,
-    others: f64,
+    /// The share of all processors that somebody else had.
+    pub(crate) others: f64,
     flush: Taken,
 }
 
