@@ -14,6 +14,7 @@ FIGURES := $(abspath $(TARGET))/criterion
 CARGO := cargo
 PYTHON := python3
 ARGS ?=
+SEED ?=
 
 # The path in the program is relative to the default target directory; this serves any other.
 export LD_LIBRARY_PATH := $(if $(DUCKDB_LIB_DIR),$(DUCKDB_LIB_DIR):)$(NATIVE)$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
@@ -26,7 +27,7 @@ endif
 step = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help native venv build demo test test-rust test-python lint fmt bench clean
+.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,22 +53,45 @@ demo: native ## A three-node cluster with a living district; ARGS=--once ends af
 	$(call step,hearth demo $(ARGS))
 	@$(HEARTH) demo $(ARGS)
 
-test: native venv lint test-rust test-python ## Everything that CI runs
+test: native venv lint test-rust sim faults test-python ## Everything that CI runs
 	$(call step,all tests passed)
 
 test-rust: native ## The Rust tests; ARGS names some of them
 	$(call step,cargo test --workspace)
 	@$(CARGO) test --workspace --no-fail-fast $(ARGS)
 
+faults: native ## Kills, cuts, slow disks and wrong clocks for three minutes; SEED=n repeats an order
+	$(call step,fault suite of 180 s)
+	@HEARTH_FAULTS_S=180 SEED=$(SEED) $(CARGO) test --package nodes --test faults -- --ignored --nocapture fault_after_fault
+
+faults-long: native ## The same for half an hour, and then the leader is killed 200 times
+	$(call step,fault suite of 1800 s and 200 kills)
+	@HEARTH_FAULTS_S=1800 SEED=$(SEED) $(CARGO) test --package nodes --test faults -- --ignored --nocapture --test-threads 1
+
 test-python: build venv ## The Python clients against a cluster of the built program
 	$(call step,pytest nodes/tests/python)
 	@HEARTH_BIN=$(HEARTH) $(VENV)/bin/python -m pytest -q --timeout 300 -p no:cacheprovider nodes/tests/python
+
+# With this, tokio draws its own choices from a seed as well; for the simulation only, which is built
+# by a profile of its own, beside everything else.
+SIMULATE := RUSTFLAGS="--cfg tokio_unstable" RUST_BACKTRACE=0 $(CARGO) test \
+	--package nodes --features sim --test sim --profile sim
+
+sim: native ## Clusters on simulated network, disk and clock; HEARTH_SEED=7 replays one seed
+	$(call step,$(or $(HEARTH_SIM_SEEDS),24) simulated clusters)
+	@$(SIMULATE) -- --nocapture $(ARGS)
+
+sim-long: native ## The same with 2000 seeds, from HEARTH_SIM_FROM or today's number on
+	$(call step,2000 simulated clusters)
+	@HEARTH_SIM_SEEDS=2000 HEARTH_SIM_FROM=$${HEARTH_SIM_FROM:-$$(date +%Y%m%d000)} \
+		$(SIMULATE) -- --nocapture every_seed
 
 lint: native ## Format and clippy, warnings refused
 	$(call step,cargo fmt --check)
 	@$(CARGO) fmt --all --check
 	$(call step,cargo clippy)
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --package nodes --features sim --test sim -- -D warnings
 
 fmt: ## Format the code
 	@$(CARGO) fmt --all

@@ -46,6 +46,12 @@ impl Error {
         matches!(self, Self::Unavailable(_) | Self::Late(_) | Self::TooMuch(_))
     }
 
+    /// True where DuckDB has given its file up after a failed write or flush: only opening it anew,
+    /// and so replaying its log, helps.
+    pub fn needs_restart(&self) -> bool {
+        self.to_string().contains("database has been invalidated")
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Query(_) | Self::Invalid(_) => Code::InvalidArgument,
@@ -106,6 +112,8 @@ mod tests {
         let status = Status::from(Error::TooMuch("at most 5".to_owned()));
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert!(Error::from(status).is_retryable());
+        let fatal = "FATAL Error: database has been invalidated because of a previous fatal error";
+        assert!(Error::Internal(fatal.to_owned()).needs_restart());
         assert!(!Error::Query("typo".to_owned()).is_retryable());
     }
 }

@@ -39,6 +39,8 @@ pub use warehouse::{
 pub const LOG_INDEX_KEY: &str = "hearth.log_index";
 /// The header by which a caller demands that an index has been recorded before the answer.
 pub const MIN_LOG_INDEX_HEADER: &str = "hearth-min-log-index";
+/// The header that says how fresh a read has to be: `linearizable`, `local`, `index=N`, `within=2s`.
+pub const READ_HEADER: &str = "hearth-read";
 /// The catalog that analysts see.
 pub const CATALOG: &str = "hearth";
 /// The schema that analysts see.

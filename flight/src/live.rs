@@ -33,6 +33,10 @@ pub trait Live: Send + Sync + 'static {
     /// Returns once the warehouse has recorded `index`, or [`Error::Late`] after `timeout`.
     async fn wait_recorded(&self, index: u64, timeout: Duration) -> Result<(), Error>;
 
+    /// The index that an answer of this freshness has to hold; the level in the words of
+    /// [`crate::READ_HEADER`].
+    async fn read_index(&self, level: &str) -> Result<u64, Error>;
+
     /// Gives a bearer token for a name and a password.
     fn sign_in(&self, user: &str, password: &str) -> Result<String, Error>;
 

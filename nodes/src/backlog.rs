@@ -100,7 +100,7 @@ mod tests {
     use std::sync::Arc;
 
     /// Far beyond what a test may take.
-    const LATER: Duration = Duration::from_secs(600);
+    const LATER: Duration = Duration::from_mins(10);
 
     /// Gathers in a thread, which ends only when something is urgent.
     fn gathering(backlog: &Arc<Backlog>, recorded: u64) -> std::thread::JoinHandle<()> {

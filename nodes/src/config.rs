@@ -2,6 +2,7 @@
 
 use crate::state::Rules;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -127,6 +128,12 @@ pub struct Raft {
     pub snapshot_entries: u64,
     /// Entries kept behind a snapshot for followers that were away.
     pub keep_entries: u64,
+    /// How often the replicas compare their whole states, at the most often.
+    pub check_seconds: u64,
+    /// By which `host:port` this node reaches the raft port of a peer, by that port's address in the
+    /// membership, where the two differ: behind an address translation, for one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub dial: BTreeMap<String, String>,
 }
 
 impl Default for Limits {
@@ -152,6 +159,8 @@ impl Default for Raft {
             snapshot_mib: 256,
             snapshot_entries: 100_000,
             keep_entries: 20_000,
+            check_seconds: 60,
+            dial: BTreeMap::new(),
         }
     }
 }
@@ -196,6 +205,17 @@ impl Config {
                 "raft: election_min_ms must be at least 3 heartbeats and election_max_ms above it"
                     .to_owned(),
             );
+        }
+        if self.raft.check_seconds == 0 {
+            return Err("raft.check_seconds must be 1 or more".to_owned());
+        }
+        let is_address = |text: &str| {
+            text.rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        let mut dialled = self.raft.dial.iter().flat_map(|(from, to)| [from, to]);
+        if let Some(wrong) = dialled.find(|address| !is_address(address)) {
+            return Err(format!("raft.dial: {wrong:?} is not host:port"));
         }
         for (name, address) in [
             ("grpc", self.listen.grpc),
@@ -252,6 +272,15 @@ mod tests {
         assert_eq!(said, "unknown key `dirr`: did you mean `dir`?");
         let said = Config::parse(&GOOD.replace("flight =", "fligth =")).unwrap_err();
         assert!(said.contains("did you mean `flight`?"), "{said}");
+    }
+
+    #[test]
+    fn peers_may_have_other_addresses_from_here() {
+        let dial = |to: &str| format!("{GOOD}\n[raft.dial]\n\"node2:7003\" = \"{to}\"\n");
+        let config = Config::parse(&dial("10.0.0.2:9")).unwrap();
+        assert_eq!(config.raft.dial["node2:7003"], "10.0.0.2:9");
+        let said = Config::parse(&dial("10.0.0.2")).unwrap_err();
+        assert!(said.contains("raft.dial") && said.contains("host:port"), "{said}");
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The HTTP port: health, metrics, the cockpit, and events as NDJSON or CloudEvents.
 
+use crate::gate::out_of_service;
 use crate::node::{Node, NodeError};
 use crate::proto::hearth::{ActRequest, AppendRequest, AppendResponse};
-use crate::service::{act, alert_message, append, cluster_status};
+use crate::service::{act, alert_message, append, cluster_status, diverged_members};
 use crate::{intake, json as messages, portrait, rendering};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -31,6 +33,15 @@ pub(crate) async fn start(node: &Arc<Node>) -> Result<JoinHandle<()>, NodeError>
     let listener =
         TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
     let app = Router::new()
+        .route("/v1/summary", get(summary))
+        .route("/v1/alerts", get(alerts))
+        .route("/v1/alerts/act", post(act_on_alert))
+        .route("/v1/portrait/{resident}", get(one_portrait))
+        .route("/v1/reports", get(|| async { axum::Json(rendering::listed()) }))
+        .route("/v1/reports/{id}", get(report))
+        .route("/v1/events", post(events))
+        .route_layer(from_fn_with_state(Arc::clone(node), only_in_service))
+        // What a node out of service answers, too.
         .route("/", get(|| async { Html(COCKPIT) }))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -41,13 +52,6 @@ pub(crate) async fn start(node: &Arc<Node>) -> Result<JoinHandle<()>, NodeError>
                 axum::Json(messages::status(&cluster_status(&node)))
             }),
         )
-        .route("/v1/summary", get(summary))
-        .route("/v1/alerts", get(alerts))
-        .route("/v1/alerts/act", post(act_on_alert))
-        .route("/v1/portrait/{resident}", get(one_portrait))
-        .route("/v1/reports", get(|| async { axum::Json(rendering::listed()) }))
-        .route("/v1/reports/{id}", get(report))
-        .route("/v1/events", post(events))
         .layer(DefaultBodyLimit::max(node.config().limits.request_bytes))
         .with_state(Arc::clone(node));
     Ok(tokio::spawn(async move {
@@ -71,6 +75,13 @@ fn refuse(status: &Status) -> Response {
     (code, axum::Json(json!({ "error": status.message() }))).into_response()
 }
 
+async fn only_in_service(State(node): Shared, request: Request, next: Next) -> Response {
+    match node.quarantined() {
+        Some(why) => refuse(&Status::unavailable(out_of_service(why))),
+        None => next.run(request).await,
+    }
+}
+
 async fn ready(State(node): Shared) -> Response {
     match node.readiness() {
         Ok(()) => "ready\n".into_response(),
@@ -81,6 +92,9 @@ async fn ready(State(node): Shared) -> Response {
 impl Node {
     /// Why this node should get no work, if it should not.
     pub(crate) fn readiness(&self) -> Result<(), String> {
+        if let Some(why) = self.quarantined() {
+            return Err(out_of_service(why));
+        }
         let status = self.raft().status();
         if status.leader_id.is_none() {
             return Err("no leader is known".to_owned());
@@ -106,7 +120,7 @@ impl Node {
 async fn metrics(State(node): Shared) -> Response {
     let status = node.raft().status();
     let recorded = node.machine().recorded_index();
-    let (events, open, closed, residents, memory) = {
+    let (events, open, closed, residents, memory, checked, diverged) = {
         let state = node.machine().read();
         let residents = state.rows.count("resident") as u64;
         (
@@ -115,6 +129,8 @@ async fn metrics(State(node): Shared) -> Response {
             state.alerts.closed_count(),
             residents,
             state.features.memory_bytes(),
+            state.checks.agreed().map_or(0, |(index, _)| index),
+            diverged_members(&status, state.checks.diverged()).count(),
         )
     };
     let gauges = [
@@ -127,6 +143,22 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_snapshot_index", "Last entry in a snapshot.", status.snapshot_index),
         ("hearth_purged_index", "Last entry that the log no longer has.", status.purged),
         ("hearth_recorded_index", "Last entry in the warehouse.", recorded),
+        ("hearth_checked_index", "Last entry at which the replicas were found equal.", checked),
+        (
+            "hearth_diverged_nodes",
+            "Members whose state differs from what most voters hold.",
+            diverged as u64,
+        ),
+        (
+            "hearth_quarantined",
+            "1 where this node is out of service.",
+            u64::from(node.quarantined().is_some()),
+        ),
+        (
+            "hearth_clock_off_microseconds",
+            "How far this node's clock is from the group's time, where that is more than 2 s.",
+            status.clock_off_us.unsigned_abs(),
+        ),
         ("hearth_events", "Events counted, each once.", events),
         ("hearth_alerts_open", "Alerts that are not closed.", open as u64),
         ("hearth_alerts_closed", "Closed alerts in memory.", closed as u64),

@@ -28,7 +28,13 @@ pub(crate) fn status(status: &StatusResponse) -> Value {
         "committed_index": status.committed_index, "applied_index": status.applied_index,
         "snapshot_index": status.snapshot_index, "recorded_index": status.recorded_index,
         "scored_index": status.scored_index, "state_hash": crate::hex::encode(&status.state_hash),
-        "state_hash_index": status.state_hash_index, "version": status.version, "group": status.group,
+        "state_hash_index": status.state_hash_index, "checked_index": status.checked_index,
+        "checked_hash": crate::hex::encode(&status.checked_hash), "quarantined": status.quarantined,
+        "next_node_id": status.next_node_id,
+        "diverged": status.diverged.iter().map(|found| json!({
+            "id": found.id, "log_index": found.log_index, "found_us": found.found_us,
+        })).collect::<Vec<_>>(),
+        "version": status.version, "group": status.group,
         "members": status.members.iter().map(|member| json!({
             "id": member.id, "role": member.role, "grpc": member.grpc, "flight": member.flight,
             "raft": member.raft, "http": member.http, "matched_index": member.matched_index,

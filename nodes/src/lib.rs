@@ -10,11 +10,15 @@
 )]
 
 mod backlog;
+mod checker;
+#[cfg(test)]
+mod checker_tests;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod exit;
+mod gate;
 pub mod hex;
 mod http;
 mod intake;
@@ -26,6 +30,8 @@ mod native;
 pub mod node;
 mod portrait;
 pub mod proto;
+mod quarantine;
+mod rebuild;
 mod recorder;
 mod rendering;
 pub mod replay;

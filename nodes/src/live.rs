@@ -2,10 +2,12 @@
 
 use crate::node::Node;
 use crate::portrait;
+use crate::service::reading;
 use crate::state::{Command, Reply};
 use async_trait::async_trait;
 use features::table::{Cell, Table, encode_row};
 use flight::{Error, FeatureRow, Live, NodeRow, Portrait};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +54,8 @@ impl Live for NodeLive {
 
     fn nodes(&self) -> Vec<NodeRow> {
         let status = self.node.raft().status();
+        let diverged: BTreeSet<u64> =
+            self.node.machine().read().checks.diverged().keys().copied().collect();
         status
             .members
             .iter()
@@ -63,7 +67,12 @@ impl Live for NodeLive {
                     id: member.id,
                     group: self.node.config().node.group.clone(),
                     role: member.role.as_str().to_owned(),
-                    state: if own { "serving" } else { "" }.to_owned(),
+                    state: match (diverged.contains(&member.id), own) {
+                        (true, _) => "diverged",
+                        (false, true) => "serving",
+                        (false, false) => "",
+                    }
+                    .to_owned(),
                     term: own.then_some(status.term),
                     committed_index: own.then_some(status.committed),
                     applied_index: if own { Some(status.applied) } else { member.matched_index },
@@ -113,6 +122,14 @@ impl Live for NodeLive {
                 self.node.machine().recorded_index()
             ))),
         }
+    }
+
+    async fn read_index(&self, level: &str) -> Result<u64, Error> {
+        let level = reading::parse(level).map_err(Error::Invalid)?;
+        reading::reach_level(&self.node, level).await.map_err(|error| match error {
+            raft::Error::DeadlineExceeded { .. } => Error::Late(error.to_string()),
+            _ => Error::Unavailable(error.to_string()),
+        })
     }
 
     fn sign_in(&self, user: &str, _password: &str) -> Result<String, Error> {

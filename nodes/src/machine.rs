@@ -1,10 +1,11 @@
 //! The seam between raft and the state: entries in, replies out, changes on to the recorder.
 
 use crate::backlog::Backlog;
-use crate::state::{Change, State};
+use crate::state::{Change, Divergence, State};
 use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard};
 use raft::{Frozen, Position, StateMachine};
+use std::collections::BTreeMap;
 use std::io::{Read, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,10 +27,19 @@ pub(crate) enum Recorded {
     Restored { index: u64 },
 }
 
+/// The state as every node has it at this index, to be hashed.
+pub(crate) struct CheckPoint {
+    pub(crate) index: u64,
+    pub(crate) frozen: Frozen,
+}
+
 #[derive(Debug)]
 pub struct Machine {
     state: RwLock<State>,
     queue: mpsc::Sender<Recorded>,
+    /// One check at a time: while the last state is still being hashed, a check is left out.
+    checks: mpsc::Sender<CheckPoint>,
+    diverged: watch::Sender<BTreeMap<u64, Divergence>>,
     backlog: Arc<Backlog>,
     recorded: Arc<AtomicU64>,
     durable: Arc<AtomicU64>,
@@ -41,11 +51,20 @@ impl Machine {
     pub(crate) fn new(
         queue: mpsc::Sender<Recorded>,
         backlog: Arc<Backlog>,
+        checks: mpsc::Sender<CheckPoint>,
         recorded: Arc<AtomicU64>,
         durable: Arc<AtomicU64>,
     ) -> Self {
-        let state = RwLock::new(State::new());
-        Self { state, queue, backlog, recorded, durable, applied: watch::Sender::new(0) }
+        Self {
+            state: RwLock::new(State::new()),
+            queue,
+            backlog,
+            checks,
+            diverged: watch::Sender::default(),
+            recorded,
+            durable,
+            applied: watch::Sender::new(0),
+        }
     }
 
     /// The state as it is now; hold it for as short as can be, apply waits meanwhile.
@@ -56,6 +75,28 @@ impl Machine {
     /// The applied index, as it moves.
     pub fn watch_applied(&self) -> watch::Receiver<u64> {
         self.applied.subscribe()
+    }
+
+    /// Which nodes the log calls diverged.
+    pub(crate) fn watch_diverged(&self) -> watch::Receiver<BTreeMap<u64, Divergence>> {
+        self.diverged.subscribe()
+    }
+
+    /// Changes the state past the log, as a broken memory would.
+    #[cfg(test)]
+    pub(crate) fn tamper(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.write());
+    }
+
+    fn tell_diverged(&self) {
+        let state = self.state.read();
+        self.diverged.send_if_modified(|told| {
+            let news = told != state.checks.diverged();
+            if news {
+                told.clone_from(state.checks.diverged());
+            }
+            news
+        });
     }
 
     pub fn recorded_index(&self) -> u64 {
@@ -81,10 +122,10 @@ impl Machine {
 
 impl StateMachine for Machine {
     fn apply(&self, at: Position, commands: &[Bytes]) -> Vec<Bytes> {
-        let (replies, changes) = {
+        let (replies, changes, check_due) = {
             let mut state = self.state.write();
             match state.apply(at, commands) {
-                Ok(replies) => (replies, state.take_changes()),
+                Ok(replies) => (replies, state.take_changes(), state.take_check_due()),
                 Err(error) => {
                     // Going on would make this node differ from the others for ever.
                     tracing::error!(index = at.index, %error, "this node cannot apply the log and stops");
@@ -94,6 +135,10 @@ impl StateMachine for Machine {
         };
         let bytes = changes.iter().map(Change::bytes).sum();
         self.hand_on(Recorded::Entry { index: at.index, changes, bytes });
+        self.tell_diverged();
+        if check_due && let Ok(place) = self.checks.try_reserve() {
+            place.send(CheckPoint { index: at.index, frozen: self.freeze() });
+        }
         self.applied.send_replace(at.index);
         replies.into_iter().map(Bytes::from).collect()
     }
@@ -107,6 +152,7 @@ impl StateMachine for Machine {
         let state = State::from_reader(from)?;
         *self.state.write() = state;
         self.hand_on(Recorded::Restored { index: at.index });
+        self.tell_diverged();
         self.applied.send_replace(at.index);
         Ok(())
     }

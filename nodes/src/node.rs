@@ -1,13 +1,15 @@
 //! The composition root: builds the parts of one node, runs them, and takes them down in reverse.
 
 use crate::backlog::Backlog;
+use crate::checker;
 use crate::config::{Config, Member};
-use crate::machine::{Machine, RECORD_QUEUE_ENTRIES};
+use crate::machine::{CheckPoint, Machine, RECORD_QUEUE_ENTRIES};
 use crate::metrics::Metrics;
+use crate::quarantine::Quarantine;
 use crate::recorder::{History, Recorder};
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
-use crate::{exit, native, scorer};
+use crate::{exit, native, rebuild, scorer};
 use bytes::Bytes;
 use features::civil;
 use features::table::{Cell as Value, Mode, Table};
@@ -16,7 +18,9 @@ use futures::TryStreamExt as _;
 use parking_lot::Mutex;
 use raft::Raft;
 use std::cell::Cell;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +43,8 @@ pub enum NodeError {
     #[error(transparent)]
     Warehouse(#[from] flight::Error),
     #[error("{0}")]
+    Quarantined(String),
+    #[error("{0}")]
     Start(String),
 }
 
@@ -46,6 +52,7 @@ impl NodeError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Raft(raft::Error::Damaged { .. })
+            | Self::Quarantined(_)
             | Self::Warehouse(flight::Error::Damaged { .. } | flight::Error::Newer { .. }) => {
                 exit::DAMAGED
             }
@@ -65,9 +72,57 @@ pub struct Node {
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
+    /// Random, so that no two starts of any node give out the same ids, whatever their clocks say.
+    salt: u64,
     ids: AtomicU64,
+    quarantine: Quarantine,
+    /// How long the last hashing of the state took, in microseconds.
+    check_us: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     recorder: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// What takes the log in: the state, and the thread that writes its changes down.
+struct Applying {
+    machine: Arc<Machine>,
+    recorder: std::thread::JoinHandle<()>,
+    recorded: watch::Receiver<u64>,
+    points: mpsc::Receiver<CheckPoint>,
+}
+
+impl Applying {
+    fn start(warehouse: &Arc<Warehouse>, history: History) -> Result<Self, NodeError> {
+        let [recorded, durable] =
+            [(); 2].map(|()| Arc::new(AtomicU64::new(warehouse.recorded_index())));
+        let backlog = Arc::new(Backlog::default());
+        let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
+        let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
+        let (checks, points) = mpsc::channel(1);
+        let machine = Arc::new(Machine::new(
+            queue,
+            Arc::clone(&backlog),
+            checks,
+            Arc::clone(&recorded),
+            Arc::clone(&durable),
+        ));
+        let recorder = Recorder {
+            warehouse: Arc::clone(warehouse),
+            queue: waiting,
+            backlog,
+            recorded,
+            durable,
+            moved,
+            history,
+            unfolded: Cell::new(0),
+            written: Instant::now(),
+        };
+        let state = Arc::downgrade(&machine);
+        let recorder = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || recorder.run(&state))
+            .map_err(|error| NodeError::Start(format!("the recorder cannot start: {error}")))?;
+        Ok(Self { machine, recorder, recorded: recorded_moved, points })
+    }
 }
 
 impl Node {
@@ -75,49 +130,26 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
-        let usual = flight::Settings::default();
-        let threads = config.limits.warehouse_threads;
-        let settings = flight::Settings {
-            memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
-            threads: if threads == 0 { usual.threads } else { threads },
-            query_time_max: Duration::from_millis(config.limits.query_ms),
-            ..usual
-        };
-        let warehouse = Arc::new(Warehouse::open(&dir.join(flight::WAREHOUSE_FILE), settings)?);
-        let [recorded, durable] =
-            [(); 2].map(|()| Arc::new(AtomicU64::new(warehouse.recorded_index())));
-        let backlog = Arc::new(Backlog::default());
-        let (queue, waiting) = mpsc::channel(RECORD_QUEUE_ENTRIES);
-        let (moved, recorded_moved) = watch::channel(recorded.load(Ordering::Acquire));
-        let machine = Arc::new(Machine::new(
-            queue,
-            Arc::clone(&backlog),
-            Arc::clone(&recorded),
-            Arc::clone(&durable),
-        ));
+        let id = raft::resolve_id(&raft_dir(&config), config.node.id)?;
+        let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
+        let warehouse = Arc::new(Warehouse::open(
+            &dir.join(flight::WAREHOUSE_FILE),
+            warehouse_settings(&config),
+        )?);
         let peers: Arc<Mutex<Vec<String>>> = Arc::default();
-        let recorder = Recorder {
-            warehouse: Arc::clone(&warehouse),
-            queue: waiting,
-            backlog,
-            recorded,
-            durable,
-            moved,
-            history: history(Arc::clone(&peers)),
-            unfolded: Cell::new(0),
-            written: Instant::now(),
-        };
-        let recorder = {
-            let machine = Arc::clone(&machine);
-            std::thread::Builder::new()
-                .name("recorder".to_owned())
-                .spawn(move || recorder.run(&machine))
-                .map_err(|error| NodeError::Start(format!("the recorder cannot start: {error}")))?
-        };
+        let Applying { machine, recorder, recorded, points } =
+            Applying::start(&warehouse, history(Arc::clone(&peers)))?;
         *peers.lock() = flight_addresses(&config.cluster.members, config.node.id);
-        let raft =
-            Raft::start(raft_config(&config), Arc::clone(&machine) as Arc<dyn raft::StateMachine>)
-                .await?;
+        let shared = Arc::clone(&machine) as Arc<dyn raft::StateMachine>;
+        let raft = match Raft::start(raft_config(&config, id), shared).await {
+            Ok(raft) => raft,
+            Err(error) => {
+                // The recorder ends with its queue and closes the warehouse: the folder is free.
+                drop((machine, warehouse));
+                drop(tokio::task::spawn_blocking(move || recorder.join()).await);
+                return Err(error.into());
+            }
+        };
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
@@ -129,13 +161,22 @@ impl Node {
             serving: Arc::new(serving),
             warehouse,
             metrics: Metrics::default(),
-            recorded: recorded_moved,
-            ids: AtomicU64::new(crate::clock::now_us() as u64),
+            recorded,
+            salt: RandomState::new().build_hasher().finish(),
+            ids: AtomicU64::new(1),
+            quarantine,
+            check_us: AtomicU64::new(0),
             tasks: Mutex::default(),
             recorder: Mutex::new(Some(recorder)),
         });
         node.bootstrap().await?;
         let mut tasks = vec![tokio::spawn(tick(Arc::clone(&node)))];
+        if id != node.config.node.id {
+            tasks.push(tokio::spawn(rebuild::take_place(Arc::clone(&node))));
+        }
+        tasks.push(tokio::spawn(checker::ask(Arc::clone(&node))));
+        tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
+        tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
@@ -147,7 +188,7 @@ impl Node {
     async fn bootstrap(&self) -> Result<(), NodeError> {
         let members = &self.config.cluster.members;
         let first = members.iter().map(|member| member.id).min();
-        if !self.config.cluster.bootstrap || first != Some(self.config.node.id) {
+        if !self.config.cluster.bootstrap || first != Some(self.id()) {
             return Ok(());
         }
         let members = members.iter().map(|member| (member.id, member.to_raft())).collect();
@@ -156,7 +197,7 @@ impl Node {
 
     /// Proposes a command on whichever node leads and waits for its answer.
     pub async fn propose(&self, command: &Command) -> Result<(u64, Reply), raft::Error> {
-        self.propose_bytes(command.encode()).await
+        self.propose_bytes(self.encode(command)).await
     }
 
     /// [`Node::propose`] for a command that is bytes already.
@@ -167,6 +208,33 @@ impl Node {
         let reply = Reply::decode(&applied.reply)
             .map_err(|error| raft::Error::Refused(error.to_string()))?;
         Ok((applied.index, reply))
+    }
+
+    /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
+    fn encode(&self, command: &Command) -> Vec<u8> {
+        match command {
+            Command::IngestEvents { .. }
+            | Command::RecordScores { .. }
+            | Command::Tick
+            | Command::CheckState { .. }
+            | Command::ReportState { .. }
+            | Command::Once { .. } => command.encode(),
+            Command::UpsertRows { .. }
+            | Command::SetRules(_)
+            | Command::RegisterModel(_)
+            | Command::ChangeModel { .. }
+            | Command::ActOnAlert { .. }
+            | Command::RecordDecision(_) => {
+                let running = self.ids.fetch_add(1, Ordering::Relaxed);
+                let id = u128::from(self.salt) << 64 | u128::from(running);
+                Command::Once { id, command: Box::new(command.clone()) }.encode()
+            }
+        }
+    }
+
+    /// The id this node has in the cluster: the configured one, unless it was rebuilt.
+    pub fn id(&self) -> u64 {
+        self.raft.status().node_id
     }
 
     pub fn config(&self) -> &Config {
@@ -193,13 +261,48 @@ impl Node {
         &self.metrics
     }
 
+    /// How long the last hashing of the whole state took.
+    pub(crate) fn check_took(&self) -> Duration {
+        Duration::from_micros(self.check_us.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn check_took_for(&self, took: Duration) {
+        self.check_us.store(took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Why this node answers nobody, if it does not.
+    pub fn quarantined(&self) -> Option<&str> {
+        self.quarantine.why()
+    }
+
+    pub(crate) async fn out_of_service(&self) {
+        self.quarantine.settled().await;
+    }
+
+    /// Answers nobody from now on; hands the leadership on and leaves the voting to the others.
+    pub(crate) async fn quarantine(&self, why: &str) {
+        self.quarantine.begin(why);
+        tracing::error!(
+            why,
+            "this node is out of service; rebuild it from its peers: hearth serve --config FILE --rebuild"
+        );
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+        self.leave().await;
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not stop cleanly");
+        }
+        self.quarantine.settle();
+    }
+
     pub fn watch_recorded(&self) -> watch::Receiver<u64> {
         self.recorded.clone()
     }
 
     /// An id that no other node and no earlier start of this one gives out.
     pub fn fresh_id(&self, prefix: &str) -> String {
-        format!("{prefix}{:x}-{:x}", self.config.node.id, self.ids.fetch_add(1, Ordering::Relaxed))
+        format!("{prefix}{:016x}-{:x}", self.salt, self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Hands the leadership on, so that clients wait for no election.
@@ -236,12 +339,28 @@ impl Node {
     }
 }
 
-fn raft_config(config: &Config) -> raft::Config {
+fn raft_dir(config: &Config) -> PathBuf {
+    config.node.dir.join("raft")
+}
+
+fn warehouse_settings(config: &Config) -> flight::Settings {
+    let usual = flight::Settings::default();
+    let threads = config.limits.warehouse_threads;
+    flight::Settings {
+        memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
+        threads: if threads == 0 { usual.threads } else { threads },
+        query_time_max: Duration::from_millis(config.limits.query_ms),
+        ..usual
+    }
+}
+
+/// A node that began anew runs under another id than the configured one.
+pub(crate) fn raft_config(config: &Config, id: u64) -> raft::Config {
     raft::Config {
-        node_id: config.node.id,
+        node_id: id,
         group: config.node.group.clone(),
         cluster_id: config.node.cluster_id.clone(),
-        dir: config.node.dir.join("raft"),
+        dir: raft_dir(config),
         listen: config.listen.raft,
         heartbeat_ms: config.raft.heartbeat_ms,
         election_min_ms: config.raft.election_min_ms,
@@ -249,6 +368,7 @@ fn raft_config(config: &Config) -> raft::Config {
         snapshot_bytes: config.raft.snapshot_mib << 20,
         snapshot_entries: config.raft.snapshot_entries,
         keep_entries: config.raft.keep_entries,
+        dial: config.raft.dial.clone(),
         ..raft::Config::default()
     }
 }
@@ -324,7 +444,7 @@ async fn tick(node: Arc<Node>) {
             }
             continue;
         }
-        let idle_us = crate::clock::now_us() - node.machine.read().clock_us;
+        let idle_us = node.raft.now_us() - node.machine.read().clock_us;
         if idle_us < TICK.as_micros() as i64 {
             continue;
         }

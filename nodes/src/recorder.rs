@@ -11,8 +11,8 @@ use features::{EventColumns, civil};
 use flight::{Recording, Warehouse};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
@@ -59,8 +59,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Runs until the queue closes; call on a thread of its own.
-    pub(crate) fn run(mut self, machine: &Machine) {
+    /// Runs until the queue closes, which the machine does when it goes; call on a thread of its own.
+    pub(crate) fn run(mut self, machine: &Weak<Machine>) {
         while let Some(first) = self.queue.blocking_recv() {
             match first {
                 Recorded::Entry { index, changes, bytes } => {
@@ -119,6 +119,10 @@ impl Recorder {
             return;
         }
         while let Err(error) = self.warehouse.record(recording) {
+            if error.needs_restart() {
+                tracing::error!(through, %error, "the warehouse has given up; the process ends so that it is started again");
+                std::process::exit(crate::exit::CORE_DIED);
+            }
             tracing::error!(through, %error, "the warehouse did not take the rows; trying again");
             std::thread::sleep(RETRY);
         }
@@ -150,7 +154,7 @@ impl Recorder {
 
     /// The state was replaced by a snapshot taken at `index`: copies the history up to there, a
     /// bounded range of the log at a time, then what is kept current.
-    fn catch_up(&self, machine: &Machine, index: u64) {
+    fn catch_up(&self, machine: &Weak<Machine>, index: u64) {
         loop {
             let already = self.recorded.load(Ordering::Acquire);
             if index <= already {
@@ -160,7 +164,8 @@ impl Recorder {
             let appends = self.copy_history(already, through);
             let mut recording = Recording { through, appends, ..Recording::default() };
             if through == index {
-                add_current(&mut recording, machine);
+                let Some(machine) = machine.upgrade() else { return };
+                add_current(&mut recording, &machine);
             }
             self.write(&recording);
         }
@@ -220,7 +225,7 @@ impl Batch {
                 Change::Events(events) => {
                     self.rows += events.len();
                     if self.events.is_empty() {
-                        self.events = events;
+                        self.events = *events;
                     } else {
                         self.events.absorb(&events);
                     }

@@ -36,7 +36,7 @@ pub(crate) async fn run(node: Arc<Node>) {
 
 /// Scores of everybody who is due, by every active model; nothing where nobody or no model is.
 fn score_round(node: &Node) -> Option<Command> {
-    let now_us = crate::clock::now_us();
+    let now_us = node.raft().now_us();
     let (residents, models, read_index) = {
         let state = node.machine().read();
         let residents = state.due_residents(now_us, RESIDENTS_PER_ROUND);

@@ -1,5 +1,6 @@
 //! The gRPC and Flight ports of a node.
 
+use crate::gate::Gate;
 use crate::live::NodeLive;
 use crate::node::{Node, NodeError};
 use crate::proto::hearth::alerts_server::AlertsServer;
@@ -21,6 +22,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::transport::{Error, Server};
+use tower::filter::FilterLayer;
 use tower::layer::util::{Identity, Stack};
 use tower::util::MapResponseLayer;
 
@@ -35,7 +37,7 @@ const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
 const RESOURCE_EXHAUSTED: HeaderValue = HeaderValue::from_static("8");
 
 type Answer = http::Response<Body>;
-type Layers = Stack<MapResponseLayer<fn(Answer) -> Answer>, Identity>;
+type Layers = Stack<FilterLayer<Gate>, Stack<MapResponseLayer<fn(Answer) -> Answer>, Identity>>;
 type Builder = Server<Layers>;
 
 /// The running ports.
@@ -77,7 +79,7 @@ fn say_exhausted<B>(mut response: http::Response<B>) -> http::Response<B> {
     response
 }
 
-fn builder(node: &Node) -> Builder {
+fn builder(node: &Arc<Node>) -> Builder {
     Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -85,6 +87,7 @@ fn builder(node: &Node) -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .concurrency_limit_per_connection(node.config().limits.calls_per_connection)
         .layer(MapResponseLayer::new(say_exhausted as fn(_) -> _))
+        .layer(FilterLayer::new(Gate::new(Arc::clone(node))))
 }
 
 async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {

@@ -223,6 +223,24 @@ fn a_row_that_does_not_fit_leaves_its_whole_batch_out() {
 }
 
 #[test]
+fn a_proposal_that_is_repeated_does_not_put_an_old_row_over_a_newer_one() {
+    let mut state = street();
+    let moved = |id, dwelling: &str| {
+        let cells = [("device_id", Cell::text("d1")), ("dwelling_id", Cell::text(dwelling))];
+        Command::Once { id, command: Box::new(row("device", &cells)) }
+    };
+    let first = apply(&mut state, 7, NOW_US, &moved(1, "w2"));
+    assert_eq!(first, Reply::Upserted { rows: 1 });
+    assert_eq!(apply(&mut state, 8, NOW_US, &moved(2, "w3")), first);
+    assert_eq!(apply(&mut state, 9, NOW_US, &moved(1, "w2")), first);
+    assert_eq!(state.homes.dwelling_of_device("d1"), Some("w3"));
+    // Also after a snapshot.
+    let mut again = State::from_reader(&mut state.to_bytes().unwrap().as_slice()).unwrap();
+    assert_eq!(apply(&mut again, 10, NOW_US, &moved(1, "w2")), first);
+    assert_eq!(again.homes.dwelling_of_device("d1"), Some("w3"));
+}
+
+#[test]
 fn who_moved_while_being_scored_is_scored_again() {
     let mut state = street();
     gas(&mut state, 10, "1", 1.0);

@@ -1,9 +1,10 @@
 //! openraft's state machine on ours: positions, the monotonic clock, snapshots.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use openraft::RaftSnapshotBuilder;
@@ -12,6 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::batch::Replies;
+use crate::clock::LogClock;
+use crate::config::Config;
 use crate::machine::{Frozen, Position, StateMachine};
 use crate::snapshot::{self, Folder, Head, SnapshotFile};
 use crate::types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, Types};
@@ -30,18 +33,38 @@ pub(crate) struct Progress {
     /// Log since the last snapshot.
     pub(crate) bytes: AtomicU64,
     pub(crate) entries: AtomicU64,
+    /// When that snapshot was frozen, or this node started.
+    since: Mutex<Instant>,
     pub(crate) snapshot_failures: AtomicU64,
+    pub(crate) clock: Arc<LogClock>,
+    /// Every id that ever was in an applied membership. Ids are never used again.
+    pub(crate) ids: Mutex<BTreeSet<u64>>,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             applied: watch::Sender::new(0),
             time_us: std::sync::atomic::AtomicI64::new(0),
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            since: Mutex::new(Instant::now()),
             snapshot_failures: AtomicU64::new(0),
+            clock: Arc::new(LogClock::new(config)),
+            ids: Mutex::default(),
         }
+    }
+}
+
+impl Progress {
+    pub(crate) fn since_snapshot(&self) -> Duration {
+        self.since.lock().elapsed()
+    }
+
+    fn snapshot_taken(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.entries.store(0, Ordering::Relaxed);
+        *self.since.lock() = Instant::now();
     }
 }
 
@@ -88,6 +111,7 @@ impl Adapter {
             let opened = match entry.payload {
                 Payload::Blank => None,
                 Payload::Membership(membership) => {
+                    self.progress.ids.lock().extend(membership.nodes().map(|(id, _)| *id));
                     self.membership = StoredMembership::new(Some(id), membership);
                     None
                 }
@@ -112,7 +136,12 @@ impl Adapter {
                     Some((time_us, commands)) => {
                         let at = position(id, time_us);
                         progress.time_us.store(time_us, Ordering::Relaxed);
+                        progress.clock.entry(time_us);
                         let replies = machine.apply(at, &commands);
+                        #[cfg(feature = "sim")]
+                        if crate::sim::breaks(crate::sim::Mutation::ApplyTwice) {
+                            machine.apply(at, &commands);
+                        }
                         if replies.len() != commands.len() {
                             return Err(io::Error::other(format!(
                                 "entry {id}: {} commands got {} replies",
@@ -145,7 +174,7 @@ fn position(id: LogId, time_us: i64) -> Position {
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
+    crate::blocking::spawn_blocking(work)
         .await
         .unwrap_or_else(|e| Err(io::Error::other(format!("the state machine has failed: {e}"))))
 }
@@ -185,8 +214,7 @@ impl RaftStateMachine<Types> for Adapter {
         let machine = self.machine.clone();
         // A panic while freezing is reported by the builder, which may fail.
         let frozen = run_blocking(move || Ok(machine.freeze())).await;
-        self.progress.bytes.store(0, Ordering::Relaxed);
-        self.progress.entries.store(0, Ordering::Relaxed);
+        self.progress.snapshot_taken();
         Builder {
             machine: self.machine.clone(),
             folder: self.folder.clone(),
@@ -197,6 +225,7 @@ impl RaftStateMachine<Types> for Adapter {
                     last_membership: self.membership.clone(),
                 },
                 time_us: self.time_us,
+                ids: self.progress.ids.lock().clone(),
             },
             frozen: Mutex::new(Some(frozen)),
             progress: self.progress.clone(),
@@ -216,6 +245,7 @@ impl RaftStateMachine<Types> for Adapter {
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.time_us = time_us;
+        self.progress.ids.lock().clone_from(&file.head().ids);
         run_blocking(move || {
             // On disk first: once this call returns, the log before it may be purged.
             let file = {
@@ -225,6 +255,10 @@ impl RaftStateMachine<Types> for Adapter {
                 folder.retain(&file)?;
                 file
             };
+            #[cfg(feature = "sim")]
+            if crate::sim::breaks(crate::sim::Mutation::SkipRestore) {
+                return Ok(());
+            }
             let at = file
                 .head()
                 .meta
@@ -233,8 +267,7 @@ impl RaftStateMachine<Types> for Adapter {
             file.unpack(|from| machine.restore(at, from))
         })
         .await?;
-        self.progress.bytes.store(0, Ordering::Relaxed);
-        self.progress.entries.store(0, Ordering::Relaxed);
+        self.progress.snapshot_taken();
         self.progress.time_us.store(time_us, Ordering::Relaxed);
         self.progress.applied.send_replace(meta.last_log_id.map_or(0, |id| id.index));
         Ok(())
@@ -318,7 +351,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
             return Ok(whole(current));
         }
         // Says that nothing is covered; the core looks at the meta data only.
-        let nothing = Head { meta: SnapshotMeta::default(), time_us: 0 };
+        let nothing = Head::default();
         SnapshotFile::trust(self.folder.path(), nothing).map(|file| whole(&file))
     }
 }

@@ -64,7 +64,7 @@ impl Blobs {
             });
         }
         let blobs = self.clone();
-        let kept = tokio::task::spawn_blocking(move || {
+        let kept = crate::blocking::spawn_blocking(move || {
             let id: BlobId = Sha256::digest(&bytes).into();
             if blobs.find(&id).is_none() {
                 let mut draft = Draft::create(&blobs.dir)?;
@@ -95,7 +95,7 @@ impl Blobs {
         }
         let draft = receive_file(&self.dir, head.size, frames).await?;
         let path = self.place(&head.id);
-        let kept = tokio::task::spawn_blocking(move || {
+        let kept = crate::blocking::spawn_blocking(move || {
             let mut hash = Sha256::new();
             std::io::copy(&mut std::fs::File::open(draft.path())?, &mut hash)?;
             if hash.finalize().as_slice() != head.id {

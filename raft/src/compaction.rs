@@ -1,4 +1,4 @@
-//! When to make a snapshot: after so many bytes or entries of log.
+//! When to make a snapshot: after so many bytes or entries of log, or so much time with any.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,7 +31,10 @@ pub(crate) async fn run(
         }
         let bytes = progress.bytes.load(Ordering::Relaxed);
         let entries = progress.entries.load(Ordering::Relaxed);
-        let due = again || bytes >= config.snapshot_bytes || entries >= config.snapshot_entries;
+        let limit = Duration::from_secs(config.snapshot_seconds);
+        let late = !limit.is_zero() && entries > 0 && progress.since_snapshot() >= limit;
+        let many = bytes >= config.snapshot_bytes || entries >= config.snapshot_entries;
+        let due = again || late || many;
         // A request while one is being built changes nothing.
         if due && core.trigger().snapshot().await.is_err() {
             return;

@@ -1,5 +1,6 @@
 //! Settings of one node of one group.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,10 @@ pub(crate) const PIECE_BYTES: usize = 1 << 20;
 pub const BLOB_MAX_BYTES: usize = 256 << 20;
 /// Largest snapshot file accepted from a peer.
 pub(crate) const SNAPSHOT_MAX_BYTES: u64 = 64 << 30;
+/// Piece of a snapshot; small, so that little is lost when the way is cut.
+pub(crate) const SNAPSHOT_PIECE_BYTES: usize = 256 << 10;
+/// Slowest pace of a snapshot: a piece must not look like a stall.
+const SNAPSHOT_PACE_MIN: u64 = 64 << 10;
 /// Entries in one append message.
 pub(crate) const APPEND_MAX_ENTRIES: u64 = 1024;
 
@@ -33,6 +38,9 @@ pub struct Config {
     pub dir: PathBuf,
     /// Address of the peer port; port 0 takes a free one (see `Raft::local_addr`).
     pub listen: SocketAddr,
+    /// By which `host:port` this node reaches a peer, by the peer's address in the membership, where
+    /// the two differ: behind an address translation, or with other names inside than outside.
+    pub dial: BTreeMap<String, String>,
     pub heartbeat_ms: u64,
     /// A follower stands for election when it has not heard of the leader for `election_max_ms`
     /// (nobody may vote before that) and then a random time between min and max.
@@ -41,15 +49,22 @@ pub struct Config {
     /// A snapshot is made after this much log since the last one, by bytes or by entries.
     pub snapshot_bytes: u64,
     pub snapshot_entries: u64,
+    /// And after this time, if anything was applied since; 0 sets no time.
+    pub snapshot_seconds: u64,
     /// Entries kept before the snapshot, so that a follower that was away for a while catches up
     /// from the log.
     pub keep_entries: u64,
     /// A snapshot transfer and its installation have to end within this time.
     pub snapshot_timeout_ms: u64,
+    /// Most bytes of a snapshot sent to one node in a second, so that a node that catches up does
+    /// not hurt the leader; 0 sets no limit.
+    pub snapshot_bytes_per_s: u64,
     /// Log is purged in whole chunks of this size.
     pub log_chunk_bytes: usize,
     /// Payloads of recent entries kept in memory.
     pub log_cache_bytes: usize,
+    /// A leader whose log has waited longer than this for its disk hands over to another voter.
+    pub flush_stall_ms: u64,
     /// A leader with less free disk than this refuses commands.
     pub disk_reserve_bytes: u64,
     /// Most commands in one entry.
@@ -62,6 +77,8 @@ pub struct Config {
     pub propose_queue_max: usize,
     pub propose_timeout_ms: u64,
     pub connect_timeout_ms: u64,
+    #[cfg(feature = "sim")]
+    pub sim: crate::sim::Host,
 }
 
 impl Default for Config {
@@ -73,15 +90,19 @@ impl Default for Config {
             cluster_id: "dev".into(),
             dir: PathBuf::from("data/raft"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            dial: BTreeMap::new(),
             heartbeat_ms: 100,
             election_min_ms: 400,
             election_max_ms: 700,
             snapshot_bytes: 1 << 30,
             snapshot_entries: 200_000,
+            snapshot_seconds: 600,
             keep_entries: 20_000,
             snapshot_timeout_ms: 600_000,
+            snapshot_bytes_per_s: 64 << 20,
             log_chunk_bytes: 64 << 20,
             log_cache_bytes: 128 << 20,
+            flush_stall_ms: 1_000,
             disk_reserve_bytes: 256 << 20,
             batch_commands_max: 4096,
             batch_bytes_max: 1 << 20,
@@ -89,6 +110,8 @@ impl Default for Config {
             propose_queue_max: 65_536,
             propose_timeout_ms: 10_000,
             connect_timeout_ms: 1_000,
+            #[cfg(feature = "sim")]
+            sim: crate::sim::Host::default(),
         }
     }
 }
@@ -115,6 +138,12 @@ impl Config {
         }
         if self.log_chunk_bytes == 0 || self.snapshot_bytes == 0 || self.snapshot_entries == 0 {
             return refuse("log_chunk_bytes and the snapshot thresholds must be above 0");
+        }
+        if self.flush_stall_ms == 0 {
+            return refuse("flush_stall_ms must be above 0");
+        }
+        if (1..SNAPSHOT_PACE_MIN).contains(&self.snapshot_bytes_per_s) {
+            return refuse("snapshot_bytes_per_s is 0 (no limit) or at least 65536");
         }
         Ok(())
     }

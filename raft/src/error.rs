@@ -14,8 +14,18 @@ pub enum Error {
     DiskFull { free_bytes: u64, reserve_bytes: u64 },
     #[error("{what} has {size} bytes, the limit is {limit}; split it")]
     TooLarge { what: &'static str, size: u64, limit: u64 },
-    #[error("{} is damaged ({what}); restore the node from its peers", file.display())]
-    Damaged { file: PathBuf, what: String },
+    #[error(
+        "{} is damaged{} ({what}); rebuild the node from its peers: \
+         hearth serve --config FILE --rebuild",
+        file.display(),
+        at_byte(*offset)
+    )]
+    Damaged {
+        file: PathBuf,
+        /// Where the first record or block begins that cannot be trusted.
+        offset: Option<u64>,
+        what: String,
+    },
     #[error("the consensus core has stopped ({0}); restart the process")]
     Fatal(String),
     #[error("{what}: {source}")]
@@ -45,12 +55,29 @@ impl Error {
         Self::Io { what: what.into(), source }
     }
 
-    pub(crate) fn damaged(file: &Path, what: impl Into<String>) -> Self {
-        Self::Damaged { file: file.to_owned(), what: what.into() }
+    pub(crate) fn damaged(
+        file: &Path,
+        offset: impl Into<Option<u64>>,
+        what: impl Into<String>,
+    ) -> Self {
+        Self::Damaged { file: file.to_owned(), offset: offset.into(), what: what.into() }
+    }
+
+    /// Takes damage out of an `io::Error` again, see `damage`.
+    pub(crate) fn from_damage(error: std::io::Error, what: impl Into<String>) -> Self {
+        match error.downcast::<Self>() {
+            Ok(damaged) => damaged,
+            Err(error) => Self::io(what, error),
+        }
     }
 }
 
-/// Damage found where only an `io::Error` may be returned; names the file.
-pub(crate) fn damage(file: &Path, what: &str) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidData, Error::damaged(file, what).to_string())
+fn at_byte(offset: Option<u64>) -> String {
+    offset.map_or_else(String::new, |offset| format!(" at byte {offset}"))
+}
+
+/// Damage found where only an `io::Error` may be returned.
+pub(crate) fn damage(file: &Path, offset: u64, what: &str) -> std::io::Error {
+    let damaged = Error::damaged(file, offset, what);
+    std::io::Error::new(std::io::ErrorKind::InvalidData, damaged)
 }

@@ -23,10 +23,11 @@ use crate::machine::StateMachine;
 use crate::member::{Member, Status};
 use crate::peer::{Lane, Peers};
 use crate::queue::{Done, Queue, Urgency, check_size};
+use crate::read::Confirmed;
 use crate::running::Running;
 use crate::space::Space;
 use crate::types::Core;
-use crate::{read, running, status};
+use crate::{running, status};
 
 /// Pause before asking again while there is no leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -60,6 +61,9 @@ pub(crate) struct Parts {
     pub(crate) hold: LogHold,
     pub(crate) changes: Changes,
     pub(crate) space: Arc<Space>,
+    pub(crate) confirmed: Confirmed,
+    /// The node has a new id because its first folder was lost.
+    pub(crate) started_over: bool,
 }
 
 impl std::fmt::Debug for Raft {
@@ -76,8 +80,11 @@ impl Raft {
     }
 
     /// Founds the group. Every founder may call this with the same members; a node that is in a
-    /// group already does nothing.
+    /// group already does nothing, and so does one that was started over: its group is there.
     pub async fn bootstrap(&self, members: BTreeMap<u64, Member>) -> Result<(), Error> {
+        if self.parts.started_over {
+            return Ok(());
+        }
         match self.parts.core.initialize(members).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
             Err(RaftError::APIError(e)) => Err(Error::Refused(e.to_string())),
@@ -151,23 +158,6 @@ impl Raft {
         .await
     }
 
-    /// Everything acknowledged before this call is applied here when it returns.
-    pub async fn linearize(&self) -> Result<u64, Error> {
-        let timeout = self.parts.config.propose_timeout();
-        let started = Instant::now();
-        let index = self.insist("a linearizable read", timeout, || self.read_index()).await?;
-        self.wait_applied(index, timeout.saturating_sub(started.elapsed())).await
-    }
-
-    async fn read_index(&self) -> Result<u64, Error> {
-        let leader = *self.parts.leader.borrow();
-        match leader {
-            None => Err(Error::NoLeader),
-            Some(id) if id == self.parts.config.node_id => read::confirm(&self.parts.core).await,
-            Some(id) => self.parts.forward.read_index(id).await,
-        }
-    }
-
     /// Waits until an index is applied here; returns what is applied by then.
     pub async fn wait_applied(&self, index: u64, timeout: Duration) -> Result<u64, Error> {
         let started = Instant::now();
@@ -184,6 +174,11 @@ impl Raft {
             },
             why = dead(&mut failed) => Err(Error::Fatal(why)),
         }
+    }
+
+    /// The group's time in microseconds since 1970: this node's clock, unless the others outvote it.
+    pub fn now_us(&self) -> i64 {
+        self.parts.progress.clock.now().0
     }
 
     pub fn status(&self) -> Status {
@@ -218,6 +213,12 @@ impl Raft {
     /// Makes a voter a learner.
     pub async fn demote(&self, id: u64) -> Result<(), Error> {
         self.change(Change::Demote(id)).await
+    }
+
+    /// Puts `new`, a learner that has caught up, in the place of the voter `old`, which leaves the
+    /// group for good. Works while `old` is lost.
+    pub async fn replace(&self, old: u64, new: u64) -> Result<(), Error> {
+        self.change(Change::Replace { old, new }).await
     }
 
     pub async fn remove(&self, id: u64) -> Result<(), Error> {
@@ -319,7 +320,7 @@ impl Raft {
     }
 
     /// Tries again until the deadline while there is no leader to ask.
-    async fn insist<T, F>(
+    pub(crate) async fn insist<T, F>(
         &self,
         what: &'static str,
         timeout: Duration,

@@ -7,13 +7,17 @@
 mod adapter;
 mod batch;
 mod blob;
+mod blocking;
 mod change;
+mod clock;
+mod clock_poll;
 mod compaction;
 mod config;
 mod durable;
 mod error;
 mod forward;
 mod handle;
+mod handover;
 mod identity;
 mod log;
 mod machine;
@@ -23,18 +27,23 @@ mod propose;
 mod queue;
 mod read;
 mod running;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod space;
 mod status;
 #[cfg(test)]
 mod suite;
 mod types;
+mod wall;
 mod watch;
 
 pub use blob::BlobId;
 pub use config::{BLOB_MAX_BYTES, COMMAND_MAX_BYTES, Config, MESSAGE_MAX_BYTES};
 pub use error::Error;
 pub use handle::{Applied, Raft};
+pub use identity::{resolve_id, start_over};
 pub use log::LogFigures;
 pub use machine::{Frozen, Position, StateMachine};
 pub use member::{Member, MemberStatus, Role, Status};
+pub use read::ReadLevel;

@@ -66,6 +66,7 @@ pub struct MemberStatus {
 pub struct Status {
     pub node_id: u64,
     pub role: Role,
+    /// Who leads, if it has been heard of in the last seconds.
     pub leader_id: Option<u64>,
     pub term: u64,
     pub last_log_index: u64,
@@ -75,9 +76,13 @@ pub struct Status {
     pub purged: u64,
     /// Time of the last applied entry, in microseconds.
     pub applied_time_us: i64,
+    /// How far the group's time is ahead of this node's clock; 0 while the clock is good enough.
+    pub clock_off_us: i64,
     pub log: LogFigures,
     pub disk_free_bytes: u64,
     /// Snapshots that could not be made since the start.
     pub snapshot_failures: u64,
+    /// One above the highest id that ever was in the group, as far as this node has applied.
+    pub next_id: u64,
     pub members: Vec<MemberStatus>,
 }

@@ -1,17 +1,23 @@
 //! Group commit: everything that waits while an entry is on its way becomes the next entry.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use openraft::impls::ProgressResponder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::batch::Batch;
+use crate::clock::LogClock;
 use crate::config::Config;
 use crate::forward::Forward;
+use crate::log::Pending;
 use crate::queue::{Entry, Miss, Waiting};
 use crate::space::Space;
 use crate::types::{Core, Types};
+
+/// Appends that may wait for the disk here. The log itself blocks at 1024.
+const UNFLUSHED_MAX: usize = 256;
+const DISK_POLL: Duration = Duration::from_millis(2);
 
 /// Turns the queue into entries until the queue or the process ends.
 pub(crate) struct Proposer {
@@ -20,6 +26,8 @@ pub(crate) struct Proposer {
     pub(crate) leader: watch::Receiver<Option<u64>>,
     pub(crate) forward: Arc<Forward>,
     pub(crate) space: Arc<Space>,
+    pub(crate) clock: Arc<LogClock>,
+    pub(crate) pending: Pending,
 }
 
 impl Proposer {
@@ -30,6 +38,7 @@ impl Proposer {
             let Ok(permit) = in_flight.clone().acquire_owned().await else {
                 return;
             };
+            self.wait_for_disk().await;
             let entry = waiting.gather(first, &self.config);
             if entry.is_empty() {
                 continue;
@@ -43,13 +52,22 @@ impl Proposer {
         }
     }
 
+    /// The others commit without this disk; without a limit, what it has not written would block
+    /// the core, and a blocked core cannot hand over.
+    async fn wait_for_disk(&self) {
+        let leads = || *self.leader.borrow() == Some(self.config.node_id);
+        while self.pending.count() >= UNFLUSHED_MAX && leads() {
+            tokio::time::sleep(DISK_POLL).await;
+        }
+    }
+
     /// Hands the entry to the core in the order of the queue, and waits for it elsewhere.
     async fn write(&self, entry: Entry, permit: OwnedSemaphorePermit) {
         if let Some(free_bytes) = self.space.shortage() {
             let reserve_bytes = self.config.disk_reserve_bytes;
             return entry.fail(&Miss::DiskFull { free_bytes, reserve_bytes });
         }
-        let batch = Batch::new(now_us(), entry.commands());
+        let batch = Batch::new(self.clock.now().0, entry.commands());
         let (responder, outcome) = ProgressResponder::<Types, _>::complete_only();
         if self.core.write(batch).responder(responder).await.is_err() {
             // If the core has died, its watcher tells the callers.
@@ -83,10 +101,4 @@ impl Proposer {
             }
         });
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "here the leader stamps the time")]
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

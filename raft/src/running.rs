@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
@@ -16,13 +15,14 @@ use crate::forward::{CoreView, Forward};
 use crate::handle::{Parts, Raft};
 use crate::log::{LogHold, LogStore};
 use crate::machine::StateMachine;
-use crate::peer::{Links, Peers, Service, serve};
+use crate::peer::{Incoming, Links, Peers, Service, TcpListener, serve};
 use crate::propose::Proposer;
 use crate::queue::{Queue, Waiting};
+use crate::read::Confirmed;
 use crate::snapshot::Folder;
 use crate::space::Space;
 use crate::types::Core;
-use crate::{compaction, identity, space, watch as follow};
+use crate::{clock_poll, compaction, handover, identity, space, watch as follow};
 
 /// An append may stay unanswered for so many heartbeats: a disk may be slow for a while.
 const APPEND_HEARTBEATS: u64 = 20;
@@ -77,12 +77,13 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     let config = Arc::new(config);
     let stored = open(config.clone()).await?;
     let hold = stored.log.hold();
-    let progress = Arc::new(Progress::new());
+    let incoming = Incoming::new(stored.folder.clone());
+    let progress = Arc::new(Progress::new(&config));
     let stop = watch::Sender::new(false);
     let adapter =
         Adapter::new(machine, stored.folder, stored.snapshot, progress.clone(), stop.subscribe());
     let append_timeout = Duration::from_millis(config.heartbeat_ms * APPEND_HEARTBEATS);
-    let links = Links::new(peers.clone(), append_timeout);
+    let links = Links::new(peers.clone(), append_timeout, config.snapshot_bytes_per_s);
     // Replays what was committed. Nobody is heard before that, and nothing is said.
     let core = Core::build(config.node_id, consensus, links, stored.log, adapter)
         .await
@@ -107,7 +108,7 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
     });
     let parts = Arc::new(Parts {
         space: Arc::new(Space::new(config.dir.clone(), config.disk_reserve_bytes)),
-        changes: Changes::new(core.clone()),
+        changes: Changes::new(core.clone(), progress.clone()),
         blobs: stored.blobs,
         hold: hold.clone(),
         config,
@@ -119,8 +120,10 @@ pub(crate) async fn start(config: Config, machine: Arc<dyn StateMachine>) -> Res
         leader,
         failed,
         local_addr,
+        started_over: stored.started_over,
+        confirmed: Confirmed::default(),
     });
-    let mut tasks = spawn(&parts, listener, waiting, &stop);
+    let mut tasks = spawn(&parts, listener, waiting, incoming, &stop);
     tasks.spawn(follow::follow(core, leader_sender, failed_sender, stop.subscribe()));
     Ok(Raft { parts, running: Arc::new(Running { stop, tasks: Mutex::new(tasks), hold }) })
 }
@@ -129,30 +132,44 @@ fn spawn(
     parts: &Parts,
     listener: TcpListener,
     waiting: Waiting,
+    incoming: Arc<Incoming>,
     stop: &watch::Sender<bool>,
 ) -> JoinSet<()> {
     let core = || parts.core.clone();
+    let pending = parts.hold.pending();
     let proposer = Proposer {
         core: core(),
         config: parts.config.clone(),
         leader: parts.leader.clone(),
         forward: parts.forward.clone(),
         space: parts.space.clone(),
+        clock: parts.progress.clock.clone(),
+        pending: pending.clone(),
     };
     let service = Service {
         core: core(),
         config: parts.config.clone(),
+        clock: parts.progress.clock.clone(),
         queue: parts.queue.clone(),
         blobs: parts.blobs.clone(),
         changes: parts.changes.clone(),
-        receiving: Mutex::new(()),
+        incoming,
+        pending: pending.clone(),
     };
     let compaction =
         compaction::run(core(), parts.config.clone(), parts.progress.clone(), stop.subscribe());
+    let handover = handover::run(core(), parts.config.clone(), pending.clone(), stop.subscribe());
     let mut tasks = JoinSet::new();
+    tasks.spawn(handover);
     tasks.spawn(until(stop.subscribe(), proposer.run(waiting)));
     tasks.spawn(serve(listener, service, parts.peers.clone(), stop.subscribe()));
     tasks.spawn(compaction);
+    tasks.spawn(clock_poll::run(
+        core(),
+        parts.peers.clone(),
+        parts.progress.clock.clone(),
+        stop.subscribe(),
+    ));
     tasks.spawn(space::watch(parts.space.clone(), stop.subscribe()));
     tasks.spawn(end_core(core(), stop.subscribe()));
     tasks
@@ -182,11 +199,12 @@ struct Stored {
     folder: Folder,
     snapshot: Option<crate::snapshot::SnapshotFile>,
     blobs: Blobs,
+    started_over: bool,
 }
 
 async fn open(config: Arc<Config>) -> Result<Stored, Error> {
-    let opening = tokio::task::spawn_blocking(move || {
-        identity::claim(&config)?;
+    let opening = crate::blocking::spawn_blocking(move || {
+        let started_over = identity::claim(&config)?;
         let (folder, snapshot) = Folder::open(config.snapshot_dir())?;
         let blobs = Blobs::open(config.blob_dir())?;
         let log = LogStore::open(&config)?;
@@ -196,10 +214,11 @@ async fn open(config: Arc<Config>) -> Result<Stored, Error> {
         {
             return Err(Error::damaged(
                 folder.path(),
+                None,
                 format!("the log begins after entry {purged} and no snapshot reaches that far"),
             ));
         }
-        Ok(Stored { log, folder, snapshot, blobs })
+        Ok(Stored { log, folder, snapshot, blobs, started_over })
     });
     opening.await.unwrap_or_else(|e| Err(Error::Fatal(e.to_string())))
 }

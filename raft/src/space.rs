@@ -54,7 +54,7 @@ pub(crate) async fn watch(space: Arc<Space>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         let looking = space.clone();
-        if tokio::task::spawn_blocking(move || looking.look()).await.is_err() {
+        if crate::blocking::spawn_blocking(move || looking.look()).await.is_err() {
             return;
         }
         let shortage = space.shortage();

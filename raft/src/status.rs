@@ -9,6 +9,8 @@ use crate::handle::Parts;
 use crate::member::{MemberStatus, Role, Status};
 
 pub(crate) fn of(parts: &Parts) -> Status {
+    // Not while the metrics are borrowed: to borrow them twice blocks the core for ever.
+    let next_id = parts.changes.next_id();
     let metrics = parts.core.metrics();
     let now = metrics.borrow_watched();
     let own = match now.state {
@@ -43,7 +45,10 @@ pub(crate) fn of(parts: &Parts) -> Status {
     Status {
         node_id: now.id,
         role: own,
-        leader_id: now.current_leader,
+        // A follower goes on believing in a leader that has died until another one is chosen.
+        leader_id: now
+            .current_leader
+            .filter(|id| *id == now.id || parts.progress.clock.has_heard(*id)),
         term: now.current_term,
         last_log_index: now.last_log_index.unwrap_or(0),
         committed: now.local_committed.map_or(0, |id| id.index),
@@ -51,9 +56,11 @@ pub(crate) fn of(parts: &Parts) -> Status {
         snapshot_index: now.snapshot.map_or(0, |id| id.index),
         purged: now.purged.map_or(0, |id| id.index),
         applied_time_us: parts.progress.time_us.load(Ordering::Relaxed),
+        clock_off_us: parts.progress.clock.now().1,
         log: parts.hold.figures(),
         disk_free_bytes: parts.space.free_bytes(),
         snapshot_failures: parts.progress.snapshot_failures.load(Ordering::Relaxed),
+        next_id,
         members,
     }
 }

@@ -16,7 +16,7 @@ use crate::machine::{Frozen, Position, StateMachine};
 use crate::snapshot::Folder;
 use crate::types::Types;
 
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl StateMachine for Nothing {
     fn apply(&self, _at: Position, commands: &[Bytes]) -> Vec<Bytes> {
@@ -46,13 +46,21 @@ impl StoreBuilder<Types, LogStore, Adapter, TempDir> for Builder {
         let log = LogStore::open(&config).unwrap();
         let (folder, current) = Folder::open(config.snapshot_dir()).unwrap();
         let (_, stop) = watch::channel(false);
-        let adapter =
-            Adapter::new(Arc::new(Nothing), folder, current, Arc::new(Progress::new()), stop);
+        let adapter = Adapter::new(
+            Arc::new(Nothing),
+            folder,
+            current,
+            Arc::new(Progress::new(&Config::default())),
+            stop,
+        );
         Ok((dir, log, adapter))
     }
 }
 
 #[tokio::test]
 async fn the_store_passes_the_suite_of_openraft() {
-    Suite::test_all(Builder).await.unwrap();
+    let suite = Suite::test_all(Builder);
+    #[cfg(feature = "sim")]
+    let suite = crate::sim::seeded(1, suite);
+    suite.await.unwrap();
 }

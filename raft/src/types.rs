@@ -9,12 +9,18 @@ use crate::batch::{Batch, Replies};
 use crate::member::Member;
 use crate::snapshot::SnapshotFile;
 
+#[cfg(feature = "sim")]
+use crate::sim::Runtime;
+#[cfg(not(feature = "sim"))]
+use openraft::impls::TokioRuntime as Runtime;
+
 openraft::declare_raft_types!(
     pub(crate) Types:
         D = Batch,
         R = Replies,
         NodeId = u64,
         Node = Member,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) type Core = openraft::Raft<Types, Adapter>;

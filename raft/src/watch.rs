@@ -40,3 +40,28 @@ pub(crate) async fn follow(
         failed.send_replace(Some(why));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use crate::config::Config;
+    use crate::error::Error;
+    use crate::handle::Raft;
+    use crate::suite::Nothing;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_panic_of_the_core_is_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { dir: dir.path().to_owned(), ..Config::default() };
+        let raft = Raft::start(config, Arc::new(Nothing)).await.unwrap();
+        drop(raft.parts.core.with_raft_state(|_| panic!("as the test wants")).await);
+        let why = tokio::time::timeout(Duration::from_secs(10), raft.failed()).await.unwrap();
+        assert!(why.contains("panicked"), "{why}");
+        let refused = raft.propose(Bytes::from_static(b"a")).await;
+        assert!(matches!(refused, Err(Error::Fatal(_))), "{refused:?}");
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::{Status, metadata::MetadataMap};
 
 use super::analyst::Analyst;
-use crate::{Error, MIN_LOG_INDEX_HEADER};
+use crate::{Error, MIN_LOG_INDEX_HEADER, READ_HEADER};
 
 /// How long a caller may wait for an index.
 const INDEX_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -35,13 +35,18 @@ impl Analyst {
     }
 
     async fn wait_for_index(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let Some(header) = metadata.get(MIN_LOG_INDEX_HEADER) else { return Ok(()) };
-        let index: u64 =
-            header.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+        let text =
+            |name: &str| metadata.get(name).map(|header| header.to_str().unwrap_or_default());
+        let index = match (text(READ_HEADER), text(MIN_LOG_INDEX_HEADER)) {
+            // What the tables hold is what is recorded here, however little that is.
+            (Some("local"), _) | (None, None) => return Ok(()),
+            (Some(level), _) => self.live.read_index(level).await?,
+            (None, Some(index)) => index.trim().parse().map_err(|_| {
                 Status::invalid_argument(format!(
                     "header {MIN_LOG_INDEX_HEADER} must be a whole number"
                 ))
-            })?;
+            })?,
+        };
         if index <= self.warehouse.recorded_index() {
             return Ok(());
         }

@@ -54,6 +54,11 @@ pub(crate) fn blank_row(table: &str, key: &str) -> Vec<Cell> {
 
 #[async_trait]
 impl Live for FakeNode {
+    async fn read_index(&self, level: &str) -> Result<u64, Error> {
+        let index = level.strip_prefix("index=").and_then(|index| index.parse().ok());
+        index.ok_or_else(|| Error::Invalid(format!("no level {level:?}")))
+    }
+
     fn log_index(&self) -> u64 {
         *self.recorded.borrow() + 100
     }

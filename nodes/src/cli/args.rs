@@ -37,6 +37,9 @@ enum Command {
     Serve {
         #[arg(long)]
         config: PathBuf,
+        /// Where this node's data are damaged or wrong: moves them aside and begins anew from the peers
+        #[arg(long)]
+        rebuild: bool,
     },
     /// Runs a local cluster, each node a child process; prints one line of JSON when it is ready
     Dev(dev::DevArgs),
@@ -141,7 +144,7 @@ fn one_line(error: &anyhow::Error) -> String {
 
 async fn dispatch(command: Command) -> anyhow::Result<i32> {
     match command {
-        Command::Serve { config } => return serve::run(&config).await,
+        Command::Serve { config, rebuild } => return serve::run(&config, rebuild).await,
         Command::Dev(args) => return dev::run(args).await,
         Command::Demo(args) => demo::run(args).await?,
         Command::Simulate(args) => simulate::run(&args)?,

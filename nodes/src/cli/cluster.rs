@@ -31,12 +31,15 @@ pub(crate) enum ClusterCommand {
     Demote { id: u64 },
     /// Takes a node out for good; its id is never used again
     Remove { id: u64 },
+    /// Puts a learner that has caught up in the place of a lost node
+    Replace { lost: u64, by: u64 },
     /// Hands the leadership to another voter
     TransferLeader { to: u64 },
 }
 
 pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Result<()> {
     let member = |id| Member { id, ..Member::default() };
+    let mut replaces = 0;
     let (action, member) = match command {
         ClusterCommand::Add { id, grpc, flight, raft, http } => {
             ("add_learner", Member { id, grpc, flight, raft, http, ..Member::default() })
@@ -44,6 +47,10 @@ pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Res
         ClusterCommand::Promote { id } => ("promote", member(id)),
         ClusterCommand::Demote { id } => ("demote", member(id)),
         ClusterCommand::Remove { id } => ("remove", member(id)),
+        ClusterCommand::Replace { lost, by } => {
+            replaces = lost;
+            ("replace", member(by))
+        }
         ClusterCommand::TransferLeader { to } => {
             let answer = remote
                 .client()?
@@ -56,7 +63,8 @@ pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Res
             return Ok(());
         }
     };
-    let request = ChangeMembershipRequest { action: action.to_owned(), member: Some(member) };
+    let request =
+        ChangeMembershipRequest { action: action.to_owned(), member: Some(member), replaces };
     let answer = remote
         .client()?
         .call(|channel| {
@@ -97,6 +105,15 @@ fn print_status(status: &StatusResponse, format: Format) {
             status.recorded_index,
             status.scored_index,
             status.snapshot_index
+        );
+    }
+    if !status.quarantined.is_empty() {
+        eprintln!("ALARM: node {} is out of service: {}", status.node_id, status.quarantined);
+    }
+    for found in &status.diverged {
+        eprintln!(
+            "ALARM: node {} holds another state than most since log index {}; rebuild it from its peers: hearth serve --config FILE --rebuild",
+            found.id, found.log_index
         );
     }
     let rows: Vec<Vec<Value>> = status

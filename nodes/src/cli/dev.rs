@@ -121,7 +121,7 @@ impl DevCluster {
         let mut cluster = Self { nodes: Vec::new() };
         for member in &members {
             let config = write_config(&dir, member, &members)?;
-            let child = spawn(&program, &config)?;
+            let child = spawn(&program, &config, false)?;
             cluster.nodes.push(DevNode { config, member: member.clone(), child });
         }
         cluster.wait_ready().await?;
@@ -216,7 +216,9 @@ impl DevCluster {
                         "hearth: node {} ended with {status}; it is started again",
                         node.member.id
                     );
-                    node.child = spawn(&program, &node.config)?;
+                    // Damaged data are what the others are for.
+                    let rebuilds = status.code() == Some(exit::DAMAGED);
+                    node.child = spawn(&program, &node.config, rebuilds)?;
                 }
             }
             tokio::time::sleep(SUPERVISE_EVERY).await;
@@ -300,17 +302,13 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
     Ok(file)
 }
 
-/// Huge pages for what is allocated, where the system has them: events are looked up all over the
-/// memory, and a tenth of their cost is finding the page. Other systems know nothing of it.
-const MEMORY: [(&str, &str); 1] = [("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")];
-
-fn spawn(program: &Path, config: &Path) -> anyhow::Result<Child> {
+fn spawn(program: &Path, config: &Path, rebuilds: bool) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(config.with_file_name("node.log"))?;
     Command::new(program)
         .args(["serve", "--config"])
         .arg(config)
+        .args(rebuilds.then_some("--rebuild"))
         .env(PARENT_PIPE, "1")
-        .envs(MEMORY)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log)

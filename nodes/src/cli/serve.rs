@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::node::Node;
+use crate::rebuild::{self, Damage};
 use crate::{exit, http, server};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Set by `hearth dev`: the node stops when its standard input closes, so that it never outlives dev.
 pub(crate) const PARENT_PIPE: &str = "HEARTH_PARENT_PIPE";
 
-pub(crate) async fn run(file: &Path) -> anyhow::Result<i32> {
+pub(crate) async fn run(file: &Path, rebuilds: bool) -> anyhow::Result<i32> {
     let config = Config::read(file)?;
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(
@@ -24,15 +25,17 @@ pub(crate) async fn run(file: &Path) -> anyhow::Result<i32> {
             "INSECURE: this node listens without TLS and without tokens, by node.insecure = true"
         );
     }
-    let node = Node::start(config).await?;
+    let node = start(config, rebuilds).await?;
     let servers = server::start(&node).await?;
     let web = http::start(&node).await?;
-    tracing::info!(node = node.config().node.id, grpc = %node.config().listen.grpc, "serving");
+    tracing::info!(node = node.id(), grpc = %node.config().listen.grpc, "serving");
     let code = tokio::select! {
         why = node.raft().failed() => {
             tracing::error!(why, "the consensus core died; the process ends so that it is started again");
             exit::CORE_DIED
         }
+        // Started again by whoever watches over it, the node begins anew.
+        () = node.out_of_service(), if rebuilds => exit::DAMAGED,
         () = told_to_stop() => exit::DONE,
     };
     if code == exit::DONE {
@@ -42,6 +45,17 @@ pub(crate) async fn run(file: &Path) -> anyhow::Result<i32> {
         Arc::clone(&node).close().await;
     }
     Ok(code)
+}
+
+async fn start(config: Config, rebuilds: bool) -> anyhow::Result<Arc<Node>> {
+    let error = match Node::start(config.clone()).await {
+        Err(error) if rebuilds => error,
+        outcome => return Ok(outcome?),
+    };
+    let Some(damage) = Damage::of(&error) else { return Err(error.into()) };
+    tracing::error!(%error, "this node cannot start from its data");
+    rebuild::begin(&config, damage).await?;
+    Ok(Node::start(config).await?)
 }
 
 async fn told_to_stop() {

@@ -1,6 +1,7 @@
 //! Alerts out, actions in.
 
 use super::convert::alert_message;
+use super::reading::reach;
 use super::status::{from_raft, from_refusal};
 use crate::node::Node;
 use crate::proto::hearth::alerts_server::Alerts;
@@ -9,6 +10,7 @@ use crate::proto::hearth::{
 };
 use crate::state::{self, Action, Command, Reply, Work};
 use futures::stream::BoxStream;
+use raft::ReadLevel;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -40,6 +42,7 @@ impl Alerts for AlertsService {
         &self,
         request: Request<ListAlertsRequest>,
     ) -> Result<Response<ListAlertsResponse>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
         let request = request.into_inner();
         if let Some(unknown) = request.states.iter().find(|word| Work::parse(word).is_none()) {
             let said = format!("unknown state {unknown:?}: one of {}", Work::WORDS.join(", "));
@@ -75,6 +78,7 @@ impl Alerts for AlertsService {
         &self,
         request: Request<WatchAlertsRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let request = request.into_inner();
         let (to, from) = mpsc::channel(WATCH_QUEUE);
         tokio::spawn(watch(Arc::clone(&self.node), request, to));

@@ -5,8 +5,11 @@ use crate::config;
 use crate::node::Node;
 use crate::proto::hearth::cluster_server::Cluster;
 use crate::proto::hearth::{
-    ChangeMembershipRequest, Member, StatusRequest, StatusResponse, TransferLeadershipRequest,
+    ChangeMembershipRequest, Divergence, Member, StatusRequest, StatusResponse,
+    TransferLeadershipRequest,
 };
+use crate::state;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -24,10 +27,9 @@ impl ClusterService {
 /// What this node knows of the cluster.
 pub(crate) fn status(node: &Node) -> StatusResponse {
     let status = node.raft().status();
-    let (state_hash, state_hash_index, scored_index) = {
-        let state = node.machine().read();
-        (state.hash.to_vec(), state.applied, state.scores.scored_index)
-    };
+    let state = node.machine().read();
+    let (checked_index, checked_hash) = state.checks.agreed().unwrap_or_default();
+    let diverged = diverged_members(&status, state.checks.diverged());
     StatusResponse {
         cluster_id: node.config().node.cluster_id.clone(),
         node_id: status.node_id,
@@ -38,13 +40,29 @@ pub(crate) fn status(node: &Node) -> StatusResponse {
         applied_index: status.applied,
         snapshot_index: status.snapshot_index,
         recorded_index: node.machine().recorded_index(),
-        scored_index,
-        state_hash,
-        state_hash_index,
+        scored_index: state.scores.scored_index,
+        state_hash: state.hash.to_vec(),
+        state_hash_index: state.applied,
         members: status.members.iter().map(member_message).collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         group: node.config().node.group.clone(),
+        next_node_id: status.next_id,
+        checked_index,
+        checked_hash: checked_hash.to_vec(),
+        diverged: diverged
+            .map(|(id, found)| Divergence { id, log_index: found.index, found_us: found.found_us })
+            .collect(),
+        quarantined: node.quarantined().unwrap_or_default().to_owned(),
     }
+}
+
+/// Those who have diverged and still belong to the cluster.
+pub(crate) fn diverged_members<'a>(
+    status: &raft::Status,
+    diverged: &'a BTreeMap<u64, state::Divergence>,
+) -> impl Iterator<Item = (u64, &'a state::Divergence)> {
+    let members: BTreeSet<u64> = status.members.iter().map(|member| member.id).collect();
+    diverged.iter().filter(move |(id, _)| members.contains(id)).map(|(id, found)| (*id, found))
 }
 
 fn member_message(member: &raft::MemberStatus) -> Member {
@@ -75,7 +93,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<ChangeMembershipRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
-        let ChangeMembershipRequest { action, member } = request.into_inner();
+        let ChangeMembershipRequest { action, member, replaces } = request.into_inner();
         let Some(member) = member.filter(|member| member.id != 0) else {
             return Err(Status::invalid_argument("say which member: member.id is 0"));
         };
@@ -90,9 +108,14 @@ impl Cluster for ClusterService {
             "promote" => raft.promote(member.id).await,
             "demote" => raft.demote(member.id).await,
             "remove" => raft.remove(member.id).await,
+            "replace" if replaces == 0 => {
+                return Err(Status::invalid_argument("say whose place it takes: replaces is 0"));
+            }
+            "replace" => raft.replace(replaces, member.id).await,
             other => {
-                let said =
-                    format!("unknown action {other:?}: add_learner, promote, demote or remove");
+                let said = format!(
+                    "unknown action {other:?}: add_learner, promote, demote, remove or replace"
+                );
                 return Err(Status::invalid_argument(said));
             }
         }

@@ -63,7 +63,7 @@ pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendRespons
         );
         return Err(Status::invalid_argument(said));
     }
-    let Checked { command, rejected } = check(&events);
+    let Checked { command, rejected } = check(&events, node.raft().now_us());
     drop(events);
     node.metrics().rejected(rejected.len());
     let Some(command) = command else {
@@ -89,8 +89,7 @@ struct Checked {
 }
 
 /// From the message straight to the bytes of the log.
-fn check(messages: &[Event]) -> Checked {
-    let now_us = crate::clock::now_us();
+fn check(messages: &[Event], now_us: i64) -> Checked {
     let mut rejected = Vec::new();
     let mut good = Vec::with_capacity(messages.len());
     for (position, message) in messages.iter().enumerate() {

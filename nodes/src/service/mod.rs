@@ -6,13 +6,14 @@ mod convert;
 mod events;
 pub mod inference;
 mod models;
+pub(crate) mod reading;
 mod scores;
 pub(crate) mod status;
 
 pub use alerts::AlertsService;
 pub(crate) use alerts::act;
 pub use cluster::ClusterService;
-pub(crate) use cluster::status as cluster_status;
+pub(crate) use cluster::{diverged_members, status as cluster_status};
 pub use convert::alert_message;
 pub use events::{EventsService, append};
 pub use models::ModelsService;

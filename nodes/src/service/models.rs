@@ -1,5 +1,6 @@
 //! Model packages in, and from one state of the registry to the next.
 
+use super::reading::reach;
 use super::status::{from_raft, from_refusal, from_serving};
 use crate::node::Node;
 use crate::proto::hearth::models_server::Models;
@@ -9,6 +10,7 @@ use crate::proto::hearth::{
 use crate::state::{Command, ModelAction, ModelRecord, Reply};
 use bytes::Bytes;
 use models::{PACKAGE_BYTES_MAX, Package};
+use raft::ReadLevel;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -53,6 +55,7 @@ impl Models for ModelsService {
         &self,
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
         let name = request.into_inner().name;
         let records: Vec<(String, String)> = {
             let state = self.node.machine().read();

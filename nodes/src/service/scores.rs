@@ -1,5 +1,6 @@
 //! Scores by entity, and the decisions made from them.
 
+use super::reading::reach;
 use super::status::{from_raft, from_refusal, from_serving};
 use crate::node::Node;
 use crate::proto::hearth::scores_server::Scores;
@@ -10,12 +11,9 @@ use crate::proto::hearth::{
 use crate::serving::{Loaded, Scored};
 use crate::state::{Command, DecisionRecord, Reply};
 use futures::stream::{BoxStream, StreamExt as _};
+use raft::ReadLevel;
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::{Request, Response, Status};
-
-/// How long `min_log_index` waits unless the caller's deadline is nearer.
-const WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct ScoresService {
@@ -88,11 +86,12 @@ impl Scores for ScoresService {
     ) -> Result<Response<ScoreResponse>, Status> {
         let caller =
             request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+        let default = match request.get_ref().min_log_index {
+            0 => ReadLevel::Local,
+            index => ReadLevel::AtLeast(index),
+        };
+        reach(&self.node, request.metadata(), default).await?;
         let request = request.into_inner();
-        if request.min_log_index > 0 {
-            let waited = self.node.raft().wait_applied(request.min_log_index, WAIT).await;
-            waited.map_err(|error| from_raft(&error))?;
-        }
         let explain = request.explain || request.record;
         let (loaded, scored) =
             self.run(&request.model, &request.version, &request.entity, explain)?;
@@ -110,6 +109,7 @@ impl Scores for ScoresService {
         &self,
         request: Request<ScoreManyRequest>,
     ) -> Result<Response<Self::ScoreManyStream>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let request = request.into_inner();
         let limit = self.node.config().limits.entities_per_request;
         if request.entities.len() > limit {
@@ -142,6 +142,7 @@ impl Scores for ScoresService {
         &self,
         request: Request<GetDecisionRequest>,
     ) -> Result<Response<Decision>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
         let record = self.decision(&request.into_inner().decision_id)?;
         Ok(Response::new(decision_message(&record)))
     }
@@ -150,6 +151,7 @@ impl Scores for ScoresService {
         &self,
         request: Request<GetDecisionRequest>,
     ) -> Result<Response<ReplayResponse>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
         let record = self.decision(&request.into_inner().decision_id)?;
         let replayed = self.node.serving().replay(&record).map_err(|error| from_serving(&error))?;
         let same_bits = replayed.to_bits() == record.score.to_bits();

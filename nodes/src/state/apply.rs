@@ -3,7 +3,8 @@
 use super::act_on_alert::Act;
 use super::command::UnknownCommand;
 use super::{
-    Alerts, Command, Dedup, Homes, Ledger, ModelRecord, Recent, Refusal, Reply, Rows, Rules, Scores,
+    Alerts, Checks, Command, Dedup, Homes, Ledger, ModelRecord, Once, Recent, Refusal, Reply, Rows,
+    Rules, Scores,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -26,7 +27,7 @@ pub enum Change {
         row: Vec<Cell>,
     },
     /// Rows of `sensor_event`.
-    Events(EventColumns),
+    Events(Box<EventColumns>),
 }
 
 impl Change {
@@ -61,12 +62,16 @@ pub struct State {
     pub(crate) model_indexes: BTreeMap<(String, String), u64>,
     pub scores: Scores,
     pub ledger: Ledger,
+    pub checks: Checks,
+    pub once: Once,
     pub events_total: u64,
     pub alerts_total: u64,
     /// A chain over every entry's commands and replies: equal at equal index on every node.
     pub hash: [u8; 32],
     pub recent: Recent,
     pub(crate) changes: Vec<Change>,
+    /// The entry that was applied last asks for a check of the state.
+    pub(crate) check_due: bool,
     /// Events among the changes.
     pub(crate) events: EventColumns,
 }
@@ -88,11 +93,14 @@ impl State {
             model_indexes: BTreeMap::new(),
             scores: Scores::default(),
             ledger: Ledger::default(),
+            checks: Checks::default(),
+            once: Once::default(),
             events_total: 0,
             alerts_total: 0,
             hash: [0; 32],
             recent: Recent::default(),
             changes: Vec::new(),
+            check_due: false,
             events: EventColumns::default(),
         }
     }
@@ -153,7 +161,19 @@ impl State {
                 ),
             Command::RecordDecision(record) => self.record_decision(at, *record),
             Command::Tick => Reply::Done,
+            Command::Once { id, command } => self.carry_out_once(at, id, *command),
+            Command::CheckState { voters } => self.begin_check(at, voters),
+            Command::ReportState { node, index, digest } => self.report_check(node, index, digest),
         }
+    }
+
+    fn carry_out_once(&mut self, at: Position, id: u128, command: Command) -> Reply {
+        if let Some(reply) = self.once.reply(id) {
+            return reply.clone();
+        }
+        let reply = self.carry_out(at, command);
+        self.once.remember(id, reply.clone());
+        reply
     }
 
     fn set_rules(&mut self, rules: Rules) -> Reply {
@@ -172,7 +192,7 @@ impl State {
     pub fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = std::mem::take(&mut self.changes);
         if !self.events.is_empty() {
-            changes.push(Change::Events(std::mem::take(&mut self.events)));
+            changes.push(Change::Events(Box::new(std::mem::take(&mut self.events))));
         }
         changes
     }

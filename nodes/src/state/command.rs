@@ -1,12 +1,13 @@
 //! Commands and replies as bytes, a version byte first.
 
-use super::{Action, Alert, DecisionRecord, ModelAction, ModelRecord, Rules, ScoreRecord};
+use super::{Action, Alert, DecisionRecord, Digest, ModelAction, ModelRecord, Rules, ScoreRecord};
 use features::event::Event;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 pub(super) const COMMAND_VERSION: u8 = 1;
 
-/// Everything that can change the state. A repeat of any of them changes nothing.
+/// Everything that can change the state. What a repeat would harm travels in a `Once`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     IngestEvents {
@@ -42,6 +43,21 @@ pub enum Command {
     RecordDecision(Box<DecisionRecord>),
     /// Lets the log's clock move, so that timers fire when nothing else happens.
     Tick,
+    /// Carried out the first time only; a repeat of the same id gets the first answer.
+    Once {
+        id: u128,
+        command: Box<Self>,
+    },
+    /// Every node hashes its state as it is after this entry; the voters' word decides.
+    CheckState {
+        voters: BTreeSet<u64>,
+    },
+    /// What one node held at a check.
+    ReportState {
+        node: u64,
+        index: u64,
+        digest: Digest,
+    },
 }
 
 /// What a command answers.

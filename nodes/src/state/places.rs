@@ -30,7 +30,7 @@ struct Known {
 pub(crate) struct Places {
     /// By the device's slot.
     devices: Vec<Known>,
-    places: Vec<Place>,
+    known: Vec<Place>,
     by_dwelling: HashMap<Arc<str>, u32>,
 }
 
@@ -51,19 +51,19 @@ impl Places {
         if known.seen != seen {
             let dwelling = homes.dwelling_of_device(device);
             let place = dwelling.map(|dwelling| {
-                let next = self.places.len() as u32;
+                let next = self.known.len() as u32;
                 if let Some(place) = self.by_dwelling.get(dwelling) {
                     return *place;
                 }
                 let dwelling: Arc<str> = dwelling.into();
                 self.by_dwelling.insert(Arc::clone(&dwelling), next);
                 let residents = Vec::new();
-                self.places.push(Place { dwelling, residents, is_partial: false, seen: 0 });
+                self.known.push(Place { dwelling, residents, is_partial: false, seen: 0 });
                 next
             });
             *known = Known { seen, place };
         }
-        let place = self.places.get_mut(known.place? as usize)?;
+        let place = self.known.get_mut(known.place? as usize)?;
         if place.seen != seen {
             place.seen = seen;
             place.residents.clear();

@@ -1,7 +1,7 @@
 //! The whole state as bytes and back, a version byte first.
 
 use super::dedup::Order;
-use super::{Alerts, Dedup, Homes, Ledger, ModelRecord, Rows, Rules, Scores, State};
+use super::{Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules, Scores, State};
 use features::{FrozenStore, Store};
 use models::Registry;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ struct Parts<Seen> {
     model_indexes: BTreeMap<(String, String), u64>,
     scores: Scores,
     ledger: Ledger,
+    checks: Checks,
+    once: Once,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -67,6 +69,8 @@ impl State {
             model_indexes: self.model_indexes.clone(),
             scores: self.scores.clone(),
             ledger: self.ledger.clone(),
+            checks: self.checks.clone(),
+            once: self.once.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -111,6 +115,8 @@ impl State {
             model_indexes: parts.model_indexes,
             scores: parts.scores,
             ledger: parts.ledger,
+            checks: parts.checks,
+            once: parts.once,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,

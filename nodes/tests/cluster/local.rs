@@ -80,10 +80,14 @@ impl Process {
 
     /// Starts the process; its words go to `node.log`, behind what stands there.
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    pub(crate) fn start_with(&mut self, more: &[&str]) {
         assert!(self.child.is_none(), "node {} runs already", self.id);
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = Command::new(PROGRAM);
-        command.arg("serve").arg("--config").arg(&self.config);
+        command.arg("serve").arg("--config").arg(&self.config).args(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         if let Some(library) = &self.library {
             command.env("ORT_DYLIB_PATH", library);

@@ -16,6 +16,8 @@ mod kill_leader;
 mod local;
 mod models;
 mod people;
+mod read_levels;
+mod rebuild;
 mod replay;
 mod restart;
 mod snapshot;

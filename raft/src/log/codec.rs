@@ -11,6 +11,7 @@ use openraft::vote::RaftLeaderId;
 use raft_log::codeq::{Decode, Encode};
 use tokio::sync::oneshot;
 
+use super::pending::Ticket;
 use crate::batch::Batch;
 use crate::config::ENTRY_MAX_BYTES;
 use crate::types::{LeaderId, LogId, Payload, Types, Vote};
@@ -40,15 +41,15 @@ impl raft_log::Types for LogTypes {
 
 /// Told when a flush has reached the disk.
 pub(super) enum Flushed {
-    Entries(openraft::storage::IOFlushed<Types>),
-    Waiter(oneshot::Sender<Result<()>>),
+    Entries(openraft::storage::IOFlushed<Types>, Ticket),
+    Waiter(oneshot::Sender<Result<()>>, Ticket),
 }
 
 impl raft_log::Callback for Flushed {
     fn send(self, result: Result<()>) {
         match self {
-            Self::Entries(callback) => callback.io_completed(result),
-            Self::Waiter(waiter) => drop(waiter.send(result)),
+            Self::Entries(callback, _ticket) => callback.io_completed(result),
+            Self::Waiter(waiter, _ticket) => drop(waiter.send(result)),
         }
     }
 }

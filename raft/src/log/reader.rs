@@ -32,7 +32,7 @@ impl LogReader {
         }
         // Older entries may have to come from the disk.
         let reader = self.clone();
-        tokio::task::spawn_blocking(move || reader.collect(start, end, limit_bytes))
+        crate::blocking::spawn_blocking(move || reader.collect(start, end, limit_bytes))
             .await
             .map_err(io::Error::other)?
     }
@@ -84,6 +84,13 @@ impl LogReader {
         // An empty or reversed range reads nothing.
         (start.min(end), end)
     }
+}
+
+/// Purged meanwhile: entries that begin later would leave a hole in the log of a follower. Without
+/// any, the core sends a heartbeat, and then a snapshot.
+pub(crate) fn from_start(entries: Vec<Entry>, start: u64) -> Vec<Entry> {
+    let begins_there = entries.first().is_some_and(|first| first.log_id.index == start);
+    if begins_there { entries } else { Vec::new() }
 }
 
 fn next_of(key: Option<&Key>) -> u64 {
@@ -140,6 +147,7 @@ impl RaftLogReader<Types> for LogReader {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        self.read(start, end, APPEND_MAX_BYTES).await
+        let entries = self.read(start, end, APPEND_MAX_BYTES).await?;
+        Ok(from_start(entries, start))
     }
 }

@@ -4,17 +4,18 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use raft_log::RaftLog;
 use raft_log::api::raft_log_writer::RaftLogWriter;
 use tokio::sync::oneshot;
 
 use super::codec::{Ballot, Body, Flushed, Key, LogTypes};
+use super::damage::explain;
+use super::pending::Pending;
 use super::reader::LogReader;
 use crate::config::Config;
 use crate::error::Error;
@@ -48,11 +49,14 @@ impl DerefMut for Held {
 const CHUNK_MAX_RECORDS: usize = 1 << 20;
 /// Bytes waiting to be written before an append blocks.
 const FLUSH_QUEUE_MAX_BYTES: usize = 64 << 20;
+/// A log that is busy longer than this gives no new figures.
+const FIGURES_TIMEOUT: Duration = Duration::from_millis(20);
 const READ_BUFFER_BYTES: usize = 4 << 20;
 
 #[derive(Debug)]
 pub(crate) struct LogStore {
     log: Shared,
+    pending: Pending,
 }
 
 /// Tells whether the log is still held by somebody.
@@ -60,6 +64,8 @@ pub(crate) struct LogStore {
 pub(crate) struct LogHold {
     log: Weak<RwLock<Held>>,
     token: Weak<()>,
+    pending: Pending,
+    last: Arc<Mutex<LogFigures>>,
 }
 
 impl LogHold {
@@ -67,19 +73,32 @@ impl LogHold {
         self.token.strong_count() > 0
     }
 
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// While the log is busy with a disk that hangs, these are the last ones known, except for how
+    /// long it has been.
     pub(crate) fn figures(&self) -> LogFigures {
-        let Some(log) = self.log.upgrade() else {
-            return LogFigures::default();
-        };
-        let log = log.read();
-        let flushes = log.stat().flush_metrics;
-        LogFigures {
-            bytes: log.on_disk_size(),
-            flushes: flushes.sync_batch_count,
-            flush_p50_us: flushes.sync_percentiles.p50_us,
-            flush_p99_us: flushes.sync_percentiles.p99_us,
-            flush_max_us: flushes.sync_max_us,
+        if let Some(log) = self.log.upgrade()
+            && let Some(log) = log.try_read_for(FIGURES_TIMEOUT)
+        {
+            *self.last.lock() = figures(&log);
         }
+        let waited = self.pending.oldest().map_or(Duration::ZERO, |(waited, _)| waited);
+        LogFigures { flush_pending_ms: waited.as_millis() as u64, ..*self.last.lock() }
+    }
+}
+
+fn figures(log: &Held) -> LogFigures {
+    let flushes = log.stat().flush_metrics;
+    LogFigures {
+        flush_pending_ms: 0,
+        bytes: log.on_disk_size(),
+        flushes: flushes.sync_batch_count,
+        flush_p50_us: flushes.sync_percentiles.p50_us,
+        flush_p99_us: flushes.sync_percentiles.p99_us,
+        flush_max_us: flushes.sync_max_us,
     }
 }
 
@@ -91,6 +110,8 @@ pub struct LogFigures {
     pub flush_p50_us: u64,
     pub flush_p99_us: u64,
     pub flush_max_us: u64,
+    /// How long the oldest append or vote has waited for the disk.
+    pub flush_pending_ms: u64,
 }
 
 impl LogStore {
@@ -109,12 +130,17 @@ impl LogStore {
         settings.log_cache_capacity = Some(config.log_cache_bytes);
         let log = RaftLog::open(Arc::new(settings)).map_err(|e| explain(&dir, e))?;
         let held = Held { log, token: Arc::new(()) };
-        Ok(Self { log: Arc::new(RwLock::new(held)) })
+        Ok(Self { log: Arc::new(RwLock::new(held)), pending: Pending::default() })
     }
 
     pub(crate) fn hold(&self) -> LogHold {
         let token = Arc::downgrade(&self.log.read().token);
-        LogHold { log: Arc::downgrade(&self.log), token }
+        LogHold {
+            log: Arc::downgrade(&self.log),
+            token,
+            pending: self.pending.clone(),
+            last: Arc::default(),
+        }
     }
 }
 
@@ -122,27 +148,6 @@ impl LogStore {
     /// The last index that is no longer in the log.
     pub(crate) fn purged_index(&self) -> Option<u64> {
         self.log.read().log_state().purged().map(|key| key.0.index)
-    }
-}
-
-/// Damage is told apart from a disk that does not work, and names the chunk.
-fn explain(dir: &Path, error: io::Error) -> Error {
-    if error.kind() != io::ErrorKind::InvalidData {
-        return Error::io(format!("cannot open the log in {}", dir.display()), error);
-    }
-    let what = error.to_string();
-    Error::Damaged { file: chunk_in(dir, &what), what }
-}
-
-/// The errors of the log name a chunk as `ChunkId(<digits>)`.
-fn chunk_in(dir: &Path, text: &str) -> PathBuf {
-    let digits = text
-        .split_once("ChunkId(")
-        .and_then(|(_, rest)| rest.split_once(')'))
-        .map(|(digits, _)| digits);
-    match digits {
-        Some(digits) => dir.join(format!("r-{digits}.wal")),
-        None => dir.to_owned(),
     }
 }
 
@@ -164,10 +169,11 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         let (sender, flushed) = oneshot::channel();
+        let ticket = self.pending.begin(0);
         {
             let mut log = self.log.write();
             log.save_vote(Ballot(*vote))?;
-            log.flush(true, Some(Flushed::Waiter(sender)))?;
+            log.flush(true, Some(Flushed::Waiter(sender, ticket)))?;
         }
         flushed.await.map_err(|_| io::Error::other("the log writer has stopped"))?
     }
@@ -196,10 +202,13 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let records = entries.into_iter().map(|entry| (Key(entry.log_id), Body(entry.payload)));
+        let mut entries = entries.into_iter().peekable();
+        // Begins here: the log may block before it comes to the disk.
+        let ticket = self.pending.begin(entries.peek().map_or(0, |entry| entry.log_id.index));
+        let records = entries.map(|entry| (Key(entry.log_id), Body(entry.payload)));
         let mut log = self.log.write();
         log.append(records)?;
-        log.flush(true, Some(Flushed::Entries(callback)))
+        log.flush(true, Some(Flushed::Entries(callback, ticket)))
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
@@ -223,6 +232,7 @@ impl RaftLogStorage<Types> for LogStore {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::{Path, PathBuf};
 
     use bytes::Bytes;
     use openraft::RaftLogReader as _;
@@ -234,6 +244,8 @@ mod tests {
     use crate::types::{LeaderId, Payload};
 
     const ENTRIES: u64 = 12;
+    /// The checkpoint that every chunk begins with, the vote, the entries.
+    const RECORDS: usize = 2 + ENTRIES as usize;
 
     fn config(dir: &Path) -> Config {
         Config { dir: dir.to_owned(), ..Config::default() }
@@ -261,21 +273,43 @@ mod tests {
         let config = config(dir.path());
         let chunk = write(&config).await;
         let whole = fs::read(&chunk).unwrap();
+        let mut starts = std::collections::BTreeSet::new();
         for at in 0..whole.len() {
             for bit in [0x01, 0x04, 0x80] {
                 let mut flipped = whole.clone();
                 flipped[at] ^= bit;
                 fs::write(&chunk, &flipped).unwrap();
                 match LogStore::open(&config) {
-                    Err(Error::Damaged { file, .. }) => assert_eq!(file, chunk),
+                    Err(Error::Damaged { file, offset, .. }) => {
+                        assert_eq!(file, chunk);
+                        let offset = offset.unwrap();
+                        assert!(offset <= at as u64, "byte {at} is said to be after {offset}");
+                        starts.insert(offset);
+                        // Not the beginning of an earlier record.
+                        assert_eq!(starts.last(), Some(&offset), "byte {at}");
+                    }
                     Err(other) => panic!("byte {at}: {other}"),
                     Ok(_) => panic!("byte {at} ^ {bit:#x} of {} was not noticed", whole.len()),
                 }
             }
         }
+        assert_eq!(starts.len(), RECORDS, "every record is told apart: {starts:?}");
         fs::write(&chunk, &whole).unwrap();
         let mut reader = LogStore::open(&config).unwrap().get_log_reader().await;
         assert_eq!(reader.try_get_log_entries(..).await.unwrap().len() as u64, ENTRIES);
+    }
+
+    #[tokio::test]
+    async fn what_was_purged_is_not_skipped_for_a_follower() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        write(&config).await;
+        let mut log = LogStore::open(&config).unwrap();
+        log.purge(LogId::new(LeaderId::new(1, 1), 4)).await.unwrap();
+        let mut reader = log.get_log_reader().await;
+        assert!(reader.limited_get_log_entries(3, 9).await.unwrap().is_empty());
+        let entries = reader.limited_get_log_entries(5, 9).await.unwrap();
+        assert_eq!(entries.first().unwrap().log_id.index, 5);
     }
 
     #[tokio::test]
@@ -289,5 +323,18 @@ mod tests {
         let last = log.get_log_state().await.unwrap().last_log_id.unwrap();
         assert_eq!(last.index, ENTRIES - 2);
         assert!(log.get_log_reader().await.read_vote().await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_with_a_hole_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        write(&config).await;
+        let mut log = LogStore::open(&config).unwrap();
+        log.purge(LogId::new(LeaderId::new(1, 1), 5)).await.unwrap();
+        let mut reader = log.get_log_reader().await;
+        let kept = reader.limited_get_log_entries(6, ENTRIES).await.unwrap();
+        assert_eq!(kept.len() as u64, ENTRIES - 6);
+        assert!(reader.limited_get_log_entries(3, ENTRIES).await.unwrap().is_empty());
     }
 }

@@ -10,6 +10,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use super::net;
 use super::proto::peer_client::PeerClient;
 use crate::config::{Config, MESSAGE_MAX_BYTES};
 use crate::error::Error;
@@ -46,6 +47,9 @@ pub(crate) struct Peers {
     group: MetadataValue<Ascii>,
     node_id: u64,
     connect_timeout: Duration,
+    /// Addresses that count here instead of the membership's.
+    dial: BTreeMap<String, String>,
+    /// By the address in the membership, and lane.
     channels: Mutex<BTreeMap<(String, Lane), Channel>>,
 }
 
@@ -60,6 +64,7 @@ impl Peers {
             group: value(&config.group)?,
             node_id: config.node_id,
             connect_timeout: Duration::from_millis(config.connect_timeout_ms),
+            dial: config.dial.clone(),
             channels: Mutex::new(BTreeMap::new()),
         })
     }
@@ -92,17 +97,18 @@ impl Peers {
         if let Some(channel) = channels.get(&key) {
             return Ok(channel.clone());
         }
+        let address = self.dial.get(address).map_or(address, String::as_str);
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|e| Error::Refused(format!("{address:?} is not host:port: {e}")))?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .connect_lazy();
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        let channel = net::connect(&endpoint);
         if channels.len() >= CHANNELS_MAX {
             channels.clear();
         }

@@ -21,7 +21,8 @@ use tonic::{Code, Status};
 use super::channel::{Client, Lane, Peers};
 use super::frame::{Kind, pack, unpack};
 use super::proto::Frame;
-use super::stream::{append_stream, send_snapshot};
+use super::send::send_snapshot;
+use super::stream::append_stream;
 use crate::member::Member;
 use crate::snapshot::SnapshotFile;
 use crate::types::{Snapshot, Types, Vote};
@@ -50,11 +51,16 @@ pub(crate) struct Links {
     peers: Arc<Peers>,
     /// How long an append may stay without an answer.
     append_timeout: Duration,
+    snapshot_bytes_per_s: u64,
 }
 
 impl Links {
-    pub(crate) fn new(peers: Arc<Peers>, append_timeout: Duration) -> Self {
-        Self { peers, append_timeout }
+    pub(crate) fn new(
+        peers: Arc<Peers>,
+        append_timeout: Duration,
+        snapshot_bytes_per_s: u64,
+    ) -> Self {
+        Self { peers, append_timeout, snapshot_bytes_per_s }
     }
 
     fn link(&self, target: u64, node: &Member, lane: Lane) -> Link {
@@ -64,6 +70,7 @@ impl Links {
             address: node.raft.clone(),
             lane,
             append_timeout: self.append_timeout,
+            snapshot_bytes_per_s: self.snapshot_bytes_per_s,
             timeouts: AtomicU32::new(0),
         }
     }
@@ -92,6 +99,7 @@ pub(crate) struct Link {
     address: String,
     lane: Lane,
     pub(super) append_timeout: Duration,
+    pub(super) snapshot_bytes_per_s: u64,
     timeouts: AtomicU32,
 }
 

@@ -47,14 +47,15 @@ pub(crate) async fn receive_file(
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| Status::internal(e.to_string()))?.map_err(
-        |e| match e.kind() {
+    crate::blocking::spawn_blocking(work)
+        .await
+        .map_err(|e| Status::internal(e.to_string()))?
+        .map_err(|e| match e.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 Status::data_loss(e.to_string())
             }
             _ => Status::internal(e.to_string()),
-        },
-    )
+        })
 }
 
 /// A file in order, in pieces.

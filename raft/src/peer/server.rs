@@ -5,29 +5,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, watch};
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::watch;
 use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::channel::{CONNECTION_WINDOW_BYTES, Peers, STREAM_WINDOW_BYTES};
 use super::frame::{Kind, open, pack, plain, unpack};
+use super::incoming::Incoming;
 use super::link::{BallotReply, BallotRequest};
+use super::net::{TcpListener, incoming};
 use super::proto::Frame;
 use super::proto::peer_server::{Peer, PeerServer};
-use super::receive::{blob_pieces, blocking, receive_file};
+use super::receive::{blob_pieces, blocking};
 use super::stream::next_piece;
 use crate::batch::Batch;
 use crate::blob::{BlobHead, BlobId, Blobs};
 use crate::change::{Change, Changes};
-use crate::config::{Config, MESSAGE_MAX_BYTES, SNAPSHOT_MAX_BYTES};
+use crate::clock::LogClock;
+use crate::config::{Config, MESSAGE_MAX_BYTES};
 use crate::error::Error;
+use crate::log::Pending;
 use crate::queue::{Queue, Urgency, check_size};
-use crate::read;
-use crate::snapshot::SnapshotFile;
+use crate::snapshot::Name;
 use crate::types::{Core, Snapshot, Types, Vote};
+use crate::{handover, read};
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,10 +43,12 @@ const DRAIN: Duration = Duration::from_millis(300);
 pub(crate) struct Service {
     pub(crate) core: Core,
     pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<LogClock>,
     pub(crate) queue: Queue,
     pub(crate) blobs: Blobs,
     pub(crate) changes: Changes,
-    pub(crate) receiving: Mutex<()>,
+    pub(crate) incoming: Arc<Incoming>,
+    pub(crate) pending: Pending,
 }
 
 /// Serves until told to stop. Calls for another cluster, group or node are refused.
@@ -69,7 +74,7 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(InterceptedService::new(service, gate))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(incoming(listener), async move {
             drop(stopping.wait_for(|stop| *stop).await);
         });
     tokio::select! {
@@ -96,13 +101,24 @@ async fn first(frames: &mut Streaming<Frame>) -> Result<Frame, Status> {
     next_piece(frames).await?.ok_or_else(|| Status::invalid_argument("an empty stream"))
 }
 
+/// Entries that do not follow each other would end the core, so they are refused here.
+fn unpack_append(frame: Frame) -> Result<AppendEntriesRequest<Types>, Status> {
+    let rpc: AppendEntriesRequest<Types> = unpack(Kind::Append, frame)?;
+    let first = rpc.prev_log_id.map_or(0, |id| id.index + 1);
+    let gap = (first..).zip(&rpc.entries).find(|(index, entry)| entry.log_id.index != *index);
+    match gap {
+        Some((index, _)) => Err(Status::invalid_argument(format!("an append lacks entry {index}"))),
+        None => Ok(rpc),
+    }
+}
+
 #[tonic::async_trait]
 impl Peer for Service {
     type AppendStreamStream = Frames;
     type GetBlobStream = Frames;
 
     async fn append(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
-        let rpc: AppendEntriesRequest<Types> = unpack(Kind::Append, request.into_inner())?;
+        let rpc = unpack_append(request.into_inner())?;
         let reply = self.core.append_entries(rpc).await.map_err(stopped)?;
         Ok(Response::new(pack(Kind::AppendReply, &reply)?))
     }
@@ -115,7 +131,7 @@ impl Peer for Service {
         // The stream ends at the first thing that cannot be read; the leader starts another.
         let requests = futures::stream::unfold(frames, |mut frames| async move {
             match frames.message().await {
-                Ok(Some(frame)) => match unpack(Kind::Append, frame) {
+                Ok(Some(frame)) => match unpack_append(frame) {
                     Ok(rpc) => Some((rpc, frames)),
                     Err(status) => {
                         tracing::warn!(%status, "an append cannot be read");
@@ -141,32 +157,44 @@ impl Peer for Service {
                 BallotReply::Vote(self.core.pre_vote(rpc).await.map_err(stopped)?)
             }
             BallotRequest::Transfer(rpc) => {
+                // All nodes are told; only the chosen one could not go on.
+                let chosen = *rpc.to_node_id() == self.config.node_id;
+                if chosen && handover::stalled(&self.pending, &self.config).is_some() {
+                    return Err(Status::failed_precondition("the disk under the log hangs here"));
+                }
                 BallotReply::Transfer(self.core.handle_transfer_leader(rpc).await.map_err(stopped)?)
             }
         };
         Ok(Response::new(pack(Kind::BallotReply, &reply)?))
     }
 
+    async fn snapshot_held(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let (vote, name): (Vote, Name) = unpack(Kind::SnapshotName, request.into_inner())?;
+        if self.core.metrics().borrow_watched().vote > vote {
+            return Err(Status::aborted("a later leader is known here"));
+        }
+        let held = self.incoming.held(name).await?;
+        Ok(Response::new(pack(Kind::SnapshotHeld, &held)?))
+    }
+
     async fn snapshot(
         &self,
         request: Request<Streaming<Frame>>,
     ) -> Result<Response<Frame>, Status> {
-        let _one_at_a_time = self
-            .receiving
-            .try_lock()
-            .map_err(|_| Status::aborted("another snapshot is coming in"))?;
         let mut frames = request.into_inner();
-        let (vote, size): (Vote, u64) = unpack(Kind::SnapshotHead, first(&mut frames).await?)?;
-        if size > SNAPSHOT_MAX_BYTES {
-            return Err(Status::out_of_range("the snapshot is larger than the limit"));
-        }
-        let draft = receive_file(&self.config.snapshot_dir(), size, &mut frames).await?;
-        let path = draft.path().to_owned();
-        let file = blocking(move || SnapshotFile::verify(&path)).await?;
-        let snapshot = Snapshot { meta: file.head().meta.clone(), snapshot: file };
-        let reply = self.core.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        // If it was installed it has another name by now, else it goes.
-        drop(draft);
+        let (vote, name, from): (Vote, Name, u64) =
+            unpack(Kind::SnapshotFrom, first(&mut frames).await?)?;
+        let (partial, nobody_else) = self.incoming.receive(name, from, &mut frames).await?;
+        let core = self.core.clone();
+        // Goes on when the way is cut now and this call ends: the core counts on the file.
+        let installing = tokio::spawn(async move {
+            let _nobody_else = nobody_else;
+            // If it is installed it has another name by then, else it goes.
+            let (file, _leftover) = blocking(move || partial.finish()).await?;
+            let snapshot = Snapshot { meta: file.head().meta.clone(), snapshot: file };
+            core.install_full_snapshot(vote, snapshot).await.map_err(stopped)
+        });
+        let reply = installing.await.map_err(|e| Status::internal(e.to_string()))??;
         Ok(Response::new(pack(Kind::SnapshotReply, &reply)?))
     }
 
@@ -191,6 +219,11 @@ impl Peer for Service {
         let () = unpack(Kind::ReadIndex, request.into_inner())?;
         let index = read::confirm(&self.core).await?;
         Ok(Response::new(pack(Kind::ReadIndexReply, &index)?))
+    }
+
+    async fn clock(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {
+        let () = unpack(Kind::Clock, request.into_inner())?;
+        Ok(Response::new(pack(Kind::ClockReply, &self.clock.own_us())?))
     }
 
     async fn change(&self, request: Request<Frame>) -> Result<Response<Frame>, Status> {

@@ -1,27 +1,24 @@
-//! Streams to one other node: appends without waiting for each answer, and snapshots.
+//! Appends to one other node, without waiting for each answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use openraft::RPCTypes;
 use openraft::base::BoxStream;
-use openraft::errors::{NetworkError, RPCError, StreamingError};
-use openraft::raft::{AppendEntriesRequest, SnapshotResponse, StreamAppendResult};
+use openraft::errors::RPCError;
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
 use super::channel::Lane;
-use super::frame::{Kind, pack, plain, unpack};
+use super::frame::{Kind, pack, unpack};
 use super::link::{Link, broken};
 use super::proto::Frame;
-use crate::config::PIECE_BYTES;
-use crate::snapshot::SnapshotFile;
-use crate::types::{Types, Vote};
+use crate::types::Types;
 
-/// A snapshot transfer without progress for so long is given up.
+/// A transfer without progress for so long is given up.
 pub(super) const STALL: Duration = Duration::from_secs(30);
 
 type Answer = Result<StreamAppendResult<Types>, RPCError<Types>>;
@@ -42,12 +39,18 @@ struct LinkFacts {
 
 pub(super) async fn append_stream<S>(
     link: &Link,
-    input: S,
+    mut input: S,
 ) -> Result<BoxStream<'_, Answer>, RPCError<Types>>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
 {
     let mut client = link.client(Lane::Append)?;
+    // The core pauses after a failure where its requests are drawn: without this, it would dial a
+    // dead peer again and again without a pause.
+    let Some(first) = input.next().await else {
+        return Ok(Box::pin(futures::stream::empty()));
+    };
+    let input = futures::stream::once(futures::future::ready(first)).chain(input);
     let sent = Arc::new(AtomicU64::new(0));
     let counter = sent.clone();
     let frames = input.filter_map(move |request| {
@@ -108,81 +111,6 @@ async fn next_answer(state: &mut Outstanding) -> Option<Answer> {
             }
         }
     }
-}
-
-/// Sends a snapshot file in pieces and waits until it is installed there.
-pub(super) async fn send_snapshot(
-    link: &Link,
-    vote: Vote,
-    file: &SnapshotFile,
-    ttl: Duration,
-) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-    let mut client = link.client(Lane::Bulk)?;
-    let head = pack(Kind::SnapshotHead, &(vote, file.size())).map_err(|s| broken(&s))?;
-    let progress = Arc::new(AtomicU64::new(0));
-    let pieces = pieces(file.clone(), progress.clone());
-    let frames = futures::stream::once(futures::future::ready(head)).chain(pieces);
-    let whole = file.size();
-    let call = async {
-        let reply = client.snapshot(frames).await?.into_inner();
-        unpack(Kind::SnapshotReply, reply)
-    };
-    tokio::select! {
-        reply = timeout(ttl, call) => match reply {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(status)) => Err(broken(&status).into()),
-            Err(_) => Err(link.timed_out(RPCTypes::InstallSnapshot, ttl).into()),
-        },
-        () = stalled(&progress, whole) => {
-            link.forget(Lane::Bulk);
-            Err(NetworkError::from_string("a snapshot transfer made no progress").into())
-        }
-    }
-}
-
-/// Ends when nothing has moved for a while and the file is not yet through. The end of the
-/// transfer is not watched: installing takes its time.
-async fn stalled(progress: &AtomicU64, whole: u64) {
-    let mut seen = 0;
-    loop {
-        tokio::time::sleep(STALL).await;
-        let now = progress.load(Ordering::Relaxed);
-        if now == seen && now < whole {
-            return;
-        }
-        seen = now;
-    }
-}
-
-/// The file in order; ends early if it cannot be read, which the receiver finds by the size.
-fn pieces(file: SnapshotFile, progress: Arc<AtomicU64>) -> impl Stream<Item = Frame> + Send {
-    futures::stream::unfold((file, 0_u64), move |(file, offset)| {
-        let progress = progress.clone();
-        async move {
-            if offset >= file.size() {
-                return None;
-            }
-            let reading = file.clone();
-            let piece = tokio::task::spawn_blocking(move || {
-                let mut piece = vec![0; PIECE_BYTES];
-                let read = reading.read_at(&mut piece, offset)?;
-                piece.truncate(read);
-                Ok::<_, std::io::Error>(piece)
-            })
-            .await;
-            match piece {
-                Ok(Ok(piece)) if !piece.is_empty() => {
-                    let next = offset + piece.len() as u64;
-                    progress.store(next, Ordering::Relaxed);
-                    Some((plain(Kind::Piece, Bytes::from(piece)), (file, next)))
-                }
-                failed => {
-                    tracing::error!(file = %file.path().display(), ?failed, "a snapshot cannot be read");
-                    None
-                }
-            }
-        }
-    })
 }
 
 /// A stream of pieces has to go on within a given time.

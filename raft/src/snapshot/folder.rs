@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::file::{Head, SnapshotFile};
+use super::file::{Head, Name, SnapshotFile};
+use super::partial::{self, Partial};
 use crate::durable::{Draft, prepare_folder, sync_folder_of};
 use crate::error::Error;
 use crate::types::SnapshotMeta;
@@ -21,16 +22,15 @@ impl Folder {
     pub(crate) fn open(dir: PathBuf) -> Result<(Self, Option<SnapshotFile>), Error> {
         let broken = |e| Error::io(format!("cannot read the snapshots in {}", dir.display()), e);
         prepare_folder(&dir).map_err(broken)?;
-        let newest = list(&dir).map_err(broken)?.pop();
+        let newest = list(&dir, ENDING).map_err(broken)?.pop();
         let current = match newest {
             None => None,
-            Some(path) => Some(SnapshotFile::verify(&path).map_err(|e| match e.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                    Error::damaged(&path, e.to_string())
-                }
-                _ => broken(e),
+            Some(path) => Some(SnapshotFile::verify(&path).map_err(|e| {
+                Error::from_damage(e, format!("cannot read the snapshot {}", path.display()))
             })?),
         };
+        let covered = current.as_ref().and_then(|file| file.head().meta.last_log_id);
+        partial::tidy(&dir, covered).map_err(broken)?;
         Ok((Self { dir }, current))
     }
 
@@ -56,14 +56,19 @@ impl Folder {
         SnapshotFile::trust(&path, file.head().clone())
     }
 
-    /// Removes all snapshots but this one.
+    /// Removes all snapshots but this one, and older ones that are on their way here.
     pub(crate) fn retain(&self, current: &SnapshotFile) -> io::Result<()> {
-        for path in list(&self.dir)? {
+        for path in list(&self.dir, ENDING)? {
             if path != current.path() {
                 fs::remove_file(path)?;
             }
         }
-        Ok(())
+        partial::tidy(&self.dir, current.head().meta.last_log_id)
+    }
+
+    /// A snapshot that comes in; goes on with what came earlier.
+    pub(crate) fn receive(&self, name: Name) -> io::Result<Partial> {
+        Partial::open(&self.dir, name)
     }
 
     /// Names sort by index, then by term.
@@ -75,11 +80,12 @@ impl Folder {
     }
 }
 
-fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files with an ending, sorted by name.
+pub(super) fn list(dir: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == ENDING) {
+        if path.extension().is_some_and(|e| e == ending) {
             paths.push(path);
         }
     }

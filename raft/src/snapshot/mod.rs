@@ -1,10 +1,16 @@
 //! Snapshot files.
 //!
-//! `"HSNP"`, version u8, head length u32 little endian, head (postcard), body (zstd), SHA-256 of
-//! everything before. A file is complete and synced before it gets its name.
+//! `"HSNP"`, version u8, head length u32, CRC-32 u32 of all this and the head, head (postcard);
+//! blocks, each of them length u32, CRC-32 u32 of the length and the bytes, bytes (zstd of up to
+//! 1 MiB of state); an empty block; SHA-256 of everything before. Numbers are little endian. A file
+//! is complete and synced before it gets its name.
 
 mod file;
 mod folder;
+mod format;
+mod partial;
+mod walk;
 
-pub(crate) use file::{Head, SnapshotFile, write};
+pub(crate) use file::{Head, Name, SnapshotFile, write};
 pub(crate) use folder::Folder;
+pub(crate) use partial::Partial;

@@ -41,9 +41,12 @@ fn flip(path: &Path, at: usize) {
     std::fs::write(path, bytes).unwrap();
 }
 
-async fn refusal(config: &Config) -> (PathBuf, String) {
+/// The file and the byte that a start is refused for.
+async fn refusal(config: &Config) -> (PathBuf, u64) {
     match start(config.clone()).await {
-        Err(Error::Damaged { file, what }) => (file, what),
+        Err(Error::Damaged { file, offset, what }) => {
+            (file, offset.unwrap_or_else(|| panic!("no offset: {what}")))
+        }
         Err(other) => panic!("expected damage, got: {other}"),
         Ok(_) => panic!("started from a damaged file"),
     }
@@ -56,7 +59,9 @@ async fn a_damaged_snapshot_is_refused_by_name() {
     let path = files(&config.dir.join("snapshots"), "snapshot").pop().unwrap();
     let middle = std::fs::metadata(&path).unwrap().len() as usize / 2;
     flip(&path, middle);
-    assert_eq!(refusal(&config).await.0, path);
+    let (file, offset) = refusal(&config).await;
+    assert_eq!(file, path);
+    assert!(offset <= middle as u64, "{offset} for byte {middle}");
     flip(&path, middle);
     start(config).await.unwrap().raft.shutdown().await.unwrap();
 }
@@ -72,12 +77,27 @@ async fn a_damaged_log_is_refused_by_name() {
         for part in [3, 5, 7] {
             let at = size * part / 10;
             flip(path, at);
-            let (file, what) = refusal(&config).await;
-            assert_eq!(&file, path, "byte {at} of {size}: {what}");
+            let (file, offset) = refusal(&config).await;
+            assert_eq!(&file, path, "byte {at} of {size}");
+            // A record here has less than 200 bytes.
+            assert!((at as u64 - 200..=at as u64).contains(&offset), "{offset} for byte {at}");
             flip(path, at);
         }
     }
     start(config).await.unwrap().raft.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_early_end_within_the_log_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = written(&dir, false).await;
+    let path = files(&config.dir.join("log"), "wal").remove(0);
+    let whole = std::fs::read(&path).unwrap();
+    let cut = whole.len() - 20;
+    std::fs::write(&path, &whole[..cut]).unwrap();
+    let (file, offset) = refusal(&config).await;
+    assert_eq!(file, path);
+    assert!((cut as u64 - 200..=cut as u64).contains(&offset), "{offset} for a cut at {cut}");
 }
 
 #[tokio::test]

@@ -110,3 +110,30 @@ async fn a_minority_acknowledges_nothing() {
     assert_eq!(group.nodes[&leader].machine.sum("kept"), 1);
     group.shutdown().await;
 }
+
+/// Takes connections and closes them at once, as a process that is about to come up does.
+fn count_dials(port: std::net::SocketAddr, dials: Arc<AtomicU64>) {
+    let listener = std::net::TcpListener::bind(port).unwrap();
+    std::thread::spawn(move || {
+        for dialled in listener.incoming() {
+            drop(dialled);
+            dials.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_peer_is_dialled_with_pauses() {
+    let mut group = Group::found(|_| {}).await;
+    let (leader, dead) = (group.leader().await, group.follower().await);
+    let dials = Arc::new(AtomicU64::new(0));
+    group.stop(dead).await;
+    count_dials(group.down[&dead].listen, dials.clone());
+    group.raft(leader).propose(Bytes::from_static(b"a/1")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let dials = dials.load(Ordering::SeqCst);
+    // A heartbeat every 100 ms, and a few tries to append.
+    assert!(dials > 0, "nobody has tried");
+    assert!(dials < 100, "{dials} connections in two seconds");
+    group.shutdown().await;
+}

@@ -1,7 +1,10 @@
-//! A way to a node that can be blocked: connections stay open, nothing moves.
+//! A way to a node that can be blocked (connections stay open, nothing moves), cut, and measured.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -10,6 +13,14 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     blocked: watch::Sender<bool>,
     cuts: watch::Sender<u64>,
+    meter: Arc<Mutex<Meter>>,
+}
+
+/// What has gone to the node, and after how many bytes the way is cut.
+#[derive(Default)]
+struct Meter {
+    sent: u64,
+    cut_at: VecDeque<u64>,
 }
 
 impl Proxy {
@@ -20,23 +31,46 @@ impl Proxy {
         let gate = blocked.subscribe();
         let cuts = watch::Sender::new(0);
         let cut = cuts.clone();
+        let meter = Arc::new(Mutex::new(Meter::default()));
+        let metered = meter.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let gate = gate.clone();
+                let meter = metered.clone();
+                let cutting = cut.clone();
                 let mut cut = cut.subscribe();
                 tokio::spawn(async move {
                     let far = TcpStream::connect(target).await?;
                     let (near_read, near_write) = near.into_split();
                     let (far_read, far_write) = far.into_split();
+                    let count = |read: usize| {
+                        let mut meter = meter.lock();
+                        meter.sent += read as u64;
+                        if meter.cut_at.front().is_some_and(|at| meter.sent >= *at) {
+                            meter.cut_at.pop_front();
+                            cutting.send_modify(|cuts| *cuts += 1);
+                        }
+                    };
                     tokio::select! {
-                        done = pump(near_read, far_write, gate.clone()) => done,
-                        done = pump(far_read, near_write, gate) => done,
+                        done = pump(near_read, far_write, gate.clone(), count) => done,
+                        done = pump(far_read, near_write, gate, |_| ()) => done,
                         _ = cut.changed() => Ok(()),
                     }
                 });
             }
         });
-        Self { address, blocked, cuts }
+        Self { address, blocked, cuts, meter }
+    }
+
+    /// Closes every connection each time so many bytes have gone to the node in all.
+    pub(crate) fn cut_at(&self, bytes: impl IntoIterator<Item = u64>) {
+        self.meter.lock().cut_at.extend(bytes);
+    }
+
+    /// Bytes that have gone to the node, and cuts that are still to come.
+    pub(crate) fn sent(&self) -> (u64, usize) {
+        let meter = self.meter.lock();
+        (meter.sent, meter.cut_at.len())
     }
 
     /// Closes every connection.
@@ -53,6 +87,7 @@ async fn pump(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut gate: watch::Receiver<bool>,
+    count: impl Fn(usize),
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -60,6 +95,7 @@ async fn pump(
         if gate.wait_for(|blocked| !*blocked).await.is_err() || read == 0 {
             return Ok(());
         }
+        count(read);
         to.write_all(&buffer[..read]).await?;
     }
 }

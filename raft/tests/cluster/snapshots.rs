@@ -100,6 +100,29 @@ async fn no_snapshot_goes_beyond_what_derived_stores_hold() {
 }
 
 #[tokio::test]
+async fn time_alone_makes_a_snapshot_if_anything_was_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = settings(&dir, 1);
+    config.snapshot_seconds = 1;
+    config.keep_entries = 0;
+    let node = start(config).await.unwrap();
+    node.raft.bootstrap([(1, node.member())].into()).await.unwrap();
+    let written = node.raft.propose(Bytes::from_static(b"a/1")).await.unwrap();
+    let covered = || node.raft.status().snapshot_index >= written.index;
+    eventually("a snapshot after a second", covered).await;
+    eventually("the log is purged", || node.raft.status().purged >= written.index).await;
+    // Nothing is applied, so nothing is made: a second one would be a new file.
+    let files = || {
+        let dir = std::fs::read_dir(node.config.dir.join("snapshots")).unwrap();
+        dir.map(|e| e.unwrap().metadata().unwrap().modified().unwrap()).collect::<Vec<_>>()
+    };
+    let before = files();
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert_eq!(files(), before);
+    node.raft.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_snapshot_that_cannot_be_written_ends_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let node = start(settings(&dir, 1)).await.unwrap();

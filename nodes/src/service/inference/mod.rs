@@ -17,8 +17,10 @@ use crate::proto::inference::{
     ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
     ServerReadyRequest, ServerReadyResponse,
 };
+use crate::service::reading::reach;
 use crate::service::status::over_limit;
 use futures::stream::{BoxStream, StreamExt as _};
+use raft::ReadLevel;
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -92,6 +94,7 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let answer = infer::run(&self.node, request.into_inner());
         self.node.metrics().inferred(answer.is_ok());
         answer.map(Response::new)
@@ -103,6 +106,7 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let node = Arc::clone(&self.node);
         let answers = request.into_inner().map(move |message| {
             let message = message.map_err(over_limit)?;
