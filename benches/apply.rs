@@ -54,7 +54,7 @@ fn apply_fresh(state: &mut State, feed: &mut Feed, events: usize, entries: u64) 
             put(state, *time_us, command);
             changes.push(state.take_changes());
         }
-        spent += on_processor().expect("a Linux") - begun;
+        spent += on_processor().expect("a Linux").saturating_sub(begun);
         left -= now;
     }
     spent

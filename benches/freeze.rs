@@ -10,6 +10,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Three devices and one resident each.
 const HOMES: u32 = 416_000;
 const HOMES_AT_ONCE: u32 = 2_000;

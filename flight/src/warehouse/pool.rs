@@ -28,6 +28,7 @@ pub(super) struct Pool {
     notes: Mutex<VecDeque<Vec<Cell>>>,
     pub(super) settings: Settings,
     pub(super) verdicts: Verdicts,
+    pub(super) passed: Passed,
     // Last, so that it is let go after the connections.
     _hold: Arc<Hold>,
 }
@@ -35,6 +36,32 @@ pub(super) struct Pool {
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Entries behind the last recorded one that say nothing about tables.
+#[derive(Debug, Default)]
+pub(super) struct Passed(Mutex<(u64, u64)>);
+
+impl Passed {
+    /// The file holds everything up to here.
+    pub(super) fn record(&self, index: u64) {
+        let mut passed = self.0.lock();
+        if index > passed.0 {
+            *passed = (index, index);
+        }
+    }
+
+    /// Nothing up to here changes what the file holds.
+    pub(super) fn pass_over(&self, index: u64) {
+        let mut passed = self.0.lock();
+        passed.1 = passed.1.max(index);
+    }
+
+    /// The index that a reader of the file sees, by the one that stands in it.
+    pub(super) fn shown(&self, in_file: u64) -> u64 {
+        let (recorded, passed) = *self.0.lock();
+        if in_file == recorded { passed.max(in_file) } else { in_file }
     }
 }
 
@@ -55,6 +82,7 @@ impl Pool {
             notes: Mutex::default(),
             settings,
             verdicts: Verdicts::default(),
+            passed: Passed::default(),
             _hold: hold,
         }
     }

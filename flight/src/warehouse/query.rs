@@ -202,7 +202,7 @@ impl Run {
             Task::Run(checked) => (checked, false),
             Task::Describe(checked) => (checked, true),
         };
-        let log_index = begin(connection)?;
+        let log_index = self.pool.passed.shown(begin(connection)?);
         if describes {
             let (schema, parameters) = describe_at(connection, &checked, self.params.take())?;
             let schema = with_log_index(&schema, log_index);

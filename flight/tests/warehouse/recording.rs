@@ -84,6 +84,22 @@ async fn upserts_take_the_place_and_deletes_remove() {
 }
 
 #[tokio::test]
+async fn an_answer_names_the_entries_that_were_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let seen = async || warehouse.reader().query("SELECT 1", Vec::new()).await.unwrap().log_index;
+    let recording = |through| Recording { through, ..Recording::default() };
+    warehouse.record(&recording(5)).unwrap();
+    warehouse.pass_over(9);
+    assert_eq!((warehouse.recorded_index(), seen().await), (9, 9));
+    // What was recorded before is skipped, and takes nothing back.
+    warehouse.record(&recording(5)).unwrap();
+    assert_eq!(seen().await, 9);
+    warehouse.record(&recording(10)).unwrap();
+    assert_eq!((warehouse.recorded_index(), seen().await), (10, 10));
+}
+
+#[tokio::test]
 async fn what_was_recorded_is_skipped_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let events = table("sensor_event");

@@ -302,10 +302,6 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
     Ok(file)
 }
 
-/// Huge pages for what is allocated, where the system has them: events are looked up all over the
-/// memory, and a tenth of their cost is finding the page. Other systems know nothing of it.
-const MEMORY: [(&str, &str); 1] = [("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")];
-
 fn spawn(program: &Path, config: &Path, rebuilds: bool) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(config.with_file_name("node.log"))?;
     Command::new(program)
@@ -313,7 +309,6 @@ fn spawn(program: &Path, config: &Path, rebuilds: bool) -> anyhow::Result<Child>
         .arg(config)
         .args(rebuilds.then_some("--rebuild"))
         .env(PARENT_PIPE, "1")
-        .envs(MEMORY)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log)
