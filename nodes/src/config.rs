@@ -126,8 +126,14 @@ pub struct Raft {
     /// A snapshot after this much log.
     pub snapshot_mib: u64,
     pub snapshot_entries: u64,
+    /// And after so long, if anything was applied since; 0 for never.
+    pub snapshot_seconds: u64,
+    /// How fast a snapshot is sent to a node that was away, in MiB a second; 0 for no limit.
+    pub snapshot_mib_per_s: u64,
     /// Entries kept behind a snapshot for followers that were away.
     pub keep_entries: u64,
+    /// A leader whose disk takes longer than this for one flush hands over.
+    pub flush_stall_ms: u64,
     /// How often the replicas compare their whole states, at the most often.
     pub check_seconds: u64,
     /// By which `host:port` this node reaches the raft port of a peer, by that port's address in the
@@ -158,7 +164,10 @@ impl Default for Raft {
             election_max_ms: 700,
             snapshot_mib: 256,
             snapshot_entries: 100_000,
+            snapshot_seconds: 600,
+            snapshot_mib_per_s: 64,
             keep_entries: 20_000,
+            flush_stall_ms: 1_000,
             check_seconds: 60,
             dial: BTreeMap::new(),
         }
@@ -206,8 +215,8 @@ impl Config {
                     .to_owned(),
             );
         }
-        if self.raft.check_seconds == 0 {
-            return Err("raft.check_seconds must be 1 or more".to_owned());
+        if self.raft.check_seconds == 0 || self.raft.flush_stall_ms == 0 {
+            return Err("raft: check_seconds and flush_stall_ms must be 1 or more".to_owned());
         }
         let is_address = |text: &str| {
             text.rsplit_once(':')

@@ -301,7 +301,10 @@ pub(crate) fn raft_config(config: &Config, id: u64) -> raft::Config {
         election_max_ms: config.raft.election_max_ms,
         snapshot_bytes: config.raft.snapshot_mib << 20,
         snapshot_entries: config.raft.snapshot_entries,
+        snapshot_seconds: config.raft.snapshot_seconds,
+        snapshot_bytes_per_s: config.raft.snapshot_mib_per_s << 20,
         keep_entries: config.raft.keep_entries,
+        flush_stall_ms: config.raft.flush_stall_ms,
         dial: config.raft.dial.clone(),
         ..raft::Config::default()
     }
