@@ -170,10 +170,10 @@ async fn send(
     calls: usize,
 ) -> anyhow::Result<Taken> {
     let client = EventsClient::new(connect(address).await?);
-    let requests = RefCell::new(requests);
+    let requests = RefCell::new(requests.into_iter());
     let taken = closed_loop(lanes, calls, |_| {
         let mut client = client.clone();
-        let request = requests.borrow_mut().pop().unwrap_or_default();
+        let request = requests.borrow_mut().next().unwrap_or_default();
         async move {
             let answer = client.append(request).await?.into_inner();
             match answer.rejected.first() {
