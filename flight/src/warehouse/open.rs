@@ -92,8 +92,8 @@ impl Warehouse {
         let root = connection.try_clone().map_err(|error| classify(&error))?;
         let writer = Writer::new(connection).map_err(|error| classify(&error))?;
         let recorded = Arc::new(AtomicU64::new(writer.recorded_index()));
-        let reader = Reader::new(Arc::new(Pool::new(root, settings, Arc::clone(&hold))));
-        reader.pool().passed.record(writer.recorded_index());
+        let pool = Pool::new(root, settings, Arc::clone(&recorded), Arc::clone(&hold));
+        let reader = Reader::new(Arc::new(pool));
         Ok(Self {
             file: file.to_path_buf(),
             writer: Mutex::new(writer),
@@ -127,7 +127,6 @@ impl Warehouse {
     /// whole. Blocks: call it from the recorder's own thread.
     pub fn record(&self, recording: &Recording) -> Result<(), Error> {
         let index = self.writer.lock().record(recording, || self.reader.pool().take_notes())?;
-        self.reader.pool().passed.record(index);
         self.recorded.fetch_max(index, Ordering::AcqRel);
         Ok(())
     }
@@ -135,7 +134,6 @@ impl Warehouse {
     /// Entries up to this index say nothing about tables, so what is recorded holds for it, too. The
     /// file learns of it with the next recording.
     pub fn pass_over(&self, index: u64) {
-        self.reader.pool().passed.pass_over(index);
         self.recorded.fetch_max(index, Ordering::AcqRel);
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -28,7 +28,8 @@ pub(super) struct Pool {
     notes: Mutex<VecDeque<Vec<Cell>>>,
     pub(super) settings: Settings,
     pub(super) verdicts: Verdicts,
-    pub(super) passed: Passed,
+    /// As [`super::Warehouse::recorded_index`].
+    pub(super) recorded: Arc<AtomicU64>,
     // Last, so that it is let go after the connections.
     _hold: Arc<Hold>,
 }
@@ -36,32 +37,6 @@ pub(super) struct Pool {
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// Entries behind the last recorded one that say nothing about tables.
-#[derive(Debug, Default)]
-pub(super) struct Passed(Mutex<(u64, u64)>);
-
-impl Passed {
-    /// The file holds everything up to here.
-    pub(super) fn record(&self, index: u64) {
-        let mut passed = self.0.lock();
-        if index > passed.0 {
-            *passed = (index, index);
-        }
-    }
-
-    /// Nothing up to here changes what the file holds.
-    pub(super) fn pass_over(&self, index: u64) {
-        let mut passed = self.0.lock();
-        passed.1 = passed.1.max(index);
-    }
-
-    /// The index that a reader of the file sees, by the one that stands in it.
-    pub(super) fn shown(&self, in_file: u64) -> u64 {
-        let (recorded, passed) = *self.0.lock();
-        if in_file == recorded { passed.max(in_file) } else { in_file }
     }
 }
 
@@ -73,7 +48,12 @@ pub(super) struct Borrowed {
 }
 
 impl Pool {
-    pub(super) fn new(root: Connection, settings: Settings, hold: Arc<Hold>) -> Self {
+    pub(super) fn new(
+        root: Connection,
+        settings: Settings,
+        recorded: Arc<AtomicU64>,
+        hold: Arc<Hold>,
+    ) -> Self {
         Self {
             root: Mutex::new(root),
             idle: Mutex::default(),
@@ -82,7 +62,7 @@ impl Pool {
             notes: Mutex::default(),
             settings,
             verdicts: Verdicts::default(),
-            passed: Passed::default(),
+            recorded,
             _hold: hold,
         }
     }

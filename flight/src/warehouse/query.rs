@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -202,7 +202,7 @@ impl Run {
             Task::Run(checked) => (checked, false),
             Task::Describe(checked) => (checked, true),
         };
-        let log_index = self.pool.passed.shown(begin(connection)?);
+        let log_index = begin(connection, &self.pool.recorded)?;
         if describes {
             let (schema, parameters) = describe_at(connection, &checked, self.params.take())?;
             let schema = with_log_index(&schema, log_index);
@@ -274,11 +274,15 @@ impl Run {
     }
 }
 
-/// Begins the read-only transaction and says which index it sees.
-fn begin(connection: &Connection) -> Result<u64, Error> {
+/// Begins the read-only transaction and says which index it sees: that of the last recording in it, or
+/// a later one that was passed over before it began.
+fn begin(connection: &Connection, recorded: &AtomicU64) -> Result<u64, Error> {
+    // Before the transaction: what is recorded after this may or may not be in it.
+    let passed = recorded.load(Ordering::Acquire);
     connection.execute_batch("BEGIN TRANSACTION READ ONLY").map_err(|error| classify(&error))?;
     connection
         .query_row("SELECT recorded_index FROM internal.meta", [], |row| row.get(0))
+        .map(|written: u64| written.max(passed))
         .map_err(|error| classify(&error))
 }
 

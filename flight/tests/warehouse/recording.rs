@@ -100,6 +100,25 @@ async fn an_answer_names_the_entries_that_were_passed_over() {
 }
 
 #[tokio::test]
+async fn no_answer_is_older_than_what_was_there_when_it_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = Arc::new(open(folder.path()));
+    let writer = Arc::clone(&warehouse);
+    let writing = tokio::task::spawn_blocking(move || {
+        for through in (10..1_000).step_by(10) {
+            writer.record(&Recording { through, ..Recording::default() }).unwrap();
+            writer.pass_over(through + 5);
+        }
+    });
+    while !writing.is_finished() {
+        let before = warehouse.recorded_index();
+        let answer = warehouse.reader().query("SELECT 1", Vec::new()).await.unwrap();
+        assert!(answer.log_index >= before, "{} after {before}", answer.log_index);
+    }
+    writing.await.unwrap();
+}
+
+#[tokio::test]
 async fn what_was_recorded_is_skipped_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let events = table("sensor_event");
