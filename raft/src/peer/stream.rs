@@ -9,7 +9,7 @@ use openraft::RPCTypes;
 use openraft::base::BoxStream;
 use openraft::errors::{NetworkError, RPCError};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 
@@ -29,6 +29,8 @@ struct Outstanding {
     link: LinkFacts,
     replies: Streaming<Frame>,
     sent: Arc<AtomicU64>,
+    /// Lets the next request go.
+    answered: Arc<Semaphore>,
     received: u64,
     over: bool,
     /// Ends the requests when the answers are dropped: the connection holds them for a while
@@ -54,7 +56,17 @@ where
     let Some(first) = input.next().await else {
         return Ok(Box::pin(futures::stream::empty()));
     };
-    let input = futures::stream::once(futures::future::ready(first)).chain(input);
+    // One request at a time: the core takes an answer for one to every request after it that ends at
+    // the same entry, an empty one for the most part, and dates the follower's word by the last of
+    // them. A leader that was cut off would then believe that a quorum has heard it just now, and
+    // answer a linearizable read from an old state.
+    let answered = Arc::new(Semaphore::new(0));
+    let next = futures::stream::unfold((input, answered.clone()), |(mut input, answered)| async {
+        answered.acquire().await.ok()?.forget();
+        let request = input.next().await?;
+        Some((request, (input, answered)))
+    });
+    let input = futures::stream::once(futures::future::ready(first)).chain(next);
     let sent = Arc::new(AtomicU64::new(0));
     let counter = sent.clone();
     let (alive, gone) = oneshot::channel();
@@ -78,6 +90,7 @@ where
         link: LinkFacts { timed_out, stall },
         replies,
         sent,
+        answered,
         received: 0,
         over: false,
         _alive: alive,
@@ -103,6 +116,7 @@ async fn next_answer(state: &mut Outstanding) -> Option<Answer> {
         match timeout(state.link.stall, state.replies.message()).await {
             Ok(Ok(Some(frame))) => {
                 state.received += 1;
+                state.answered.add_permits(1);
                 return Some(unpack(Kind::AppendStreamReply, frame).map_err(|s| broken(&s)));
             }
             Ok(Ok(None)) if state.sent.load(Ordering::Relaxed) > state.received => {
