@@ -5,7 +5,9 @@ use crate::proto::hearth::cluster_client::ClusterClient;
 use crate::proto::hearth::events_client::EventsClient;
 use crate::proto::hearth::models_client::ModelsClient;
 use crate::proto::hearth::scores_client::ScoresClient;
-use crate::proto::hearth::{AppendRequest, AppendResponse, Event, Member, StatusRequest};
+use crate::proto::hearth::{
+    AppendRequest, AppendResponse, Event, Member, StatusRequest, StatusResponse,
+};
 use std::error::Error as _;
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -149,24 +151,22 @@ impl Client {
         .await
     }
 
+    /// What the node that answers knows of the cluster.
+    pub async fn status(&self) -> Result<StatusResponse, ClientError> {
+        self.call(|channel| async move {
+            Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
+        })
+        .await
+    }
+
     /// The members as the cluster knows them, for the addresses of the other ports.
     pub async fn members(&self) -> Result<Vec<Member>, ClientError> {
-        let status = self
-            .call(|channel| async move {
-                Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
-            })
-            .await?;
-        Ok(status.members)
+        Ok(self.status().await?.members)
     }
 
     /// What the node that answers has applied.
     pub async fn applied_index(&self) -> Result<u64, ClientError> {
-        let status = self
-            .call(|channel| async move {
-                Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
-            })
-            .await?;
-        Ok(status.applied_index)
+        Ok(self.status().await?.applied_index)
     }
 
     /// Flight addresses of the members, the leader's first.

@@ -179,7 +179,7 @@ impl Node {
 
     /// The id this node has in the cluster: the configured one, unless it was rebuilt.
     pub fn id(&self) -> u64 {
-        self.raft.status().node_id
+        self.raft.id()
     }
 
     pub fn config(&self) -> &Config {

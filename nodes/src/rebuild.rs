@@ -4,14 +4,12 @@
 use crate::client::{Client, ClientError, cluster_client};
 use crate::config::{Config, Member as Addresses};
 use crate::node::{Node, NodeError, raft_config};
-use crate::proto::hearth::{ChangeMembershipRequest, Member, StatusRequest, StatusResponse};
+use crate::proto::hearth::{ChangeMembershipRequest, Member};
 use crate::quarantine;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Damaged files that are kept beside the new ones.
-const ASIDE_MAX: u32 = 1_000;
 /// How often the new node asks whether it may take the old one's place.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -86,7 +84,7 @@ async fn join(config: &Config) -> Result<u64, RebuildError> {
         return Err(RebuildError::NoPeers);
     }
     let client = Client::new(&peers)?;
-    let status = ask_status(&client).await?;
+    let status = client.status().await?;
     let request = ChangeMembershipRequest {
         action: "add_learner".to_owned(),
         member: Some(Member {
@@ -109,27 +107,12 @@ async fn join(config: &Config) -> Result<u64, RebuildError> {
     Ok(id)
 }
 
-async fn ask_status(client: &Client) -> Result<StatusResponse, ClientError> {
-    client
-        .call(|channel| async move {
-            Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
-        })
-        .await
-}
-
 fn move_aside(file: &Path) -> Result<(), RebuildError> {
     let trouble = |source| RebuildError::Io { path: file.to_owned(), source };
     if !file.exists() {
         return Ok(());
     }
-    let places = (1..ASIDE_MAX).map(|n| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".damaged-{n}"));
-        PathBuf::from(name)
-    });
-    let mut free = places.filter(|place| !place.exists());
-    let place =
-        free.next().ok_or_else(|| trouble(std::io::Error::other("too many were moved aside")))?;
+    let place = raft::place_aside(file).map_err(trouble)?;
     std::fs::rename(file, &place).map_err(trouble)
 }
 

@@ -181,6 +181,11 @@ impl Raft {
         self.parts.progress.clock.now().0
     }
 
+    /// The id this node has in the group.
+    pub fn id(&self) -> u64 {
+        self.parts.config.node_id
+    }
+
     pub fn status(&self) -> Status {
         status::of(&self.parts)
     }

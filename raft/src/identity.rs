@@ -160,8 +160,7 @@ pub fn start_over(config: &Config, new_id: u64) -> Result<PathBuf, Error> {
 /// names in one step: at no time is there nothing where a voter's data were.
 fn move_aside(dir: &Path, fresh: &Identity) -> io::Result<PathBuf> {
     std::fs::create_dir_all(dir)?;
-    let place = (1..ASIDE_MAX).map(|n| aside(dir, n)).find(|place| !place.exists());
-    let place = place.ok_or_else(|| io::Error::other("too many were moved aside before"))?;
+    let place = place_aside(dir)?;
     std::fs::create_dir(&place)?;
     fresh.write(&place)?;
     match renameat_with(CWD, &place, CWD, dir, RenameFlags::EXCHANGE) {
@@ -177,6 +176,12 @@ fn move_aside(dir: &Path, fresh: &Identity) -> io::Result<PathBuf> {
     }
     sync_folder_of(dir)?;
     Ok(place)
+}
+
+/// The first free name for what is damaged, beside it.
+pub fn place_aside(path: &Path) -> io::Result<PathBuf> {
+    let place = (1..ASIDE_MAX).map(|n| aside(path, n)).find(|place| !place.exists());
+    place.ok_or_else(|| io::Error::other("too many were moved aside before"))
 }
 
 fn aside(dir: &Path, n: u32) -> PathBuf {

@@ -42,7 +42,7 @@ pub use blob::BlobId;
 pub use config::{BLOB_MAX_BYTES, COMMAND_MAX_BYTES, Config, MESSAGE_MAX_BYTES};
 pub use error::Error;
 pub use handle::{Applied, Raft};
-pub use identity::{resolve_id, start_over};
+pub use identity::{place_aside, resolve_id, start_over};
 pub use log::LogFigures;
 pub use machine::{Frozen, Position, StateMachine};
 pub use member::{Member, MemberStatus, Role, Status};

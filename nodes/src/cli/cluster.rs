@@ -5,7 +5,7 @@ use super::output::{Format, print_rows};
 use crate::client::cluster_client;
 use crate::json as messages;
 use crate::proto::hearth::{
-    ChangeMembershipRequest, Member, StatusRequest, StatusResponse, TransferLeadershipRequest,
+    ChangeMembershipRequest, Member, StatusResponse, TransferLeadershipRequest,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -77,12 +77,7 @@ pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Res
 }
 
 pub(crate) async fn status(remote: &Remote) -> anyhow::Result<()> {
-    let answer = remote
-        .client()?
-        .call(|channel| async move {
-            Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
-        })
-        .await?;
+    let answer = remote.client()?.status().await?;
     print_status(&answer, remote.format);
     Ok(())
 }

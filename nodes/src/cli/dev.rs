@@ -187,12 +187,7 @@ impl DevCluster {
 
     /// The one line of JSON that says that all is ready, and where.
     async fn ready_line(&self) -> anyhow::Result<String> {
-        let status = self
-            .client()?
-            .call(|channel| async move {
-                Ok(cluster_client(channel).status(StatusRequest {}).await?.into_inner())
-            })
-            .await?;
+        let status = self.client()?.status().await?;
         let nodes = self.nodes.iter().map(|node| ReadyNode {
             id: node.member.id,
             pid: node.child.id(),
