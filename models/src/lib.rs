@@ -13,8 +13,9 @@ mod digest;
 mod error;
 mod golden;
 mod graph;
+mod layout;
 mod library;
-mod linear;
+mod linfa;
 mod manifest;
 mod model;
 mod onnx;
@@ -28,10 +29,13 @@ mod wire;
 pub use digest::sha256_hex;
 pub use error::Error;
 pub use golden::Golden;
-pub use linear::{LogisticModel, fit_logistic};
+pub use layout::Layout;
+pub use linfa::{
+    Family, LinfaModel, Measure, Settings, Table, Target, Trees, fit, fit_logistic, measure,
+};
 pub use manifest::{Alert, Band, Format, GoldenRule, Input, Manifest, Missing, Output, Reason};
 pub use model::{Model, TensorSpec};
-pub use onnx::{Layout, OnnxModel, Runtime};
+pub use onnx::{OnnxModel, Runtime};
 pub use package::{Digests, PACKAGE_BYTES_MAX, PACKAGE_FILES_MAX, Package};
 pub use registry::{Push, Registry, Status, Version};
 pub use repository::{Loaded, Repository, Validation, load_package, validate};

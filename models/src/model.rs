@@ -61,6 +61,11 @@ pub trait Model: Send + Sync + Debug {
     /// How many values a row has; 0 where the file leaves that open.
     fn features(&self) -> usize;
 
+    /// The names of the classes, in the order of the probabilities; empty where none are known.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
     /// What each feature added, in logit space: `base + sum(contributions) = logit(score)`.
     /// `None` where the model has no exact answer.
     fn contributions(&self, row: &[f32]) -> Option<(f64, Vec<f64>)>;

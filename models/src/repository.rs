@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::manifest::{Format, Manifest, check_name};
 use crate::package::{SUMS, write_durably};
-use crate::{Digests, Error, LogisticModel, Model, OnnxModel, Package, Runtime, TensorSpec};
+use crate::{Digests, Error, LinfaModel, Model, OnnxModel, Package, Runtime, TensorSpec};
 
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -137,7 +137,7 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
             Arc::new(OnnxModel::load_as(runtime, package.model_bytes(), &manifest.layout())?)
         }
         Format::Linfa => {
-            let model = LogisticModel::from_bytes(package.model_bytes())?;
+            let model = LinfaModel::load_as(package.model_bytes(), &manifest.layout())?;
             if !manifest.is_bare() && manifest.features != model.feature_names() {
                 return Err(Error::Model(format!(
                     "the manifest's features differ from those the model was fitted with; list {} in this order",

@@ -8,5 +8,5 @@ mod file;
 mod runtime;
 mod value;
 
-pub use file::{Layout, OnnxModel};
+pub use file::OnnxModel;
 pub use runtime::Runtime;
