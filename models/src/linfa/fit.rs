@@ -9,6 +9,7 @@ use super::table::{Table, Target};
 use super::{LinfaModel, bayes, grow, linear, shapes};
 use crate::Error;
 
+#[expect(clippy::needless_pass_by_value, reason = "so that it fits map_err as it stands")]
 pub(super) fn failed(reason: impl ToString) -> Error {
     let reason = reason.to_string();
     let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
