@@ -9,8 +9,11 @@
     )
 )]
 
+mod background;
 mod digest;
 mod error;
+mod evaluator;
+mod explain;
 mod golden;
 mod graph;
 mod library;
@@ -23,10 +26,13 @@ mod registry;
 mod repository;
 mod score;
 mod tensor;
+mod tree;
 mod wire;
 
+pub use background::Background;
 pub use digest::sha256_hex;
 pub use error::Error;
+pub use explain::{Explainer, Explanation, Link, Method, Structure};
 pub use golden::Golden;
 pub use linear::{LogisticModel, fit_logistic};
 pub use manifest::{Alert, Band, Format, GoldenRule, Input, Manifest, Missing, Output, Reason};
@@ -36,3 +42,4 @@ pub use package::{Digests, PACKAGE_BYTES_MAX, PACKAGE_FILES_MAX, Package};
 pub use registry::{Push, Registry, Status, Version};
 pub use repository::{Loaded, Repository, Validation, load_package, validate};
 pub use tensor::{Data, Datatype, TENSOR_BYTES_MAX, TENSOR_ELEMENTS_MAX, Tensor};
+pub use tree::{Forest, Tree, TreeNode};

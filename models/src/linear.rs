@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{DIGEST_BYTES, sha256};
 use crate::score::{SCORE, check_rows};
-use crate::{Data, Datatype, Error, Model, Tensor, TensorSpec};
+use crate::{Data, Datatype, Error, Link, Model, Structure, Tensor, TensorSpec};
 
 const MAGIC: &[u8; 4] = b"HLIN";
 const FILE_VERSION: u8 = 1;
@@ -275,20 +275,13 @@ impl Model for LogisticModel {
         self.stored.features.len()
     }
 
-    fn contributions(&self, row: &[f32]) -> Option<(f64, Vec<f64>)> {
-        if row.len() != self.stored.features.len() || self.check_finite(row).is_err() {
-            return None;
-        }
-        let Stored { weights, means, .. } = &self.stored;
-        let mut base = self.stored.intercept;
-        for (weight, mean) in weights.iter().zip(means) {
-            base += weight * mean;
-        }
-        let each = weights.iter().zip(means).zip(row);
-        Some((
-            base,
-            each.map(|((weight, mean), value)| weight * (f64::from(*value) - mean)).collect(),
-        ))
+    fn engine(&self) -> &'static str {
+        "linfa"
+    }
+
+    fn structure(&self) -> Structure<'_> {
+        let Stored { weights, means, intercept, .. } = &self.stored;
+        Structure::Linear { weights, intercept: *intercept, means: Some(means), link: Link::Logit }
     }
 }
 
@@ -297,6 +290,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Explainer;
 
     fn fitted(labels: impl Fn(f32) -> bool) -> LogisticModel {
         let rows: Vec<f32> =
@@ -311,8 +305,7 @@ mod tests {
         fn base_and_contributions_add_up_to_the_logit(up in -1e4_f32..1e4, noise in -1e4_f32..1e4, third in -10.0_f32..10.0) {
             let model = fitted(|at| at > 40.0);
             let row = [up, noise, third];
-            let (base, each) = model.contributions(&row).unwrap();
-            let logit = base + each.iter().sum::<f64>();
+            let logit = Explainer::new(&model, &[]).explain(&model, &row).unwrap().total();
             prop_assert!((logit - model.logit(&row)).abs() <= 1e-9 * (1.0 + logit.abs()));
         }
     }
@@ -341,7 +334,7 @@ mod tests {
         let model = fitted(|at| at > 30.0);
         let error = model.score(&[1.0, 2.0, 3.0, 4.0, f32::NAN, 3.0], 2).unwrap_err().to_string();
         assert!(error.starts_with("feature `noise` of row 1"), "{error}");
-        assert_eq!(model.contributions(&[1.0, f32::INFINITY, 3.0]), None);
+        assert!(Explainer::new(&model, &[]).explain(&model, &[1.0, f32::INFINITY, 3.0]).is_err());
     }
 
     #[test]
