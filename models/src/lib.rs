@@ -9,8 +9,11 @@
     )
 )]
 
+mod background;
 mod digest;
 mod error;
+mod evaluator;
+mod explain;
 mod golden;
 mod graph;
 mod layout;
@@ -24,10 +27,13 @@ mod registry;
 mod repository;
 mod score;
 mod tensor;
+mod tree;
 mod wire;
 
+pub use background::Background;
 pub use digest::sha256_hex;
 pub use error::Error;
+pub use explain::{Explainer, Explanation, Link, Method, Structure};
 pub use golden::Golden;
 pub use layout::Layout;
 pub use linfa::{
@@ -40,3 +46,4 @@ pub use package::{Digests, PACKAGE_BYTES_MAX, PACKAGE_FILES_MAX, Package};
 pub use registry::{Push, Registry, Status, Version};
 pub use repository::{Loaded, Repository, Validation, load_package, validate};
 pub use tensor::{Data, Datatype, TENSOR_BYTES_MAX, TENSOR_ELEMENTS_MAX, Tensor};
+pub use tree::{Forest, Tree, TreeNode};

@@ -7,7 +7,7 @@ use super::measure::largest;
 use super::table::is_whole;
 use super::trees::Trees;
 use crate::score::{SCORE, check_rows};
-use crate::{Data, Datatype, Error, Layout, Model, Tensor, TensorSpec};
+use crate::{Data, Datatype, Error, Forest, Layout, Link, Model, Structure, Tensor, TensorSpec};
 
 const FEATURES: &str = "features";
 const LABEL: &str = "label";
@@ -20,12 +20,14 @@ const COMPONENTS: &str = "components";
 /// Distance from the plane of the components.
 const RESIDUAL: &str = "residual";
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct LinfaModel {
     stored: Stored,
     inputs: [TensorSpec; 1],
     outputs: Vec<TensorSpec>,
     score: Option<Score>,
+    /// The trees as explanations read them, and the weight of each class in the score.
+    forest: Option<(Forest, Vec<f64>)>,
 }
 
 /// Which number is the score.
@@ -35,6 +37,13 @@ enum Score {
     Class(usize),
     Distance,
     Residual,
+}
+
+/// What is stored decides the rest.
+impl PartialEq for LinfaModel {
+    fn eq(&self, other: &Self) -> bool {
+        self.stored == other.stored && self.score == other.score
+    }
 }
 
 impl LinfaModel {
@@ -75,7 +84,15 @@ impl LinfaModel {
             }
             _ => {}
         }
-        Ok(Self { stored, inputs, outputs, score })
+        let forest = match (&stored.body, score) {
+            (Body::Trees(trees), Some(Score::Class(class))) => {
+                let of_class = |at| f64::from(u8::from(at == class));
+                let weights = (0..stored.classes.len()).map(of_class).collect();
+                trees.to_forest(&stored).ok().map(|forest| (forest, weights))
+            }
+            _ => None,
+        };
+        Ok(Self { stored, inputs, outputs, score, forest })
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
@@ -432,23 +449,29 @@ impl Model for LinfaModel {
         &self.stored.classes
     }
 
-    fn contributions(&self, row: &[f32]) -> Option<(f64, Vec<f64>)> {
-        let Stored { means, body, features, family, .. } = &self.stored;
-        let Body::Linear { weights, intercepts } = body else { return None };
-        let ([intercept], true) = (intercepts.as_slice(), row.len() == features.len()) else {
-            return None;
-        };
-        // The score of the first class would need the other sign.
-        let is_second = self.score == Some(Score::Class(1));
-        if (*family == Family::Logistic && !is_second) || self.check_finite(row).is_err() {
-            return None;
+    fn engine(&self) -> &'static str {
+        "linfa"
+    }
+
+    fn structure(&self) -> Structure<'_> {
+        let Stored { means, body, family, .. } = &self.stored;
+        match (body, self.score) {
+            (Body::Linear { weights, intercepts }, Some(score)) if intercepts.len() == 1 => {
+                let link = match (family, score) {
+                    (Family::Logistic, Score::Class(1)) => Link::Logit,
+                    // The first class has the other sign.
+                    (Family::Logistic, _) => return Structure::Opaque,
+                    _ => Link::Identity,
+                };
+                Structure::Linear { weights, intercept: intercepts[0], means: Some(means), link }
+            }
+            (Body::Trees(_), Some(Score::Class(_))) => match &self.forest {
+                Some((forest, weights)) => {
+                    Structure::Trees { forest, weights, base: 0.0, link: Link::Identity }
+                }
+                None => Structure::Opaque,
+            },
+            _ => Structure::Opaque,
         }
-        let base =
-            weights.iter().zip(means).fold(*intercept, |sum, (weight, mean)| sum + weight * mean);
-        let each = weights.iter().zip(means).zip(row);
-        Some((
-            base,
-            each.map(|((weight, mean), value)| weight * (f64::from(*value) - mean)).collect(),
-        ))
     }
 }

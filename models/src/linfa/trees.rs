@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::family::Family;
+use super::file::Stored;
+use crate::{Error, Forest, Tree, TreeNode};
+
 /// The `feature` of a leaf.
 pub(super) const LEAF: u32 = u32::MAX;
 
@@ -80,6 +84,70 @@ impl Trees {
         }
         for share in into {
             *share /= self.roots.len() as f64;
+        }
+    }
+
+    /// As explanations read them: a leaf holds what it adds to each class.
+    pub(super) fn to_forest(&self, stored: &Stored) -> Result<Forest, Error> {
+        let classes = stored.classes.len();
+        let ends = self.roots.iter().skip(1).map(|root| *root as usize);
+        let ends = ends.chain([self.feature.len()]);
+        let trees: Vec<Tree> = (self.roots.iter().zip(ends))
+            .map(|(root, end)| self.to_tree(*root as usize..end, classes, stored.family))
+            .collect();
+        Forest::new(&trees, classes, stored.features.len())
+    }
+
+    fn to_tree(&self, nodes: std::ops::Range<usize>, classes: usize, family: Family) -> Tree {
+        let mut tree = Tree::default();
+        let first = nodes.start;
+        for node in nodes {
+            let counts = &self.counts[node * classes..][..classes];
+            let cover: f64 = counts.iter().map(|count| f64::from(*count)).sum();
+            tree.covers.push(cover);
+            if self.feature[node] != LEAF {
+                tree.nodes.push(TreeNode::Branch {
+                    feature: self.feature[node] as usize,
+                    threshold: round_down(self.threshold[node]),
+                    nan_left: false,
+                    left: self.left[node] as usize - first,
+                    right: self.right[node] as usize - first,
+                });
+                continue;
+            }
+            tree.nodes.push(TreeNode::Leaf { slot: tree.values.len() / classes });
+            for (class, count) in counts.iter().enumerate() {
+                tree.values.push(match family {
+                    Family::Tree if cover > 0.0 => (f64::from(*count) / cover) as f32,
+                    Family::Tree => 0.0,
+                    _ => {
+                        let votes = u8::from(self.class[node] as usize == class);
+                        f32::from(votes) / self.roots.len() as f32
+                    }
+                });
+            }
+        }
+        tree.keep_sound_covers();
+        tree
+    }
+}
+
+/// The largest f32 up to the threshold: every f32 then falls on the same side as before.
+fn round_down(threshold: f64) -> f32 {
+    let near = threshold as f32;
+    if f64::from(near) > threshold { near.next_down() } else { near }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_between_two_values_stays_between_them() {
+        for low in [1.0_f32, -1.0, 0.0, -0.0, 1e30, -1e30, f32::MIN_POSITIVE, 16_777_216.0] {
+            let high = low.next_up();
+            let down = round_down(f64::midpoint(f64::from(low), f64::from(high)));
+            assert!(low <= down && high > down, "{low}");
         }
     }
 }

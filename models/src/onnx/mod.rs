@@ -5,6 +5,7 @@
 //! and the number of threads changes the bits of the sum.
 
 mod file;
+mod own;
 mod runtime;
 mod value;
 

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use models::{
-    Data, Error, Family, Layout, LinfaModel, Model, Settings, Table, Target, Tensor, fit,
-    fit_logistic, measure,
+    Data, Error, Explainer, Family, Layout, LinfaModel, Model, Settings, Table, Target, Tensor,
+    fit, fit_logistic, measure,
 };
 
 use super::{assert_near, fixture, folder, table};
@@ -320,13 +320,29 @@ fn every_flipped_or_missing_byte_is_noticed() {
 #[test]
 fn base_and_contributions_add_up() {
     let data = Families::read();
-    for family in [Family::Linear, Family::ElasticNet] {
-        let model = data.fit(family, &settings());
+    let two: Vec<String> = data.column(3).iter().map(|grade| (*grade > 1.0).to_string()).collect();
+    for family in Family::ALL {
+        let table = match family.classifies() {
+            true => Table::new(
+                data.table(family).names().to_vec(),
+                data.rows(),
+                Target::of_labels(&two).unwrap(),
+            )
+            .unwrap(),
+            false => data.table(family),
+        };
+        let model = fit(family, &table, &settings()).unwrap();
+        let explainer = Explainer::new(&model, &[]);
+        let exact =
+            [Family::Logistic, Family::Linear, Family::ElasticNet, Family::Tree, Family::Forest];
+        assert_eq!(explainer.method().is_some(), exact.contains(&family), "{family}");
+        if explainer.method().is_none() {
+            continue;
+        }
         for row in data.rows().chunks(3).take(20) {
-            let (base, each) = model.contributions(row).unwrap();
+            let explained = explainer.explain(&model, row).unwrap();
             let score = model.score(row, 1).unwrap()[0];
-            assert_near(&[score], &[base + each.iter().sum::<f64>()], 1e-4);
+            assert_near(&[score], &[explained.score()], 1e-4);
         }
     }
-    assert_eq!(data.fit(Family::Forest, &settings()).contributions(&[0.0; 3]), None);
 }
