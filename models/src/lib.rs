@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod evaluator;
 mod explain;
+mod feed;
 mod golden;
 mod graph;
 mod layout;

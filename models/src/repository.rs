@@ -170,7 +170,7 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
     };
     if !manifest.is_bare() && !model.has_score() {
         return Err(Error::Model(
-            "the model has no single score (two classes, or one value); name it in [output] score, or push the bare file".into(),
+            "the model has no single score (two classes, or one value); name the output in [output] score or the class in [output] class, or push the bare file".into(),
         ));
     }
     let background = package.background()?;

@@ -74,7 +74,7 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Fits a logistic model by linfa from the answer of a query and writes a package
+    /// Fits a model by linfa from the answer of a query, measures it and writes a package
     Train(train::TrainArgs),
     /// Scores one entity
     Score(score::ScoreArgs),
