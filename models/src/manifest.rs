@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Layout};
+use crate::{Error, Gates, Layout};
 
 /// The longest manifest, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -45,6 +45,9 @@ pub struct Manifest {
     pub golden: GoldenRule,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
+    /// What it has to show before it is promoted.
+    #[serde(default, skip_serializing_if = "Gates::is_open")]
+    pub gates: Gates,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bands: Vec<Band>,
     /// By feature: the words a person reads.
@@ -168,6 +171,7 @@ impl Manifest {
             output: Output::default(),
             golden: GoldenRule::default(),
             alert: None,
+            gates: Gates::default(),
             bands: Vec::new(),
             reasons: BTreeMap::new(),
         };
@@ -228,7 +232,7 @@ impl Manifest {
         if !(self.golden.tolerance.is_finite() && self.golden.tolerance >= 0.0) {
             return Err(refuse("golden.tolerance must be a number of at least 0"));
         }
-        Ok(())
+        self.gates.check().map_err(|said| refuse(&said))
     }
 
     fn check_features(&self) -> Result<(), Error> {

@@ -43,4 +43,5 @@ pub mod serving;
 mod shipped;
 pub mod simulate;
 pub mod state;
+mod validator;
 pub mod views;

@@ -5,6 +5,7 @@ mod cluster;
 mod convert;
 mod events;
 pub mod inference;
+mod model_message;
 mod models;
 pub(crate) mod reading;
 mod scores;

@@ -1,7 +1,7 @@
 //! One version of one model in memory, and how often it ran.
 
 use features::FeatureView;
-use models::{Loaded as Package, Manifest, Model};
+use models::{Digests, Loaded as Package, Manifest, Model};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -55,6 +55,10 @@ impl Loaded {
 
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.package.model
+    }
+
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.package.digests
     }
 
     pub fn sha256(&self) -> [u8; 32] {
