@@ -44,7 +44,8 @@ fn district() -> (Store, Rows) {
 }
 
 fn benches(criterion: &mut Criterion) {
-    let (store, rows) = district();
+    let state = district();
+    let store = &state.features;
     let view = views::find("fall_risk").expect("a built-in view");
     assert_eq!(view.names().len(), WIDTH);
     let mut rng = rng(4);

@@ -42,6 +42,26 @@ pub struct FeatureVector {
     pub as_of_us: i64,
 }
 
+/// Rows of one view, one behind the other, as a model reads them; of each value where it came from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeatureRows {
+    pub values: Vec<f32>,
+    pub statuses: Vec<Status>,
+    /// As in [`FeatureVector`].
+    pub event_times_us: Vec<i64>,
+}
+
+impl FeatureRows {
+    /// Room for so many values.
+    pub fn with_capacity(values: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(values),
+            statuses: Vec::with_capacity(values),
+            event_times_us: Vec::with_capacity(values),
+        }
+    }
+}
+
 impl FeatureVector {
     /// The event time of the oldest value that was found; nothing where none has a time.
     pub fn oldest_us(&self) -> Option<i64> {

@@ -9,6 +9,7 @@
     )
 )]
 
+mod demands;
 mod digest;
 mod error;
 mod golden;
@@ -25,6 +26,7 @@ mod score;
 mod tensor;
 mod wire;
 
+pub use demands::{FeatureDemand, Priority, UnknownPriority};
 pub use digest::sha256_hex;
 pub use error::Error;
 pub use golden::Golden;

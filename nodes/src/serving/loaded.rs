@@ -1,10 +1,11 @@
 //! One version of one model in memory, and how often it ran.
 
+use super::RowRules;
 use features::FeatureView;
 use models::{Loaded as Package, Manifest, Model};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Runs of one model on this node, as Triton's statistics count them.
 #[derive(Debug, Default)]
@@ -29,6 +30,13 @@ impl Runs {
         }
         self.last_ms.store(crate::clock::now_us() as u64 / 1_000, Ordering::Relaxed);
     }
+
+    /// About how long a run over so many rows takes, by those that were.
+    pub(crate) fn guess(&self, rows: usize) -> Duration {
+        let seen = self.rows.load(Ordering::Relaxed).max(1);
+        let each_ns = self.success_ns.load(Ordering::Relaxed) / seen;
+        Duration::from_nanos(each_ns.saturating_mul(rows as u64))
+    }
 }
 
 /// One version of one model, ready to answer.
@@ -37,6 +45,8 @@ pub struct Loaded {
     pub(super) package: Package,
     pub(super) view: Option<Arc<FeatureView>>,
     pub(super) sha256: [u8; 32],
+    pub(super) sha256_hex: String,
+    pub(super) rules: RowRules,
     pub runs: Runs,
 }
 
@@ -59,6 +69,15 @@ impl Loaded {
 
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
+    }
+
+    pub fn sha256_hex(&self) -> &str {
+        &self.sha256_hex
+    }
+
+    /// What becomes of a row with gaps.
+    pub fn rules(&self) -> &RowRules {
+        &self.rules
     }
 
     pub fn view(&self) -> Option<&Arc<FeatureView>> {

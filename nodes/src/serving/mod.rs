@@ -4,10 +4,14 @@ mod error;
 mod follow;
 mod loaded;
 mod models;
+mod row_rules;
+mod rows;
 mod scored;
 
 pub use error::ServingError;
 pub(crate) use follow::follow_registry;
 pub use loaded::{Loaded, Runs};
 pub use models::Serving;
+pub use row_rules::{RowFound, RowRules};
+pub use rows::{Gaps, Rows};
 pub use scored::{Row, Scored};
