@@ -25,6 +25,7 @@ mod http;
 mod intake;
 mod json;
 mod live;
+mod logging;
 pub mod machine;
 mod metrics;
 mod native;

@@ -4,10 +4,12 @@ mod error;
 mod follow;
 mod loaded;
 mod models;
+mod runs;
 mod scored;
 
 pub use error::ServingError;
 pub(crate) use follow::follow_registry;
-pub use loaded::{Loaded, Runs};
+pub use loaded::Loaded;
 pub use models::Serving;
+pub use runs::{Counted, Moments, Runs, Tally};
 pub use scored::{Row, Scored};

@@ -1,11 +1,12 @@
 //! One inference: by entity, by features, or by the named inputs of the model's own file.
 
-use super::tensors;
+use super::trace::Traced;
+use super::{Surface, classification, parameters, tensors};
 use crate::node::Node;
 use crate::proto::inference::infer_parameter::ParameterChoice;
-use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
+use crate::proto::inference::{ModelInferRequest, ModelInferResponse};
 use crate::service::status::from_serving;
-use crate::serving::{Loaded, ServingError};
+use crate::serving::{Loaded, Moments, ServingError};
 use features::FeatureVector;
 use models::{Data, Datatype, Format, Tensor};
 use std::time::Instant;
@@ -17,46 +18,84 @@ const ROWS_MAX: usize = 4_096;
 pub(super) const ENTITY: &str = "entity";
 pub(super) const FEATURES: &str = "features";
 
-pub(super) fn run(node: &Node, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
+pub(super) fn run(
+    node: &Node,
+    surface: &Surface,
+    request: ModelInferRequest,
+) -> Result<ModelInferResponse, Status> {
+    let mut moments = Moments::begin();
     let serving = node.serving();
     let loaded =
         serving.resolve(&node.machine().read(), &request.model_name, &request.model_version);
     let loaded = loaded.map_err(|error| from_serving(&error))?;
-    let (inputs, raw) = tensors::read(&request)?;
-    let wanted: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
-    let explain = request.parameters.get("explain").is_some_and(is_true);
-    let begun = Instant::now();
-    let outcome = answer(node, &loaded, &inputs, &wanted, explain);
-    let rows = outcome.as_ref().map_or(0, |answer| answer.rows);
-    loaded.runs.count(begun, rows as u64, outcome.is_ok());
-    let answer = outcome.map_err(|error| from_serving(&error))?;
+    let trace = surface.tracer.begin(loaded.name());
+    let mut traced = (Vec::new(), Vec::new());
+    let outcome = respond(node, surface, &loaded, &request, &mut moments, &mut traced);
+    let rows = outcome.as_ref().map_or(0, |(_, rows)| *rows);
+    loaded.runs.count_call(&moments, rows as u64, outcome.is_ok());
+    if let Some(trace) = trace {
+        let (inputs, outputs) = &traced;
+        let of = Traced {
+            model: loaded.name(),
+            version: loaded.version(),
+            request_id: &request.id,
+            moments: &moments,
+            ended: Instant::now(),
+            inputs,
+            outputs,
+        };
+        surface.tracer.end(trace, &of);
+    }
+    outcome.map(|(response, _)| response)
+}
+
+/// The answer and its rows; leaves the tensors that went in and came out behind, for a trace.
+fn respond(
+    node: &Node,
+    surface: &Surface,
+    loaded: &Loaded,
+    request: &ModelInferRequest,
+    moments: &mut Moments,
+    traced: &mut (Vec<Tensor>, Vec<Tensor>),
+) -> Result<(ModelInferResponse, usize), Status> {
+    let timeout = parameters::timeout(request)?;
+    let (inputs, raw) = tensors::read(request, &surface.regions)?;
+    let asked = parameters::asked(request, &surface.regions)?;
+    let wanted: Vec<String> = asked.iter().map(|output| output.name.clone()).collect();
+    let explain = request.parameters.get("explain").is_some_and(parameters::is_true);
+    traced.0 = inputs;
+    let answer = answer(node, loaded, &traced.0, &wanted, explain, moments);
+    let answer = answer.map_err(|error| from_serving(&error))?;
+    if let Some(timeout) = timeout.filter(|timeout| moments.begun.elapsed() > *timeout) {
+        let said = format!("the answer took longer than the request's timeout of {timeout:?}");
+        return Err(Status::deadline_exceeded(said));
+    }
     let mut response = ModelInferResponse {
         model_name: loaded.name().to_owned(),
         model_version: loaded.version().to_owned(),
-        id: request.id,
+        id: request.id.clone(),
         ..ModelInferResponse::default()
     };
     if let Some(log_index) = answer.log_index {
-        let parameter =
-            |value| InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(value)) };
+        let parameter = |value| parameters::of(ParameterChoice::Int64Param(value));
         response.parameters.insert("log_index".to_owned(), parameter(log_index as i64));
         response
             .parameters
             .insert("oldest_feature_us".to_owned(), parameter(answer.oldest_feature_us));
     }
-    for tensor in in_order(answer.tensors, &wanted).map_err(|error| from_serving(&error))? {
-        tensors::write(&mut response, &tensor, raw);
+    traced.1 = in_order(answer.tensors, &wanted).map_err(|error| from_serving(&error))?;
+    for (at, tensor) in traced.1.iter().enumerate() {
+        let asked = asked.get(at);
+        let place = asked.and_then(|asked| asked.place.as_ref());
+        match asked.and_then(|asked| asked.classes) {
+            Some(top) => {
+                let classes = classification::classify(tensor, top)?;
+                tensors::write(&mut response, &classes, place, raw)?;
+            }
+            None => tensors::write(&mut response, tensor, place, raw)?,
+        }
     }
-    Ok(response)
-}
-
-fn is_true(parameter: &InferParameter) -> bool {
-    match &parameter.parameter_choice {
-        Some(ParameterChoice::BoolParam(value)) => *value,
-        Some(ParameterChoice::StringParam(value)) => value == "true",
-        Some(ParameterChoice::Int64Param(value)) => *value != 0,
-        _ => false,
-    }
+    Ok((response, answer.rows))
 }
 
 /// Output tensors with what they were read from.
@@ -73,6 +112,7 @@ fn answer(
     inputs: &[Tensor],
     wanted: &[String],
     explain: bool,
+    moments: &mut Moments,
 ) -> Result<Answer, ServingError> {
     let rows = inputs.first().map_or(0, Tensor::rows);
     if rows > ROWS_MAX {
@@ -86,11 +126,11 @@ fn answer(
     };
     match inputs {
         [one] if one.name == ENTITY && !own(ENTITY) => {
-            by_entity(node, loaded, one, wanted, explain)
+            by_entity(node, loaded, one, wanted, explain, moments)
         }
         [one] if one.name == FEATURES && !own(FEATURES) => {
             let values = matrix(loaded, one)?;
-            let tensors = scored(loaded, &values, rows, wanted, explain)?;
+            let tensors = scored(loaded, &values, rows, wanted, explain, moments)?;
             Ok(Answer { tensors, rows, log_index: None, oldest_feature_us: 0 })
         }
         several if several.iter().any(|each| each.name == ENTITY && !own(ENTITY)) => {
@@ -98,7 +138,7 @@ fn answer(
                 "send `entity` alone: the node reads the features itself".to_owned(),
             ))
         }
-        _ => by_own_inputs(loaded, inputs, rows, wanted, explain),
+        _ => by_own_inputs(loaded, inputs, rows, wanted, explain, moments),
     }
 }
 
@@ -113,6 +153,7 @@ fn by_entity(
     input: &Tensor,
     wanted: &[String],
     explain: bool,
+    moments: &mut Moments,
 ) -> Result<Answer, ServingError> {
     let Data::Bytes(keys) = &input.data else {
         let said = format!(
@@ -135,7 +176,7 @@ fn by_entity(
         }
         state.applied
     };
-    let tensors = scored(loaded, &values, keys.len(), wanted, explain)?;
+    let tensors = scored(loaded, &values, keys.len(), wanted, explain, moments)?;
     let oldest_feature_us = if oldest_feature_us == i64::MAX { 0 } else { oldest_feature_us };
     Ok(Answer { tensors, rows: keys.len(), log_index: Some(log_index), oldest_feature_us })
 }
@@ -161,8 +202,11 @@ fn scored(
     rows: usize,
     wanted: &[String],
     explain: bool,
+    moments: &mut Moments,
 ) -> Result<Vec<Tensor>, ServingError> {
+    moments.inputs_read = Some(Instant::now());
     let scores = loaded.model().score(values, rows)?;
+    moments.inferred = Some(Instant::now());
     let bands = scores
         .iter()
         .map(|score| loaded.manifest().band(f64::from(*score)).unwrap_or_default().into())
@@ -206,6 +250,7 @@ fn by_own_inputs(
     rows: usize,
     wanted: &[String],
     explain: bool,
+    moments: &mut Moments,
 ) -> Result<Answer, ServingError> {
     if explain {
         let said = "explain needs `entity` or `features` as input".to_owned();
@@ -214,6 +259,7 @@ fn by_own_inputs(
     let outputs = loaded.model().outputs();
     let has_own = |name: &String| outputs.iter().any(|spec| spec.name == *name);
     let own: Vec<String> = wanted.iter().filter(|name| has_own(name)).cloned().collect();
+    moments.inputs_read = Some(Instant::now());
     let mut tensors = if wanted.is_empty() || !own.is_empty() {
         loaded.model().infer(inputs, &own)?
     } else {
@@ -228,6 +274,7 @@ fn by_own_inputs(
             tensors.push(Tensor::new("score", [rows as i64, 1], Data::Fp32(scores))?);
         }
     }
+    moments.inferred = Some(Instant::now());
     Ok(Answer { tensors, rows, log_index: None, oldest_feature_us: 0 })
 }
 
