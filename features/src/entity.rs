@@ -67,7 +67,9 @@ impl fmt::Display for EntityKind {
 
 /// Text that names no entity kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("entity {0:?} is unknown: it is device, dwelling, resident, household, organisation or application")]
+#[error(
+    "entity {0:?} is unknown: it is device, dwelling, resident, household, organisation or application"
+)]
 pub struct UnknownEntity(pub String);
 
 impl FromStr for EntityKind {

@@ -59,10 +59,11 @@ impl Plan {
         for (feature, def) in features.iter().enumerate() {
             match &def.source {
                 Source::Window { kind, aggregate, window } => {
-                    let of = place(&mut series, |each| each.kind == *kind, || SeriesPlan {
-                        kind: *kind,
-                        windows: Vec::new(),
-                    });
+                    let of = place(
+                        &mut series,
+                        |each| each.kind == *kind,
+                        || SeriesPlan { kind: *kind, windows: Vec::new() },
+                    );
                     let windows = &mut series[of].windows;
                     let at = place(windows, |each| each.0 == *window, || (*window, Vec::new()));
                     windows[at].1.push((feature, *aggregate));
@@ -113,11 +114,15 @@ impl<'a> Draft<'a> {
         for step in steps {
             let table = civil::TABLES.iter().position(|each| each.name == step.table.name);
             let table = table.unwrap_or_default();
-            row = place(&mut self.rows, |each| each.table == table && each.from == from, || {
-                let held = step.table.position(HELD_COLUMN);
-                let columns = held.into_iter().collect();
-                RowDraft { table, from, columns, held, features: Vec::new() }
-            });
+            row = place(
+                &mut self.rows,
+                |each| each.table == table && each.from == from,
+                || {
+                    let held = step.table.position(HELD_COLUMN);
+                    let columns = held.into_iter().collect();
+                    RowDraft { table, from, columns, held, features: Vec::new() }
+                },
+            );
             let columns = &mut self.rows[row].columns;
             if let Err(at) = columns.binary_search(&step.column) {
                 columns.insert(at, step.column);

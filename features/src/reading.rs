@@ -230,8 +230,11 @@ mod tests {
 
     fn rows() -> Rows {
         let held = Cell::Time(NOW_US - 2 * DAY_US);
-        let resident =
-            [("household_id", Cell::text("h")), ("birth_ym", Cell::text("1940-02")), ("as_of", held)];
+        let resident = [
+            ("household_id", Cell::text("h")),
+            ("birth_ym", Cell::text("1940-02")),
+            ("as_of", held),
+        ];
         Rows::default().with("resident", "r", &resident).with(
             "household",
             "h",

@@ -60,6 +60,13 @@ impl FeatureRows {
             event_times_us: Vec::with_capacity(values),
         }
     }
+
+    /// Leaves so many values and drops those behind them.
+    pub fn truncate(&mut self, values: usize) {
+        self.values.truncate(values);
+        self.statuses.truncate(values);
+        self.event_times_us.truncate(values);
+    }
 }
 
 impl FeatureVector {
@@ -79,6 +86,12 @@ impl FeatureVector {
             .zip(&self.statuses)
             .filter(move |(_, status)| absent(status))
             .map(|(name, _)| name.as_str())
+    }
+
+    /// The names of the features whose value is older than it may be.
+    pub fn stale(&self) -> impl Iterator<Item = &str> {
+        let stale = self.names.iter().zip(&self.statuses);
+        stale.filter(|(_, status)| **status == Status::Stale).map(|(name, _)| name.as_str())
     }
 
     /// Whether the entity is known at all.
@@ -104,6 +117,7 @@ mod tests {
         };
         assert_eq!(vector.oldest_us(), Some(20));
         assert_eq!(vector.missing().collect::<Vec<_>>(), ["c"]);
+        assert_eq!(vector.stale().collect::<Vec<_>>(), ["b"]);
         assert!(vector.is_found());
         let unknown = FeatureVector { statuses: vec![Status::NotFound; 4], ..vector };
         assert_eq!(unknown.oldest_us(), None);

@@ -289,9 +289,9 @@ mod tests {
         let mut flood = Vec::new();
         for _ in 0..200 {
             let gate = Arc::clone(&gate);
-            flood.push(tokio::spawn(async move {
-                gate.enter(Priority::Batch, None).await.map(drop)
-            }));
+            flood.push(tokio::spawn(
+                async move { gate.enter(Priority::Batch, None).await.map(drop) },
+            ));
         }
         let mut refused = 0;
         for each in flood {
@@ -305,7 +305,9 @@ mod tests {
             }
             // At once, whoever waits: this would hang for as long as the queue does otherwise.
             let urgent = gate.enter(Priority::Safety, None);
-            assert!(futures::FutureExt::now_or_never(urgent).is_some_and(|entered| entered.is_ok()));
+            assert!(
+                futures::FutureExt::now_or_never(urgent).is_some_and(|entered| entered.is_ok())
+            );
         }
         assert!(refused > 0);
     }

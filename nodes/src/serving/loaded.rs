@@ -1,43 +1,9 @@
-//! One version of one model in memory, and how often it ran.
+//! One version of one model in memory.
 
-use super::RowRules;
+use super::{RowRules, Runs};
 use features::FeatureView;
 use models::{Loaded as Package, Manifest, Model};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-/// Runs of one model on this node, as Triton's statistics count them.
-#[derive(Debug, Default)]
-pub struct Runs {
-    pub success: AtomicU64,
-    pub success_ns: AtomicU64,
-    pub fail: AtomicU64,
-    pub fail_ns: AtomicU64,
-    pub rows: AtomicU64,
-    pub last_ms: AtomicU64,
-}
-
-impl Runs {
-    pub(crate) fn count(&self, begun: Instant, rows: u64, good: bool) {
-        let ns = begun.elapsed().as_nanos() as u64;
-        let (count, sum) =
-            if good { (&self.success, &self.success_ns) } else { (&self.fail, &self.fail_ns) };
-        count.fetch_add(1, Ordering::Relaxed);
-        sum.fetch_add(ns, Ordering::Relaxed);
-        if good {
-            self.rows.fetch_add(rows, Ordering::Relaxed);
-        }
-        self.last_ms.store(crate::clock::now_us() as u64 / 1_000, Ordering::Relaxed);
-    }
-
-    /// About how long a run over so many rows takes, by those that were.
-    pub(crate) fn guess(&self, rows: usize) -> Duration {
-        let seen = self.rows.load(Ordering::Relaxed).max(1);
-        let each_ns = self.success_ns.load(Ordering::Relaxed) / seen;
-        Duration::from_nanos(each_ns.saturating_mul(rows as u64))
-    }
-}
 
 /// One version of one model, ready to answer.
 #[derive(Debug)]

@@ -6,12 +6,14 @@ mod loaded;
 mod models;
 mod row_rules;
 mod rows;
+mod runs;
 mod scored;
 
 pub use error::ServingError;
 pub(crate) use follow::follow_registry;
-pub use loaded::{Loaded, Runs};
+pub use loaded::Loaded;
 pub use models::Serving;
 pub use row_rules::{RowFound, RowRules};
 pub use rows::{Gaps, Rows};
-pub use scored::{Row, Scored};
+pub use runs::{Counted, Moments, Runs, Tally};
+pub use scored::{Row, Scored, feature_hash};

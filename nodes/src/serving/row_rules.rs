@@ -26,6 +26,12 @@ pub struct RowFound {
     pub oldest_us: i64,
 }
 
+impl RowFound {
+    pub fn oldest(&self) -> Option<i64> {
+        (self.oldest_us != i64::MAX).then_some(self.oldest_us)
+    }
+}
+
 impl RowRules {
     pub fn of(manifest: &Manifest, view: &FeatureView) -> Self {
         let stale = manifest.stale.unwrap_or(manifest.missing);

@@ -1,7 +1,9 @@
 //! The whole state as bytes and back, a version byte first.
 
 use super::dedup::Order;
-use super::{Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State};
+use super::{
+    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
+};
 use features::{FrozenStore, Store};
 use models::Registry;
 use serde::{Deserialize, Serialize};

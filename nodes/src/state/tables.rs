@@ -1,7 +1,7 @@
 //! The reference tables: rows by key, kept as bytes.
 
-use features::{RowSource, civil};
 use features::table::{Cell, Mode, RowError, Table, decode_row, encode_row};
+use features::{RowSource, civil};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
