@@ -9,6 +9,7 @@
     )
 )]
 
+mod demands;
 mod digest;
 mod error;
 mod gates;
@@ -31,6 +32,7 @@ mod validation;
 mod version;
 mod wire;
 
+pub use demands::{FeatureDemand, Priority, UnknownPriority};
 pub use digest::sha256_hex;
 pub use error::Error;
 pub use gates::{Compared, Gates, NANO};

@@ -111,8 +111,14 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Calls at once on one connection.
     pub calls_per_connection: usize,
-    /// Residents in one ScoreMany.
+    /// Entities in one ScoreMany.
     pub entities_per_request: usize,
+    /// Rows in one ModelInfer.
+    pub rows_per_request: usize,
+    /// Inferences that are under way or wait, all together.
+    pub inferences_in_flight: usize,
+    /// Inferences of one priority that wait while more urgent ones come in.
+    pub waiting_inferences: usize,
     /// DuckDB's memory, in MiB.
     pub warehouse_mib: usize,
     /// DuckDB's threads; 0 means one for each processor.
@@ -178,6 +184,9 @@ impl Default for Limits {
             request_bytes: 8 << 20,
             calls_per_connection: 256,
             entities_per_request: 10_000,
+            rows_per_request: 4_096,
+            inferences_in_flight: 4_096,
+            waiting_inferences: 1_024,
             warehouse_mib: 1_024,
             warehouse_threads: 0,
             query_ms: 30_000,

@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
-use crate::{exit, native, rebuild, scorer};
+use crate::{admission, exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -63,6 +63,8 @@ pub struct Node {
     raft: Raft,
     machine: Arc<Machine>,
     serving: Arc<Serving>,
+    gate: admission::Gate,
+    lane: admission::Lane,
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
@@ -100,8 +102,15 @@ impl Node {
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
             config.models.validator,
         );
+        let gate = admission::Gate::new(
+            config.limits.inferences_in_flight,
+            config.limits.waiting_inferences,
+        );
+        let lane = admission::Lane::new(config.limits.waiting_inferences);
         let node = Arc::new(Self {
             config,
+            gate,
+            lane,
             raft,
             machine,
             serving: Arc::new(serving),
@@ -203,6 +212,16 @@ impl Node {
 
     pub fn serving(&self) -> &Arc<Serving> {
         &self.serving
+    }
+
+    /// The door of every inference.
+    pub fn gate(&self) -> &admission::Gate {
+        &self.gate
+    }
+
+    /// Where long runs go.
+    pub(crate) fn lane(&self) -> &admission::Lane {
+        &self.lane
     }
 
     pub fn warehouse(&self) -> &Arc<Warehouse> {

@@ -3,6 +3,7 @@
 mod alerts;
 mod cluster;
 mod convert;
+mod deadline;
 mod events;
 pub mod inference;
 mod model_message;

@@ -1,11 +1,12 @@
 //! The models of a node, and scores by entity.
 
-use super::{Loaded, Row, Runs, Scored, ServingError, Shadows};
+use super::rows::no_view;
+use super::{Loaded, Routed, Row, RowRules, Runs, Scored, ServingError, Shadows};
 use crate::state::{DecisionRecord, State};
 use crate::validator::{Source, Validator, ValidatorLimits};
 use crate::views;
-use features::{EntityKind, FeatureView};
-use models::{Manifest, Missing, Outcome, Repository, Runtime, Verdict};
+use features::{EntityKind, FeatureVector, FeatureView};
+use models::{Manifest, Outcome, Repository, Runtime, Verdict};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -97,13 +98,16 @@ impl Serving {
         self.loaded.read().values().cloned().collect()
     }
 
-    /// The loaded active models over an entity kind, by name.
-    pub fn active_for(&self, state: &State, entity: &str) -> Vec<Arc<Loaded>> {
+    /// The loaded active models over an entity kind, with what stands beside each, by name.
+    pub fn active_for(&self, state: &State, entity: &str) -> Vec<Routed> {
         let names: Vec<&str> = state.registry.names().collect();
         names
             .into_iter()
-            .filter_map(|name| self.resolve(state, name, "").ok())
-            .filter(|loaded| loaded.view.is_some() && loaded.manifest().entity == entity)
+            .filter_map(|name| self.route(state, name, "").ok())
+            .filter(|routed| {
+                let stable = routed.stable();
+                stable.view.is_some() && stable.manifest().entity == entity
+            })
             .collect()
     }
 
@@ -114,23 +118,19 @@ impl Serving {
         loaded: &Loaded,
         entity: &str,
     ) -> Result<Row, ServingError> {
-        let Some(view) = loaded.view() else {
-            let said = format!(
-                "model {} has no feature view: send its features, not an entity",
-                loaded.name()
-            );
-            return Err(ServingError::Invalid(said));
-        };
-        let vector = state.features.read(view, entity, state.clock_us, &state.rows.reader());
+        let view = loaded.view().ok_or_else(|| no_view(loaded))?;
+        let registers = state.registers();
+        let mut vector = state.features.read(view, entity, state.clock_us, &registers);
         if !vector.is_found() {
             let (kind, entity) = (view.entity().as_str().to_owned(), entity.to_owned());
             return Err(ServingError::UnknownEntity { kind, entity });
         }
-        if loaded.manifest().missing == Missing::Refuse {
-            let features: Vec<String> = vector.missing().map(str::to_owned).collect();
-            if !features.is_empty() {
-                return Err(ServingError::Missing { model: loaded.name().to_owned(), features });
-            }
+        let FeatureVector { values, statuses, event_times_us, as_of_us, .. } = &mut vector;
+        if loaded.rules().keep(values, statuses, event_times_us, *as_of_us).is_refused {
+            let features = loaded.rules().refused(view.names(), statuses);
+            let features = features.map(str::to_owned).collect();
+            let (model, entity) = (loaded.name().to_owned(), entity.to_owned());
+            return Err(ServingError::Missing { model, entity, features });
         }
         Ok(Row { entity: entity.to_owned(), vector, log_index: state.applied })
     }
@@ -238,15 +238,14 @@ impl Serving {
         let manifest = package.manifest();
         Self::check_manifest(manifest)?;
         repository.store(package)?;
-        let package = repository.load(
-            self.runtime()?,
-            &manifest.name,
-            &manifest.version,
-            &package.digests(),
-        )?;
+        let digests = package.digests();
+        let package =
+            repository.load(self.runtime()?, &manifest.name, &manifest.version, &digests)?;
         let sha256 = crate::hex::decode32(&package.digests.model).unwrap_or_default();
         let view = views::find(&package.manifest.view).cloned();
-        Ok(Loaded { package, view, sha256, runs: Runs::default() })
+        let rules = view.as_ref().map(|view| RowRules::of(&package.manifest, view));
+        let (sha256_hex, rules) = (package.digests.model.clone(), rules.unwrap_or_default());
+        Ok(Loaded { package, view, sha256, sha256_hex, rules, runs: Runs::default() })
     }
 
     /// What stays in memory ends with the calls that use it.

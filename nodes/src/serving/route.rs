@@ -4,6 +4,7 @@
 use super::{Loaded, Serving, ServingError};
 use crate::state::State;
 use models::{bucket, in_canary, in_shadow};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The versions of one model that a call goes to, as the registry has it at one index.
@@ -51,6 +52,22 @@ impl Routed {
             }
             _ => Ok(&self.stable),
         }
+    }
+
+    /// Entities by the version that answers them; those whose version is not here yet are left out.
+    pub fn split<'a>(&self, entities: &'a [String]) -> Vec<(&Arc<Loaded>, Cow<'a, [String]>)> {
+        let Some((_, canary)) = &self.canary else {
+            return vec![(&self.stable, Cow::Borrowed(entities))];
+        };
+        let answered = |version: &Arc<Loaded>| {
+            let is_its = |entity: &&String| {
+                self.of(entity.as_bytes()).is_ok_and(|found| Arc::ptr_eq(found, version))
+            };
+            Cow::Owned(entities.iter().filter(is_its).cloned().collect())
+        };
+        let mut parts = vec![(&self.stable, answered(&self.stable))];
+        parts.extend(canary.as_ref().ok().map(|canary| (canary, answered(canary))));
+        parts
     }
 
     /// The version that runs unseen for this entity, where the active one answers it.

@@ -3,7 +3,7 @@
 //!
 //! The queue is short and never waited for: what does not fit is dropped and counted.
 
-use super::{Loaded, ServingError};
+use super::{Loaded, Routed, Serving, ServingError};
 use crate::node::Node;
 use crate::state::Command;
 use models::{Compared, NANO, Tensor};
@@ -33,12 +33,12 @@ type Pair = (String, String, String);
 
 /// What a version has answered, for its shadow to be asked as well.
 #[derive(Debug)]
-pub(crate) struct Answered {
-    pub(crate) shadow: Arc<Loaded>,
-    pub(crate) active: Arc<Loaded>,
-    pub(crate) asked: Asked,
-    pub(crate) scores: Vec<f32>,
-    pub(crate) took: Duration,
+struct Answered {
+    shadow: Arc<Loaded>,
+    active: Arc<Loaded>,
+    asked: Asked,
+    scores: Vec<f32>,
+    took: Duration,
 }
 
 #[derive(Debug)]
@@ -47,6 +47,61 @@ pub(crate) enum Asked {
     Rows { values: Vec<f32>, entities: Vec<String> },
     /// The inputs of the file itself.
     Inputs(Vec<Tensor>),
+}
+
+/// An answer that may have a shadow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside<'a> {
+    pub(crate) routed: &'a Routed,
+    pub(crate) answered: &'a Arc<Loaded>,
+    /// Rows of features, one after the other.
+    pub(crate) values: &'a [f32],
+    pub(crate) scores: &'a [f32],
+    pub(crate) took: Duration,
+}
+
+impl Serving {
+    /// Hands on the rows of those entities whose bucket is in the shadow.
+    pub(crate) fn shade<'a>(&self, beside: &Beside<'_>, entities: impl Iterator<Item = &'a str>) {
+        if !beside.routed.has_shadow() {
+            return;
+        }
+        let width = beside.values.len() / beside.scores.len().max(1);
+        let (mut values, mut own, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+        let mut shadow = None;
+        let rows = beside.values.chunks_exact(width.max(1)).zip(beside.scores);
+        for (entity, (row, score)) in entities.zip(rows) {
+            // An entity that nobody knows has no score.
+            let found = beside.routed.shadow_of(entity.as_bytes(), beside.answered);
+            if score.is_nan() || found.is_none() {
+                continue;
+            }
+            shadow = found;
+            values.extend_from_slice(row);
+            own.push(entity.to_owned());
+            scores.push(*score);
+        }
+        if let Some(shadow) = shadow {
+            self.offer(beside, shadow, (Asked::Rows { values, entities: own }, scores));
+        }
+    }
+
+    pub(crate) fn offer(
+        &self,
+        beside: &Beside<'_>,
+        shadow: &Arc<Loaded>,
+        (asked, scores): (Asked, Vec<f32>),
+    ) {
+        // The time of the rows that go on, of that of all.
+        let share = scores.len() as f64 / beside.scores.len().max(1) as f64;
+        self.shadows.offer(Answered {
+            shadow: Arc::clone(shadow),
+            active: Arc::clone(beside.answered),
+            asked,
+            scores,
+            took: beside.took.mul_f64(share),
+        });
+    }
 }
 
 /// The answers on their way into the shadow, and what came of those that were.
@@ -76,7 +131,7 @@ impl Default for Shadows {
 
 impl Shadows {
     /// Never waits.
-    pub(crate) fn offer(&self, answered: Answered) {
+    fn offer(&self, answered: Answered) {
         let rows = answered.scores.len();
         let pair = pair_of(&answered);
         let fits = self.rows.fetch_add(rows, Ordering::Relaxed) + rows <= ROWS_MAX;

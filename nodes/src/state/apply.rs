@@ -3,8 +3,8 @@
 use super::act_on_alert::Act;
 use super::command::UnknownCommand;
 use super::{
-    Alerts, Checks, Command, Dedup, Homes, Ledger, ModelRecord, Once, Recent, Refusal, Reply, Rows,
-    Rules, Scores,
+    Alerts, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord, Once, Recent, Refusal,
+    Reply, RowIndex, Rows, Rules, Scores,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -50,6 +50,7 @@ pub struct State {
     /// The log's clock in microseconds: the leader's, never running back.
     pub clock_us: i64,
     pub rows: Rows,
+    pub(crate) row_index: RowIndex,
     pub homes: Homes,
     pub(crate) places: Places,
     pub features: Store,
@@ -83,6 +84,7 @@ impl State {
             applied: 0,
             clock_us: 0,
             rows: Rows::default(),
+            row_index: RowIndex::default(),
             homes: Homes::default(),
             places: Places::default(),
             features: Store::default(),
@@ -104,6 +106,11 @@ impl State {
             check_due: false,
             events: EventColumns::default(),
         }
+    }
+
+    /// The register rows, as features are read from them.
+    pub fn registers(&self) -> IndexedRows<'_> {
+        IndexedRows { rows: &self.rows, index: &self.row_index }
     }
 
     /// Applies one entry. An error means that the bytes are of a newer program: the node must stop.

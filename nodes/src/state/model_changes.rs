@@ -147,6 +147,9 @@ impl State {
             now_us: self.clock_us,
             log_index: at.index,
         };
+        if let Err(error) = self.check_kind(step) {
+            return refuse(&error);
+        }
         let before = self.registry.changes_total(name);
         let registry = &mut self.registry;
         let outcome = match action {
@@ -161,6 +164,25 @@ impl State {
         };
         self.write_changes(at, name, before);
         outcome.map_or_else(|error| refuse(&error), |()| Reply::Done)
+    }
+
+    /// What stands beside the active version has to be about the same entities.
+    fn check_kind(&self, step: &ModelStep) -> Result<(), Error> {
+        let ModelStep { name, version, action, share, .. } = step;
+        if !matches!(action, ModelAction::Shadow | ModelAction::Canary) || *share == 0 {
+            return Ok(());
+        }
+        let active = self.registry.active(name).map(|active| active.version.as_str());
+        let active = active.and_then(|active| self.model(name, active));
+        let (Some(active), Some(own)) = (active, self.model(name, version)) else { return Ok(()) };
+        if active.entity == own.entity {
+            return Ok(());
+        }
+        let word = |entity: &str| if entity.is_empty() { "none".to_owned() } else { entity.to_owned() };
+        Err(Error::Illegal(format!(
+            "model {name} {version} is about entity {}, the active version {} about {}: they cannot stand beside each other",
+            word(&own.entity), active.version, word(&active.entity)
+        )))
     }
 
     pub(crate) fn compare_model(

@@ -1,7 +1,9 @@
 //! The whole state as bytes and back, a version byte first.
 
 use super::dedup::Order;
-use super::{Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules, Scores, State};
+use super::{
+    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
+};
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
 use models::Registry;
@@ -106,6 +108,7 @@ impl State {
             applied: parts.applied,
             clock_us: parts.clock_us,
             homes: Homes::rebuild(&parts.rows),
+            row_index: RowIndex::rebuild(&parts.rows),
             rows: parts.rows,
             features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
             dedup: parts.dedup,
