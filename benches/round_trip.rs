@@ -24,8 +24,8 @@ use rand::Rng as _;
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::Path;
-use usage::Usage;
 use tonic::transport::{Channel, Endpoint};
+use usage::Usage;
 
 const REPETITIONS: usize = 3;
 const WARM_UP_CALLS: usize = 500;

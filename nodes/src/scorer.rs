@@ -98,19 +98,19 @@ fn next_due(node: &Node, slot: &mut usize, now_us: i64) -> Vec<String> {
     }
 }
 
-/// The index at which the rows were read, and the scores of all models.
+/// An index that all rows were read at or behind, and the scores of all models.
 fn score_part(
     node: &Node,
     residents: &[String],
     models: &[Routed],
     now_us: i64,
 ) -> (u64, Vec<ScoreRecord>) {
-    let mut read_index = u64::MAX;
+    let read_index = node.machine().applied();
     let mut scores = Vec::new();
     for routed in models {
         for (model, residents) in routed.split(residents) {
             let part = Part::read(&node.machine().read(), model, &residents);
-            read_index = read_index.min(part.rows.log_index);
+            let Some(part) = part else { continue };
             if let Err(error) = part.score((node, routed, model), now_us, &mut scores) {
                 tracing::warn!(model = model.name(), %error, "residents could not be scored");
             }
@@ -127,15 +127,13 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn read(state: &State, model: &Loaded, residents: &'a [String]) -> Self {
+    fn read(state: &State, model: &Loaded, residents: &'a [String]) -> Option<Self> {
+        let view = model.view()?;
         let mut part = Self {
-            rows: Rows { log_index: state.applied, ..Rows::default() },
+            rows: Rows::open(state, model, residents.len()).ok()?,
             residents: Vec::with_capacity(residents.len()),
             hashes: Vec::with_capacity(residents.len()),
         };
-        let Some(view) = model.view() else { return part };
-        let Ok(rows) = Rows::open(state, model, residents.len()) else { return part };
-        part.rows = rows;
         for resident in residents {
             let from = part.rows.features.values.len();
             // Who is refused or gone has no score; that is no failure of the others.
@@ -152,7 +150,7 @@ impl<'a> Part<'a> {
             part.residents.push(resident);
             part.hashes.push(hash);
         }
-        part
+        Some(part)
     }
 
     fn score(

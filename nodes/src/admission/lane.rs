@@ -149,8 +149,10 @@ mod tests {
         }
         let refused = lane.run(Priority::Batch, None, || ()).await;
         assert_eq!(refused, Err(Refused::Full { priority: Priority::Batch, limit: 2 }));
-        let late = lane.run(Priority::Normal, Some(Instant::now()), || ());
-        let late = tokio::spawn(async move { late.await });
+        let late = tokio::spawn({
+            let lane = Arc::clone(&lane);
+            async move { lane.run(Priority::Normal, Some(Instant::now()), || ()).await }
+        });
         tokio::task::yield_now().await;
         release.send(()).unwrap();
         first.await.unwrap().unwrap();
