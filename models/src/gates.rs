@@ -244,7 +244,10 @@ mod tests {
         let b = Gates { min_shadow_rows: 9, max_error_rate: Some(0.1), ..Gates::default() };
         let both = a.and(&b);
         assert_eq!(both, b.and(&a));
-        assert_eq!(both.to_text(), "min_shadow_rows = 9, max_difference = 0.5, max_error_rate = 0.1");
+        assert_eq!(
+            both.to_text(),
+            "min_shadow_rows = 9, max_difference = 0.5, max_error_rate = 0.1"
+        );
         assert!(Gates { max_slowdown: Some(f64::NAN), ..a }.check().is_err());
     }
 

@@ -73,7 +73,9 @@ fn check_nodes<'a>(
     depth: usize,
 ) -> Result<(), Error> {
     if depth > DEPTH_MAX {
-        return Err(Error::Model(format!("the model has graphs in graphs, {DEPTH_MAX} deep at most")));
+        return Err(Error::Model(format!(
+            "the model has graphs in graphs, {DEPTH_MAX} deep at most"
+        )));
     }
     for node in inside(body, &[number]) {
         let (domain, name) = (text(&node, NODE_DOMAIN), text(&node, NODE_OP_TYPE));
@@ -85,7 +87,8 @@ fn check_nodes<'a>(
         };
         if !list.split_whitespace().any(|each| each == name) && !functions.contains(&(domain, name))
         {
-            let shown = if domain.is_empty() { name.to_owned() } else { format!("{domain}.{name}") };
+            let shown =
+                if domain.is_empty() { name.to_owned() } else { format!("{domain}.{name}") };
             return Err(Error::Model(format!(
                 "operator `{}` is not taken: only those whose result and work follow from their tensors; {}",
                 shown.escape_debug(),

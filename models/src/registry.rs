@@ -130,7 +130,8 @@ impl Registry {
         record.voters = voters;
         while record.verdicts.len() > VERDICTS_MAX {
             let Version { verdicts, voters, .. } = record;
-            let gone = verdicts.keys().find(|node| !voters.contains(node)).or(verdicts.keys().next());
+            let gone =
+                verdicts.keys().find(|node| !voters.contains(node)).or(verdicts.keys().next());
             let Some(gone) = gone.copied() else { break };
             verdicts.remove(&gone);
         }
@@ -166,7 +167,8 @@ impl Registry {
         let waited = by.now_us - record.pushed_us >= SILENT_US;
         if record.has_enough(waited) {
             let absent = record.not_ready();
-            let absent = absent.iter().map(|(node, said)| format!("not ready on node {node}: {said}"));
+            let absent =
+                absent.iter().map(|(node, said)| format!("not ready on node {node}: {said}"));
             let reason = short(&absent.collect::<Vec<_>>().join("; "));
             self.pending.remove(&(name.to_owned(), version.to_owned()));
             let by = By { reason: &reason, ..by };
@@ -406,7 +408,8 @@ pub(crate) fn illegal(name: &str, record: &Version, next: Status) -> Error {
         Status::Pushed => {
             let nodes: Vec<String> =
                 record.not_ready().into_iter().map(|(node, _)| node.to_string()).collect();
-            let nodes = if nodes.is_empty() { String::new() } else { format!(" {}", nodes.join(", ")) };
+            let nodes =
+                if nodes.is_empty() { String::new() } else { format!(" {}", nodes.join(", ")) };
             format!(": the word of node{nodes} is waited for")
         }
         Status::Refused => format!(": {}", record.reason),

@@ -52,8 +52,7 @@ mod tests {
             assert!((got - wanted).abs() < 4.0 * wanted.sqrt(), "{share}: {got} of {wanted}");
         }
         assert_eq!((count(0), count(100)), (0, keys.len()));
-        let shadowed =
-            keys.iter().filter(|key| in_shadow(bucket("m", key.as_bytes()), 10)).count();
+        let shadowed = keys.iter().filter(|key| in_shadow(bucket("m", key.as_bytes()), 10)).count();
         assert!((1_700..2_300).contains(&shadowed), "{shadowed}");
         for each in 0..100 {
             assert!(in_shadow(each, 100) && !in_shadow(each, 0));
@@ -67,7 +66,10 @@ mod tests {
         let known = ["r1", "r2", "", "王"].map(|key| bucket("fall_risk", key.as_bytes()));
         assert_eq!(known, KNOWN);
         let other = |key: &str| bucket("subsidy_triage", key.as_bytes());
-        assert_ne!(["r1", "r2", "r3"].map(|key| bucket("fall_risk", key.as_bytes())), ["r1", "r2", "r3"].map(other));
+        assert_ne!(
+            ["r1", "r2", "r3"].map(|key| bucket("fall_risk", key.as_bytes())),
+            ["r1", "r2", "r3"].map(other)
+        );
     }
 
     const KNOWN: [u8; 4] = [38, 97, 92, 83];

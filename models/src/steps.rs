@@ -47,7 +47,9 @@ impl Registry {
         by: &By<'_>,
     ) -> Result<(), Error> {
         if share > 100 {
-            return Err(Error::Invalid(format!("a shadow's share is 0 to 100 percent, not {share}")));
+            return Err(Error::Invalid(format!(
+                "a shadow's share is 0 to 100 percent, not {share}"
+            )));
         }
         if share == 0 {
             return self.end(name, version, ("shadow", Status::Shadow), by);
@@ -158,11 +160,8 @@ impl Registry {
         if entry.killed.is_none() {
             entry.note("", "kill", "", "", by);
         }
-        entry.killed = Some(Killed {
-            actor: by.actor.into(),
-            reason: by.reason.into(),
-            at_us: by.now_us,
-        });
+        entry.killed =
+            Some(Killed { actor: by.actor.into(), reason: by.reason.into(), at_us: by.now_us });
         Ok(())
     }
 

@@ -93,9 +93,9 @@ fn made_up(specs: &[TensorSpec], rows: usize, value: f64) -> Option<Vec<Tensor>>
             (size, _) => size,
         };
         let shape: Vec<i64> = spec.shape.iter().enumerate().map(open).collect();
-        let elements = shape.iter().try_fold(1_usize, |all, size| {
-            all.checked_mul(usize::try_from(*size).ok()?)
-        })?;
+        let elements = shape
+            .iter()
+            .try_fold(1_usize, |all, size| all.checked_mul(usize::try_from(*size).ok()?))?;
         if elements > ELEMENTS_MAX {
             return None;
         }

@@ -150,9 +150,7 @@ impl Version {
     fn voters_who(&self, outcome: Outcome) -> impl Iterator<Item = u64> {
         self.verdicts
             .iter()
-            .filter(move |(node, verdict)| {
-                verdict.outcome == outcome && self.voters.contains(node)
-            })
+            .filter(move |(node, verdict)| verdict.outcome == outcome && self.voters.contains(node))
             .map(|(node, _)| *node)
     }
 
@@ -173,9 +171,8 @@ impl Version {
     /// Voters that are not ready, each with its reason.
     pub fn not_ready(&self) -> Vec<(u64, String)> {
         let silent = || "has not answered yet".to_owned();
-        let said = |node| {
-            self.verdicts.get(&node).map_or_else(silent, |verdict| verdict.said.clone())
-        };
+        let said =
+            |node| self.verdicts.get(&node).map_or_else(silent, |verdict| verdict.said.clone());
         let is_ready = |node: &&u64| {
             self.verdicts.get(node).is_none_or(|verdict| verdict.outcome != Outcome::Ready)
         };

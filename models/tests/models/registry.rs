@@ -282,7 +282,9 @@ fn the_history_says_who_when_from_where_to_where_and_why() {
     registry.activate("m", "2", &Gates::default(), &why).unwrap();
     let lines: Vec<String> = registry
         .changes("m", before)
-        .map(|each| format!("{} {} {}->{} {}", each.version, each.action, each.from, each.to, each.actor))
+        .map(|each| {
+            format!("{} {} {}->{} {}", each.version, each.action, each.from, each.to, each.actor)
+        })
         .collect();
     assert_eq!(lines, ["2 activate approved->active wang", "1 displaced active->approved wang"]);
     let change = registry.changes("m", before).next().unwrap();

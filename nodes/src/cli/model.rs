@@ -198,8 +198,7 @@ async fn ask(
     detail: bool,
     remote: &Remote,
 ) -> anyhow::Result<Vec<ModelVersion>> {
-    let request =
-        ListModelsRequest { name: name.to_owned(), detail, version: version.to_owned() };
+    let request = ListModelsRequest { name: name.to_owned(), detail, version: version.to_owned() };
     let answer = remote
         .client()?
         .call(|channel| {

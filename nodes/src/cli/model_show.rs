@@ -165,7 +165,16 @@ fn shadow_row(each: &ModelShadow) -> Vec<Value> {
 }
 
 const HISTORY: [&str; 11] = [
-    "seq", "time", "version", "action", "from", "to", "share", "actor", "forced", "log_index",
+    "seq",
+    "time",
+    "version",
+    "action",
+    "from",
+    "to",
+    "share",
+    "actor",
+    "forced",
+    "log_index",
     "reason",
 ];
 

@@ -114,8 +114,7 @@ impl Models for ModelsService {
                 .map(|active| active.version.clone()),
             _ => Some(version),
         };
-        let found =
-            version.and_then(|version| describe(&self.node, &name, &version, Detail::Line));
+        let found = version.and_then(|version| describe(&self.node, &name, &version, Detail::Line));
         Ok(Response::new(found.unwrap_or(ModelVersion { name, ..ModelVersion::default() })))
     }
 }
@@ -226,11 +225,7 @@ pub(crate) async fn change(
     step(node, request, action).await
 }
 
-async fn step(
-    node: &Node,
-    request: ChangeModelRequest,
-    action: ModelAction,
-) -> Result<(), Status> {
+async fn step(node: &Node, request: ChangeModelRequest, action: ModelAction) -> Result<(), Status> {
     let ChangeModelRequest { name, version, actor, reason, share, force, .. } = request;
     if actor.is_empty() || actor.len() > NAME_BYTES_MAX {
         return Err(Status::invalid_argument(format!(

@@ -81,8 +81,9 @@ fn look(node: &Node, seen: Option<u64>) -> Work {
     for record in state.models() {
         let Ok(known) = state.registry.version(&record.name, &record.version) else { continue };
         let loaded = serving.in_memory(&record.name, &record.version);
-        let is_same =
-            loaded.as_ref().is_some_and(|loaded| loaded.digests().package == record.digests.package);
+        let is_same = loaded
+            .as_ref()
+            .is_some_and(|loaded| loaded.digests().package == record.digests.package);
         if !known.status.is_live() || (loaded.is_some() && !is_same) {
             if loaded.is_some() || serving.failure(&record.name, &record.version).is_some() {
                 work.let_go.push((record.name.clone(), record.version.clone()));
@@ -162,9 +163,7 @@ async fn look_and_load(
         Some(known) => known.clone(),
         None => serving.validate(record.blob, Source::File(path)).await,
     };
-    if verdict.outcome == Outcome::Ready
-        && !serving.is_loaded(&record.name, &record.version)
-    {
+    if verdict.outcome == Outcome::Ready && !serving.is_loaded(&record.name, &record.version) {
         let loaded = Arc::new(bring_in(node, &record.blob).await?);
         let key = (record.name.clone(), record.version.clone());
         serving.loaded.write().insert(key, loaded);

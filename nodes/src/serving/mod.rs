@@ -1,6 +1,7 @@
 //! Models that are in memory, the rows they read, and the scores that come out.
 
 mod error;
+mod exposition;
 mod follow;
 mod loaded;
 mod models;
@@ -12,6 +13,7 @@ mod scored;
 mod shadow;
 
 pub use error::ServingError;
+pub(crate) use exposition::expose;
 pub(crate) use follow::follow_registry;
 pub use loaded::Loaded;
 pub use models::Serving;

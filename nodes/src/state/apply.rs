@@ -10,10 +10,10 @@ use super::{Places, ingest_bytes};
 use features::civil;
 use features::table::{Cell, Mode, Table};
 use features::{EventColumns, EventRef, Store};
+use imbl::OrdMap;
 use models::Registry;
 use raft::Position;
 use sha2::{Digest as _, Sha256};
-use imbl::OrdMap;
 use std::sync::Arc;
 
 /// What an entry changed in the tables, for the warehouse.

@@ -78,7 +78,11 @@ impl State {
         self.take_in(at, push).map_or_else(|error| refuse(&error), |_| Reply::Done)
     }
 
-    fn take_in(&mut self, at: Position, ModelPush { record, gates }: ModelPush) -> Result<bool, Error> {
+    fn take_in(
+        &mut self,
+        at: Position,
+        ModelPush { record, gates }: ModelPush,
+    ) -> Result<bool, Error> {
         let (name, version) = (record.name.clone(), record.version.clone());
         let push = Push {
             version: version.clone(),
@@ -88,7 +92,8 @@ impl State {
             gates,
         };
         let before = self.registry.changes_total(&name);
-        let by = By { actor: "", reason: "", forced: false, now_us: self.clock_us, log_index: at.index };
+        let by =
+            By { actor: "", reason: "", forced: false, now_us: self.clock_us, log_index: at.index };
         let is_new = self.registry.register(&name, push, &by)?;
         if is_new {
             self.models.insert((name.clone(), version.clone()), Arc::new(record));
@@ -104,9 +109,7 @@ impl State {
         }
         let before = self.registry.changes_total(&name);
         let by = self.hearth(at);
-        if let Err(error) =
-            self.registry.report(&name, &version, (node, verdict), voters, &by)
-        {
+        if let Err(error) = self.registry.report(&name, &version, (node, verdict), voters, &by) {
             return refuse(&error);
         }
         self.write_validation(&name, &version, node);
@@ -136,17 +139,12 @@ impl State {
     }
 
     pub(crate) fn step_model(&mut self, at: Position, step: &ModelStep) -> Reply {
-        let ModelStep { name, version, action, actor, reason, share, forced, four_eyes, gates } = step;
+        let ModelStep { name, version, action, actor, reason, share, forced, four_eyes, gates } =
+            step;
         if *forced && reason.trim().is_empty() {
             return refuse(&Error::Invalid("--force needs a written --reason".to_owned()));
         }
-        let by = By {
-            actor,
-            reason,
-            forced: *forced,
-            now_us: self.clock_us,
-            log_index: at.index,
-        };
+        let by = By { actor, reason, forced: *forced, now_us: self.clock_us, log_index: at.index };
         if let Err(error) = self.check_kind(step) {
             return refuse(&error);
         }
@@ -178,10 +176,13 @@ impl State {
         if active.entity == own.entity {
             return Ok(());
         }
-        let word = |entity: &str| if entity.is_empty() { "none".to_owned() } else { entity.to_owned() };
+        let word =
+            |entity: &str| if entity.is_empty() { "none".to_owned() } else { entity.to_owned() };
         Err(Error::Illegal(format!(
             "model {name} {version} is about entity {}, the active version {} about {}: they cannot stand beside each other",
-            word(&own.entity), active.version, word(&active.entity)
+            word(&own.entity),
+            active.version,
+            word(&active.entity)
         )))
     }
 

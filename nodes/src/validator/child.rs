@@ -47,7 +47,9 @@ fn limit(args: &ValidateArgs) -> rustix::io::Result<()> {
         (Resource::Nofile, FILES_MAX),
     ];
     for (resource, value) in limits {
-        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
+        // Past the first bound of processor time comes a signal of its own, past the second a kill.
+        let most = if resource == Resource::Cpu { value + 1 } else { value };
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(most) })?;
     }
     nice(NICER).map(drop)
 }
@@ -66,9 +68,7 @@ fn examine(args: &ValidateArgs) -> Said {
     let package = Package::from_bytes(&bytes);
     drop(bytes);
     match package.and_then(|package| models::validate(&runtime, &package)) {
-        Ok(found) => {
-            Said::Valid { golden_rows: found.golden_rows as u32, row_ns: found.row_ns }
-        }
+        Ok(found) => Said::Valid { golden_rows: found.golden_rows as u32, row_ns: found.row_ns },
         Err(error @ (Error::Runtime { .. } | Error::Io { .. })) => Said::Unable(error.to_string()),
         Err(error) => Said::Refused(error.to_string()),
     }

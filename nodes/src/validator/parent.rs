@@ -41,7 +41,8 @@ impl Validator {
     pub(crate) fn new(library: &Path, limits: ValidatorLimits) -> Self {
         // By this name it is the program that runs, also after an update has replaced its file.
         let itself = PathBuf::from("/proc/self/exe");
-        let program = if itself.exists() { itself } else { std::env::current_exe().unwrap_or_default() };
+        let program =
+            if itself.exists() { itself } else { std::env::current_exe().unwrap_or_default() };
         Self { program, library: library.to_owned(), limits, turns: Semaphore::new(AT_ONCE) }
     }
 
@@ -101,7 +102,8 @@ impl Validator {
             Ok(child) => child,
             Err(error) => return unable(error),
         };
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async move {
             if let (Some(mut stdin), Some(bytes)) = (stdin, bytes) {
                 // A process that has ended reads no more; its end says why.
@@ -149,16 +151,22 @@ impl Validator {
                 "its validation asked for more memory than the {memory_mib} MiB it may have"
             ));
         }
-        if let Some(said) = said.lines().next_back().and_then(|line| serde_json::from_str(line).ok())
+        if let Some(said) =
+            said.lines().next_back().and_then(|line| serde_json::from_str(line).ok())
             && status.success()
         {
             return said;
         }
         Said::Refused(match status.signal() {
-            Some(SIGXCPU | SIGKILL) => format!(
+            Some(SIGXCPU) => format!(
                 "its validation took more than {seconds} s of processor time and was stopped"
             ),
-            Some(signal) => format!("its validation was ended by signal {signal}: the file broke it"),
+            Some(SIGKILL) => {
+                "its validation was killed by the system, most likely for want of memory".to_owned()
+            }
+            Some(signal) => {
+                format!("its validation was ended by signal {signal}: the file broke it")
+            }
             None => {
                 let last = complaint.lines().next_back().unwrap_or("without a word");
                 format!("its validation ended with {}: {last}", status.code().unwrap_or(-1))

@@ -152,7 +152,8 @@ fn chosen(
             left.loaded = Arc::clone(loaded);
             let mut answer = answer(node, loaded, inputs, wanted, explain, moments)?;
             versions::one_version(&mut answer, loaded, wanted)?;
-            let took = moments.inputs_read.zip(moments.inferred).map_or(Duration::ZERO, |(a, b)| b - a);
+            let took =
+                moments.inputs_read.zip(moments.inferred).map_or(Duration::ZERO, |(a, b)| b - a);
             versions::shade(node, (routed, loaded), inputs, &answer, took);
             return Ok(answer);
         }

@@ -19,7 +19,10 @@ pub(super) const VERSION: &str = "version";
 pub(super) enum Chosen<'a> {
     One(&'a Arc<Loaded>),
     /// Row by row, true for the canary.
-    Split { canary: &'a Arc<Loaded>, rows: Vec<bool> },
+    Split {
+        canary: &'a Arc<Loaded>,
+        rows: Vec<bool>,
+    },
 }
 
 /// An entity has one version on every node. What names no entity goes by its own first row.
@@ -78,8 +81,12 @@ pub(super) fn part(inputs: &[Tensor], rows: &[bool], side: bool) -> Result<Tenso
     let Some(Tensor { name, data: Data::Bytes(keys), .. }) = inputs.first() else {
         return Err(ServingError::Failed("only entities are split".to_owned()));
     };
-    let own: Vec<Vec<u8>> =
-        keys.iter().zip(rows).filter(|(_, each)| **each == side).map(|(key, _)| key.clone()).collect();
+    let own: Vec<Vec<u8>> = keys
+        .iter()
+        .zip(rows)
+        .filter(|(_, each)| **each == side)
+        .map(|(key, _)| key.clone())
+        .collect();
     Ok(Tensor::new(name, [own.len() as i64, 1], Data::Bytes(own))?)
 }
 
