@@ -165,7 +165,8 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_residents", "Residents in the register.", residents),
         ("hearth_feature_bytes", "Memory of the resident features, about.", memory as u64),
     ];
-    let text = node.metrics().expose(&node.config().node.group, &gauges);
+    let mut text = node.metrics().expose(&node.config().node.group, &gauges);
+    text.push_str(&crate::serving::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

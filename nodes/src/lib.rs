@@ -9,6 +9,7 @@
     )
 )]
 
+pub mod admission;
 mod backlog;
 mod checker;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod http;
 mod intake;
 mod json;
 mod live;
+mod logging;
 pub mod machine;
 mod metrics;
 mod native;
@@ -42,5 +44,7 @@ pub mod service;
 pub mod serving;
 mod shipped;
 pub mod simulate;
+mod sized;
 pub mod state;
+mod validator;
 pub mod views;

@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
-use crate::{exit, native, rebuild, scorer};
+use crate::{admission, exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -63,6 +63,8 @@ pub struct Node {
     raft: Raft,
     machine: Arc<Machine>,
     serving: Arc<Serving>,
+    gate: admission::Gate,
+    lane: admission::Lane,
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
@@ -98,9 +100,17 @@ impl Node {
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            config.models.validator,
         );
+        let gate = admission::Gate::new(
+            config.limits.inferences_in_flight,
+            config.limits.waiting_inferences,
+        );
+        let lane = admission::Lane::new(config.limits.waiting_inferences);
         let node = Arc::new(Self {
             config,
+            gate,
+            lane,
             raft,
             machine,
             serving: Arc::new(serving),
@@ -124,6 +134,8 @@ impl Node {
         tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
         node.tasks.lock().extend(tasks);
         Ok(node)
@@ -156,18 +168,22 @@ impl Node {
     }
 
     /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
-    fn encode(&self, command: &Command) -> Vec<u8> {
+    pub(crate) fn encode(&self, command: &Command) -> Vec<u8> {
         match command {
             Command::IngestEvents { .. }
             | Command::RecordScores { .. }
             | Command::Tick
             | Command::CheckState { .. }
             | Command::ReportState { .. }
+            | Command::ReportModel(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
+            | Command::PushModel(_)
+            | Command::StepModel(_)
+            | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
             | Command::RecordDecision(_) => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
@@ -196,6 +212,16 @@ impl Node {
 
     pub fn serving(&self) -> &Arc<Serving> {
         &self.serving
+    }
+
+    /// The door of every inference.
+    pub fn gate(&self) -> &admission::Gate {
+        &self.gate
+    }
+
+    /// Where long runs go.
+    pub(crate) fn lane(&self) -> &admission::Lane {
+        &self.lane
     }
 
     pub fn warehouse(&self) -> &Arc<Warehouse> {

@@ -3,8 +3,10 @@
 mod alerts;
 mod cluster;
 mod convert;
+mod deadline;
 mod events;
 pub mod inference;
+mod model_message;
 mod models;
 pub(crate) mod reading;
 mod scores;

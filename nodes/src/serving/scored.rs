@@ -3,7 +3,7 @@
 use super::Loaded;
 use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::DecisionRecord;
-use features::FeatureVector;
+use features::{FeatureVector, FeatureView};
 use sha2::{Digest as _, Sha256};
 
 /// The space in which `base` and contributions add up to the score.
@@ -20,13 +20,22 @@ pub struct Row {
 impl Row {
     /// Hash over the view and the values' bits.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.vector.fingerprint.as_bytes());
-        for value in &self.vector.values {
-            hash.update(value.to_bits().to_le_bytes());
-        }
-        crate::hex::encode(&hash.finalize()[..16])
+        hash(&self.vector.fingerprint, &self.vector.values)
     }
+}
+
+/// [`Row::hash`] of values that were read by a view.
+pub fn feature_hash(view: &FeatureView, values: &[f32]) -> String {
+    hash(view.fingerprint(), values)
+}
+
+fn hash(fingerprint: &str, values: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(fingerprint.as_bytes());
+    for value in values {
+        hash.update(value.to_bits().to_le_bytes());
+    }
+    crate::hex::encode(&hash.finalize()[..16])
 }
 
 /// A score with everything it was made from.
@@ -72,6 +81,7 @@ impl Scored {
             log_index: self.log_index,
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),
+            stale_features: self.row.vector.stale().map(str::to_owned).collect(),
             decision_id: String::new(),
             error: String::new(),
         }
