@@ -11,6 +11,7 @@
 mod alerts;
 mod bad_input;
 mod bad_start;
+mod by_entity;
 mod gather;
 mod kill_leader;
 mod local;
