@@ -12,6 +12,7 @@ mod activations;
 mod alerts;
 mod bad_input;
 mod bad_start;
+mod by_entity;
 mod gather;
 mod hostile;
 mod kill_leader;
