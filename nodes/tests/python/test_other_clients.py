@@ -16,10 +16,10 @@ PERF_ANALYZER = REPOSITORY / ".native/perf_analyzer"
 WITHIN_S = 120
 
 
-def ask(program, address, rows, resident):
+def ask(program, address, rows, resident, **more):
     if not PYTHON.exists():
         pytest.skip(f"{PYTHON} is not there: run `make venv`")
-    asked = json.dumps({"rows": rows.astype(float).tolist(), "resident": resident})
+    asked = json.dumps({"rows": rows.astype(float).tolist(), "resident": resident, **more})
     ran = subprocess.run([PYTHON, "-W", "ignore", CLIENTS / program, address], input=asked, capture_output=True,
                          text=True, timeout=WITHIN_S, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -37,9 +37,11 @@ def test_kserve(cluster, zoo, residents):
     assert said["unknown"] == "NOT_FOUND" and said["narrow"] == "INVALID_ARGUMENT"
 
 
-def test_mlserver_stubs(cluster, zoo, residents):
+def test_mlserver_stubs(cluster, client, fixtures, zoo, residents):
     rows, expected = golden(zoo, "fall_risk")
-    said = ask("mlserver_stubs.py", cluster.grpc[1], rows[:9], residents[0])
+    client.load_model("mlservers_own", config="{}", files={"file:1/model.onnx": (fixtures / "zipmap.onnx").read_bytes()},
+                      client_timeout=30)
+    said = ask("mlserver_stubs.py", cluster.grpc[0], rows[:9], residents[0], own_model="mlservers_own")
     assert said["live"] and said["ready"] and said["model_ready"] and said["server"] == "hearth"
     assert said["inputs"] == [["features", "FP32", [-1, 16]]]
     assert said["typed"]["id"] == "typed" and said["typed"]["version"] == "1"
@@ -47,6 +49,7 @@ def test_mlserver_stubs(cluster, zoo, residents):
     assert said["entity"]["outputs"][:2] == ["score", "band"] and "log_index" in said["entity"]["parameters"]
     assert {"fall_risk", "subsidy_triage"} <= set(said["ready_models"])
     assert said["unknown"] == "NOT_FOUND"
+    assert said["states"] == ["READY", "UNAVAILABLE", "READY"]
 
 
 @pytest.mark.parametrize("words", [

@@ -318,7 +318,7 @@ def test_a_timeout_is_kept(stub, zoo):
     request.parameters["timeout"].int64_param = 1
     with pytest.raises(Exception) as caught:
         stub.ModelInfer(request, timeout=CALL_WITHIN_S)
-    assert caught.value.code().name == "DEADLINE_EXCEEDED" and "timeout" in caught.value.details()
+    assert caught.value.code().name == "DEADLINE_EXCEEDED" and "\n" not in caught.value.details()
     for wrong in ({"string_param": "soon"}, {"int64_param": -1}, {"bool_param": True}):
         request.parameters["timeout"].CopyFrom(service_pb2.InferParameter(**wrong))
         with pytest.raises(Exception) as caught:

@@ -1,6 +1,6 @@
 """MLServer's stubs, in a process of its own: their protocol classes and tritonclient's are of one name.
 
-usage: mlserver_stubs.py ADDRESS   with {"rows": [[..]], "resident": ".."} on standard input; prints JSON
+usage: mlserver_stubs.py ADDRESS   with {"rows": [[..]], "resident": "..", "own_model": ".."} on standard input; prints JSON
 """
 
 import json
@@ -9,8 +9,10 @@ import sys
 import grpc
 from mlserver.codecs import NumpyCodec
 from mlserver.grpc import dataplane_pb2 as messages
+from mlserver.grpc import model_repository_pb2 as repository
 from mlserver.grpc.converters import ModelInferResponseConverter
 from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
+from mlserver.grpc.model_repository_pb2_grpc import ModelRepositoryServiceStub
 
 WITHIN_S = 10
 
@@ -49,7 +51,22 @@ def ask(stub, rows, resident):
     return said
 
 
+def take_out_and_in(stub, model):
+    """A model is unloaded and loaded again through the repository's own service."""
+    def is_ready():
+        listed = stub.RepositoryIndex(repository.RepositoryIndexRequest(), timeout=WITHIN_S).models
+        return next(each.state for each in listed if each.name == model)
+
+    states = [is_ready()]
+    stub.RepositoryModelUnload(repository.RepositoryModelUnloadRequest(model_name=model), timeout=WITHIN_S)
+    states.append(is_ready())
+    stub.RepositoryModelLoad(repository.RepositoryModelLoadRequest(model_name=model), timeout=3 * WITHIN_S)
+    return [*states, is_ready()]
+
+
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
     with grpc.insecure_channel(sys.argv[1]) as channel:
-        print(json.dumps(ask(GRPCInferenceServiceStub(channel), asked["rows"], asked["resident"])))
+        said = ask(GRPCInferenceServiceStub(channel), asked["rows"], asked["resident"])
+        said["states"] = take_out_and_in(ModelRepositoryServiceStub(channel), asked["own_model"])
+        print(json.dumps(said))
