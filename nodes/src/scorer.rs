@@ -58,7 +58,7 @@ fn score_round(node: &Node) -> Option<Command> {
 fn score(node: &Node, model: &Arc<Loaded>, resident: &str, now_us: i64) -> Option<ScoreRecord> {
     let row = node.serving().read_row(&node.machine().read(), model, resident).ok()?;
     let feature_hash = row.hash();
-    let scored = match node.serving().score_row(model, row, true) {
+    let scored = match node.serving().score_row(model, row, model.explains_exactly()) {
         Ok(scored) => scored,
         Err(error) => {
             tracing::warn!(model = model.name(), %error, "a resident could not be scored");

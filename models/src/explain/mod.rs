@@ -12,6 +12,8 @@ mod linear;
 mod quadrature;
 mod sampled;
 mod tree_shap;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use dice::SplitMix;
 pub use explainer::Explainer;

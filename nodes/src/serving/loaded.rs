@@ -1,7 +1,7 @@
 //! One version of one model in memory, and how often it ran.
 
 use features::FeatureView;
-use models::{Loaded as Package, Manifest, Model};
+use models::{Explainer, Explanation, Loaded as Package, Manifest, Method, Model};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -55,6 +55,22 @@ impl Loaded {
 
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.package.model
+    }
+
+    /// What each feature of a row added to its score.
+    pub fn explain(&self, row: &[f32]) -> Result<Explanation, models::Error> {
+        self.package.explain(row)
+    }
+
+    /// Whether an explanation costs little beside the row's other work: exact ones do.
+    pub fn explains_exactly(&self) -> bool {
+        let method = Explainer::method(&self.package.explainer);
+        matches!(method, Some(Method::Linear | Method::TreeShap))
+    }
+
+    /// The space in which base and contributions of an explanation add up to the score.
+    pub fn link(&self) -> &'static str {
+        self.package.explainer.link(self.package.model.as_ref()).as_str()
     }
 
     pub fn sha256(&self) -> [u8; 32] {

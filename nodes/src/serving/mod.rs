@@ -10,4 +10,4 @@ pub use error::ServingError;
 pub(crate) use follow::follow_registry;
 pub use loaded::{Loaded, Runs};
 pub use models::Serving;
-pub use scored::{Row, Scored};
+pub use scored::{Row, Scored, contributions};

@@ -16,6 +16,10 @@ const ROWS_MAX: usize = 4_096;
 /// The inputs that every model with a view takes.
 pub(super) const ENTITY: &str = "entity";
 pub(super) const FEATURES: &str = "features";
+const CONTRIBUTIONS: &str = "contributions";
+const BASE: &str = "base";
+/// Rows in one request that are explained by sampling, which runs a model a thousand times a row.
+const SAMPLED_ROWS_MAX: usize = 64;
 
 pub(super) fn run(node: &Node, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
     let serving = node.serving();
@@ -43,6 +47,12 @@ pub(super) fn run(node: &Node, request: ModelInferRequest) -> Result<ModelInferR
         response
             .parameters
             .insert("oldest_feature_us".to_owned(), parameter(answer.oldest_feature_us));
+    }
+    if answer.tensors.iter().any(|tensor| tensor.name == BASE) {
+        // The space in which base and contributions add up to the score.
+        let link = ParameterChoice::StringParam(loaded.link().to_owned());
+        let parameter = InferParameter { parameter_choice: Some(link) };
+        response.parameters.insert("link".to_owned(), parameter);
     }
     for tensor in in_order(answer.tensors, &wanted).map_err(|error| from_serving(&error))? {
         tensors::write(&mut response, &tensor, raw);
@@ -172,30 +182,33 @@ fn scored(
         Tensor::new("score", rows_by_one, Data::Fp32(scores))?,
         Tensor::new("band", rows_by_one, Data::Bytes(bands))?,
     ];
-    if explain || wanted.iter().any(|name| name == "contributions" || name == "base") {
+    if explain || asks_why(wanted) {
         tensors.extend(explained(loaded, values, rows)?);
     }
     Ok(tensors)
 }
 
+fn asks_why(wanted: &[String]) -> bool {
+    wanted.iter().any(|name| name == CONTRIBUTIONS || name == BASE)
+}
+
 fn explained(loaded: &Loaded, values: &[f32], rows: usize) -> Result<[Tensor; 2], ServingError> {
+    if rows > SAMPLED_ROWS_MAX && !loaded.explains_exactly() {
+        return Err(ServingError::Invalid(format!(
+            "at most {SAMPLED_ROWS_MAX} rows of model {} are explained at once, this request has {rows}",
+            loaded.name()
+        )));
+    }
     let width = values.len() / rows.max(1);
     let (mut parts, mut bases) = (Vec::with_capacity(values.len()), Vec::with_capacity(rows));
     for row in values.chunks_exact(width.max(1)) {
-        let Some((base, contributions)) = loaded.model().contributions(row) else {
-            let said = format!(
-                "model {} {} has no exact contributions: ask without explain",
-                loaded.name(),
-                loaded.version()
-            );
-            return Err(ServingError::Invalid(said));
-        };
-        bases.push(base as f32);
-        parts.extend(contributions.iter().map(|each| *each as f32));
+        let explanation = loaded.explain(row)?;
+        bases.push(explanation.base as f32);
+        parts.extend(explanation.contributions.iter().map(|each| *each as f32));
     }
     Ok([
-        Tensor::new("contributions", [rows as i64, width as i64], Data::Fp32(parts))?,
-        Tensor::new("base", [rows as i64, 1], Data::Fp32(bases))?,
+        Tensor::new(CONTRIBUTIONS, [rows as i64, width as i64], Data::Fp32(parts))?,
+        Tensor::new(BASE, [rows as i64, 1], Data::Fp32(bases))?,
     ])
 }
 
@@ -207,10 +220,6 @@ fn by_own_inputs(
     wanted: &[String],
     explain: bool,
 ) -> Result<Answer, ServingError> {
-    if explain {
-        let said = "explain needs `entity` or `features` as input".to_owned();
-        return Err(ServingError::Invalid(said));
-    }
     let outputs = loaded.model().outputs();
     let has_own = |name: &String| outputs.iter().any(|spec| spec.name == *name);
     let own: Vec<String> = wanted.iter().filter(|name| has_own(name)).cloned().collect();
@@ -227,6 +236,12 @@ fn by_own_inputs(
             let scores = loaded.model().score(&values, rows)?;
             tensors.push(Tensor::new("score", [rows as i64, 1], Data::Fp32(scores))?);
         }
+    }
+    if explain || asks_why(wanted) {
+        let values = numbers(inputs).ok_or_else(|| {
+            ServingError::Invalid("explain needs inputs that are all numbers".to_owned())
+        })?;
+        tensors.extend(explained(loaded, &values, rows)?);
     }
     Ok(Answer { tensors, rows, log_index: None, oldest_feature_us: 0 })
 }
