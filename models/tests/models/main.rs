@@ -10,9 +10,11 @@
 
 mod linfa;
 mod onnx;
+mod own;
 mod registry;
 mod repository;
 mod runtime;
+mod writer;
 mod zoo;
 
 use std::path::{Path, PathBuf};

@@ -7,10 +7,10 @@ use crate::admission::Permit;
 use crate::node::Node;
 use crate::proto::hearth::scores_server::Scores;
 use crate::proto::hearth::{
-    Contribution, Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest,
-    ScoreRequest, ScoreResponse,
+    Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest, ScoreRequest,
+    ScoreResponse,
 };
-use crate::serving::{Beside, Loaded, Scored};
+use crate::serving::{Beside, Loaded, Scored, contributions};
 use crate::state::{Command, DecisionRecord, Reply};
 use futures::stream::{BoxStream, StreamExt as _};
 use models::Priority;
@@ -127,6 +127,9 @@ impl Scores for ScoresService {
         let explain = request.explain || request.record;
         let (loaded, scored) =
             self.run(&request.model, &request.version, &request.entity, explain)?;
+        if let Some(reason) = scored.unexplained.as_ref().filter(|_| request.explain) {
+            return Err(Status::failed_precondition(reason.clone()));
+        }
         let mut response = scored.to_message(&loaded);
         if request.record {
             response.decision_id =
@@ -228,16 +231,7 @@ fn score_message(record: &DecisionRecord) -> ScoreResponse {
         model_sha256: crate::hex::decode32(&record.model_sha256).unwrap_or_default().to_vec(),
         score: record.score,
         band: record.band.clone(),
-        contributions: record
-            .contributions
-            .iter()
-            .map(|(feature, value, contribution)| Contribution {
-                feature: feature.clone(),
-                value: *value,
-                contribution: *contribution,
-                reason: String::new(),
-            })
-            .collect(),
+        contributions: contributions(&record.contributions, None),
         base: record.base,
         link: record.link.clone(),
         log_index: record.read_index,

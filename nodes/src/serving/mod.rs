@@ -21,6 +21,6 @@ pub use route::Routed;
 pub use row_rules::{RowFound, RowRules};
 pub use rows::{Gaps, Rows};
 pub use runs::{Counted, Moments, Runs, Tally};
-pub use scored::{Row, Scored, feature_hash};
+pub use scored::{Row, Scored, contributions, feature_hash};
 pub use shadow::Shadows;
 pub(crate) use shadow::{Asked, Beside, compare_shadows, tell_shadows};

@@ -147,20 +147,20 @@ impl Serving {
         let score = scores?.first().map(|score| f64::from(*score));
         let score =
             score.ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
-        let explained =
-            if explain { loaded.model().contributions(&row.vector.values) } else { None };
-        let (base, parts) = explained.unwrap_or_default();
-        let contributions = row.vector.names.iter().zip(&row.vector.values).zip(parts);
-        Ok(Scored {
+        let mut scored = Scored {
             score,
             band: loaded.manifest().band(score).unwrap_or_default().to_owned(),
-            base,
-            contributions: contributions
-                .map(|((name, value), part)| (name.clone(), f64::from(*value), part))
-                .collect(),
+            base: 0.0,
+            link: "",
+            contributions: Vec::new(),
+            unexplained: None,
             log_index: row.log_index,
             row,
-        })
+        };
+        if explain {
+            scored.explain(loaded)?;
+        }
+        Ok(scored)
     }
 
     /// The recorded features through the recorded version again.
