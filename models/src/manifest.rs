@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Layout};
+use crate::oversight::check_bands;
+use crate::{Effect, Error, Layout, WatchRules};
 
 /// The longest manifest, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -31,6 +32,9 @@ pub struct Manifest {
     /// A feature older than this, in seconds, counts as missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_s: Option<u64>,
+    /// Whether its decisions are about a benefit, which only a person may refuse.
+    #[serde(default, skip_serializing_if = "Effect::is_advice")]
+    pub effect: Effect,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub intended_use: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -50,6 +54,8 @@ pub struct Manifest {
     /// By feature: the words a person reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, Reason>,
+    #[serde(default, skip_serializing_if = "WatchRules::is_empty")]
+    pub watch: WatchRules,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +167,7 @@ impl Manifest {
             features: Vec::new(),
             missing: Missing::default(),
             max_age_s: None,
+            effect: Effect::default(),
             intended_use: String::new(),
             author: String::new(),
             licence: String::new(),
@@ -170,6 +177,7 @@ impl Manifest {
             alert: None,
             bands: Vec::new(),
             reasons: BTreeMap::new(),
+            watch: WatchRules::default(),
         };
         manifest.check()?;
         Ok(manifest)
@@ -213,6 +221,8 @@ impl Manifest {
             }
             minima.push(band.min_score);
         }
+        check_bands(self.effect, self.bands.iter().map(|band| band.name.as_str()))?;
+        self.watch.check()?;
         if let Some(alert) = &self.alert {
             check_name("alert.kind", &alert.kind)?;
             if !alert.min_score.is_finite() {

@@ -9,6 +9,7 @@
     )
 )]
 
+pub mod audit;
 mod backlog;
 mod checker;
 #[cfg(test)]
@@ -44,3 +45,4 @@ mod shipped;
 pub mod simulate;
 pub mod state;
 pub mod views;
+pub mod watch;

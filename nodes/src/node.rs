@@ -169,7 +169,10 @@ impl Node {
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
             | Command::ActOnAlert { .. }
-            | Command::RecordDecision(_) => {
+            | Command::RecordDecision(_)
+            | Command::RecordReview(_)
+            | Command::RecordOutcome { .. }
+            | Command::RecordWatch(_) => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()

@@ -38,6 +38,9 @@ pub(crate) struct ScoreArgs {
     /// Why the score is asked for
     #[arg(long, default_value = "")]
     purpose: String,
+    /// With --record: who is to look at the decision
+    #[arg(long, default_value = "")]
+    reviewer: String,
     /// Waits until the state has reached this log index
     #[arg(long, default_value_t = 0)]
     min_log_index: u64,
@@ -54,6 +57,7 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         min_log_index: args.min_log_index,
         record: args.record,
         purpose: args.purpose,
+        reviewer: args.reviewer,
     };
     let answer = args
         .remote

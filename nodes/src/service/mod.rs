@@ -3,6 +3,7 @@
 mod alerts;
 mod cluster;
 mod convert;
+pub(crate) mod decisions;
 mod events;
 pub mod inference;
 mod models;

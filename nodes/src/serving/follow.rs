@@ -26,7 +26,7 @@ pub(crate) async fn follow_registry(node: Arc<Node>) {
         let mut failed = false;
         for record in wanted {
             let key = (record.name.clone(), record.version.clone());
-            match bring_in(&node, &record).await {
+            match bring_in(&node, &record.blob).await {
                 Ok(loaded) => {
                     tracing::info!(model = record.name, version = record.version, "loaded");
                     node.serving().failed.write().remove(&key);
@@ -55,12 +55,13 @@ pub(crate) async fn follow_registry(node: Arc<Node>) {
     }
 }
 
-async fn bring_in(node: &Arc<Node>, record: &ModelRecord) -> Result<Loaded, ServingError> {
-    let path = match node.raft().blob_path(&record.blob) {
+/// A package by its content address, from this node's disk or a peer's, into memory.
+pub(super) async fn bring_in(node: &Arc<Node>, blob: &[u8; 32]) -> Result<Loaded, ServingError> {
+    let path = match node.raft().blob_path(blob) {
         Some(path) => path,
         None => node
             .raft()
-            .fetch_blob(&record.blob)
+            .fetch_blob(blob)
             .await
             .map_err(|error| ServingError::NotReady { said: error.to_string() })?,
     };

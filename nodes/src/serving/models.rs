@@ -1,11 +1,12 @@
 //! The models of a node, and scores by entity.
 
+use super::archive::Archive;
 use super::{Loaded, Row, Runs, Scored, ServingError};
-use crate::state::{DecisionRecord, State};
+use crate::state::State;
 use crate::views;
 use features::{EntityKind, FeatureView};
 use models::{Manifest, Missing, Repository, Runtime};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Serving {
     pub(super) loaded: RwLock<BTreeMap<(String, String), Arc<Loaded>>>,
     /// Why a version of the registry is not loaded here.
     pub(super) failed: RwLock<BTreeMap<(String, String), String>>,
+    pub(super) archive: Mutex<Archive>,
 }
 
 impl Serving {
@@ -33,6 +35,7 @@ impl Serving {
             runtime,
             loaded: RwLock::default(),
             failed: RwLock::default(),
+            archive: Mutex::default(),
         }
     }
 
@@ -61,6 +64,10 @@ impl Serving {
         Err(ServingError::NotReady {
             said: format!("model {name} {} is not ready on this node: {why}", key.1),
         })
+    }
+
+    pub(super) fn in_memory(&self, name: &str, version: &str) -> Option<Arc<Loaded>> {
+        self.loaded.read().get(&(name.to_owned(), version.to_owned())).cloned()
     }
 
     pub fn is_loaded(&self, name: &str, version: &str) -> bool {
@@ -139,28 +146,6 @@ impl Serving {
             log_index: row.log_index,
             row,
         })
-    }
-
-    /// The recorded features through the recorded version again.
-    pub fn replay(&self, record: &DecisionRecord) -> Result<f64, ServingError> {
-        let key = (record.model.clone(), record.version.clone());
-        let loaded = self.loaded.read().get(&key).cloned();
-        let loaded = loaded.ok_or_else(|| ServingError::NotReady {
-            said: format!("model {} {} is not on this node", record.model, record.version),
-        })?;
-        if crate::hex::encode(&loaded.sha256) != record.model_sha256 {
-            let said = format!(
-                "model {} {} has another file than the decision was made with",
-                record.model, record.version
-            );
-            return Err(ServingError::Failed(said));
-        }
-        let row: Vec<f32> = record.features.iter().map(|(_, value, ..)| *value).collect();
-        let scores = loaded.model().score(&row, 1)?;
-        scores
-            .first()
-            .map(|score| f64::from(*score))
-            .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))
     }
 
     /// Checks a package as it would be served; called before it is let into the registry.

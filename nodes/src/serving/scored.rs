@@ -3,6 +3,7 @@
 use super::Loaded;
 use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::DecisionRecord;
+use crate::state::ledger::{Contribution as Part, Reading};
 use features::FeatureVector;
 use sha2::{Digest as _, Sha256};
 
@@ -90,17 +91,33 @@ impl Scored {
             model: loaded.name().to_owned(),
             version: loaded.version().to_owned(),
             model_sha256: crate::hex::encode(&loaded.sha256()),
+            view: vector.view.to_string(),
+            view_fingerprint: vector.fingerprint.to_string(),
+            as_of_us: vector.as_of_us,
             score: self.score,
             band: self.band.clone(),
             base: self.base,
             link: LINK.to_owned(),
-            contributions: self.contributions.clone(),
+            contributions: self
+                .contributions
+                .iter()
+                .map(|(feature, value, contribution)| Part {
+                    feature: feature.clone(),
+                    value: *value,
+                    contribution: *contribution,
+                })
+                .collect(),
             features: readings
-                .map(|(((name, value), time_us), status)| {
-                    (name.clone(), *value, *time_us, status.as_str().to_owned())
+                .map(|(((name, value), time_us), status)| Reading {
+                    feature: name.clone(),
+                    value: *value,
+                    event_time_us: *time_us,
+                    status: status.as_str().to_owned(),
                 })
                 .collect(),
             read_index: self.log_index,
+            policy: loaded.policy(),
+            effect: loaded.manifest().effect.as_str().to_owned(),
             ..DecisionRecord::default()
         }
     }

@@ -1,14 +1,16 @@
 //! The whole state as bytes and back, a version byte first.
 
 use super::dedup::Order;
-use super::{Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules, Scores, State};
+use super::{
+    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules, Scores, State, Watched,
+};
 use features::{FrozenStore, Store};
 use models::Registry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
-const SNAPSHOT_VERSION: u8 = 2;
+const SNAPSHOT_VERSION: u8 = 3;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -25,6 +27,7 @@ struct Parts<Seen> {
     model_indexes: BTreeMap<(String, String), u64>,
     scores: Scores,
     ledger: Ledger,
+    watched: Watched,
     checks: Checks,
     once: Once,
     events_total: u64,
@@ -69,6 +72,7 @@ impl State {
             model_indexes: self.model_indexes.clone(),
             scores: self.scores.clone(),
             ledger: self.ledger.clone(),
+            watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
             events_total: self.events_total,
@@ -115,6 +119,7 @@ impl State {
             model_indexes: parts.model_indexes,
             scores: parts.scores,
             ledger: parts.ledger,
+            watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
             events_total: parts.events_total,

@@ -50,7 +50,7 @@ pub(super) fn run(node: &Node, request: ModelInferRequest) -> Result<ModelInferR
     Ok(response)
 }
 
-fn is_true(parameter: &InferParameter) -> bool {
+pub(super) fn is_true(parameter: &InferParameter) -> bool {
     match &parameter.parameter_choice {
         Some(ParameterChoice::BoolParam(value)) => *value,
         Some(ParameterChoice::StringParam(value)) => value == "true",
@@ -141,7 +141,7 @@ fn by_entity(
 }
 
 /// The values of a `features` FP32 [N, d] input.
-fn matrix(loaded: &Loaded, input: &Tensor) -> Result<Vec<f32>, ServingError> {
+pub(super) fn matrix(loaded: &Loaded, input: &Tensor) -> Result<Vec<f32>, ServingError> {
     let width = loaded.model().features();
     let shaped =
         matches!(input.shape.as_slice(), [_, columns] if width == 0 || *columns == width as i64);
@@ -232,7 +232,7 @@ fn by_own_inputs(
 }
 
 /// Inputs of one matrix or of one column each, as rows of numbers.
-fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
+pub(super) fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
     let columns: Vec<Vec<f32>> = inputs
         .iter()
         .map(|tensor| match (&tensor.data, tensor.datatype) {
@@ -260,7 +260,10 @@ fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
 }
 
 /// The outputs in the order in which they were asked for; all of them where none was named.
-fn in_order(tensors: Vec<Tensor>, wanted: &[String]) -> Result<Vec<Tensor>, ServingError> {
+pub(super) fn in_order(
+    tensors: Vec<Tensor>,
+    wanted: &[String],
+) -> Result<Vec<Tensor>, ServingError> {
     if wanted.is_empty() {
         return Ok(tensors);
     }

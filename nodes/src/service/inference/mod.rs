@@ -3,6 +3,7 @@
 
 mod describe;
 mod infer;
+mod record;
 mod repository;
 mod tensors;
 
@@ -17,6 +18,7 @@ use crate::proto::inference::{
     ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
     ServerReadyRequest, ServerReadyResponse,
 };
+use crate::service::decisions::caller_of;
 use crate::service::reading::reach;
 use crate::service::status::over_limit;
 use futures::stream::{BoxStream, StreamExt as _};
@@ -95,7 +97,12 @@ impl GrpcInferenceService for InferenceService {
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Local).await?;
-        let answer = infer::run(&self.node, request.into_inner());
+        let answer = if record::is_asked(request.get_ref()) {
+            let caller = caller_of(&request);
+            record::run(&self.node, request.into_inner(), caller).await
+        } else {
+            infer::run(&self.node, request.into_inner())
+        };
         self.node.metrics().inferred(answer.is_ok());
         answer.map(Response::new)
     }
@@ -108,25 +115,33 @@ impl GrpcInferenceService for InferenceService {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let node = Arc::clone(&self.node);
-        let answers = request.into_inner().map(move |message| {
-            let message = message.map_err(over_limit)?;
-            let id = message.id.clone();
-            let answer = infer::run(&node, message);
-            node.metrics().inferred(answer.is_ok());
-            // A wrong request is one wrong answer; the stream goes on.
-            Ok(match answer {
-                Ok(response) => ModelStreamInferResponse {
-                    error_message: String::new(),
-                    infer_response: Some(response),
-                },
-                Err(status) => ModelStreamInferResponse {
-                    error_message: status.message().to_owned(),
-                    infer_response: Some(ModelInferResponse {
-                        id,
-                        ..ModelInferResponse::default()
-                    }),
-                },
-            })
+        let caller = caller_of(&request);
+        let answers = request.into_inner().then(move |message| {
+            let (node, caller) = (Arc::clone(&node), caller.clone());
+            async move {
+                let message = message.map_err(over_limit)?;
+                let id = message.id.clone();
+                let answer = if record::is_asked(&message) {
+                    record::run(&node, message, caller).await
+                } else {
+                    infer::run(&node, message)
+                };
+                node.metrics().inferred(answer.is_ok());
+                // A wrong request is one wrong answer; the stream goes on.
+                Ok(match answer {
+                    Ok(response) => ModelStreamInferResponse {
+                        error_message: String::new(),
+                        infer_response: Some(response),
+                    },
+                    Err(status) => ModelStreamInferResponse {
+                        error_message: status.message().to_owned(),
+                        infer_response: Some(ModelInferResponse {
+                            id,
+                            ..ModelInferResponse::default()
+                        }),
+                    },
+                })
+            }
         });
         Ok(Response::new(answers.boxed()))
     }
