@@ -50,6 +50,9 @@ pub(super) async fn rows(
         Error::Late(_) | Error::Unavailable(_) | Error::TooMuch(_) => {
             Status::unavailable(error.to_string())
         }
+        Error::Damaged { .. } => Status::data_loss(error.to_string()),
+        // DuckDB's own word when a block of its file does not fit its checksum.
+        _ if error.to_string().contains("orrupt") => Status::data_loss(error.to_string()),
         _ => Status::internal(error.to_string()),
     })
 }

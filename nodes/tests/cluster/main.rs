@@ -13,6 +13,7 @@ mod bad_input;
 mod bad_start;
 mod gather;
 mod kill_leader;
+mod ledger;
 mod local;
 mod models;
 mod people;
