@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
+use crate::watch::{self as watching, Groups};
 use crate::{exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
@@ -98,6 +99,7 @@ impl Node {
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            Groups::new(&config.watch.groups).map_err(NodeError::Start)?,
         );
         let node = Arc::new(Self {
             config,
@@ -123,6 +125,7 @@ impl Node {
         tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
         tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
+        tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
         node.tasks.lock().extend(tasks);
@@ -156,7 +159,7 @@ impl Node {
     }
 
     /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
-    fn encode(&self, command: &Command) -> Vec<u8> {
+    pub(crate) fn encode(&self, command: &Command) -> Vec<u8> {
         match command {
             Command::IngestEvents { .. }
             | Command::RecordScores { .. }

@@ -157,6 +157,9 @@ pub(crate) async fn change(
             "say who acts: actor has 1 to {NAME_BYTES_MAX} bytes"
         )));
     }
+    if action == ModelAction::Activate {
+        crate::watch::gate(node, name, version).await.map_err(Status::failed_precondition)?;
+    }
     let (name, version, actor) = (name.to_owned(), version.to_owned(), actor.to_owned());
     propose(node, &Command::ChangeModel { name, version, action, actor }).await
 }

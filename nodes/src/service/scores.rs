@@ -185,7 +185,7 @@ impl Scores for ScoresService {
         request: Request<WatchRequest>,
     ) -> Result<Response<ModelWatch>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
-        watch::message(&self.node, &request.into_inner()).map(Response::new)
+        watch::message(&self.node, &request.into_inner()).await.map(Response::new)
     }
 }
 

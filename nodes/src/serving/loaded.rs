@@ -1,5 +1,6 @@
 //! One version of one model in memory, and how often it ran.
 
+use crate::watch::Counter;
 use features::FeatureView;
 use models::{Loaded as Package, Manifest, Model};
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct Loaded {
     pub(super) package: Package,
     pub(super) view: Option<Arc<FeatureView>>,
     pub(super) sha256: [u8; 32],
+    pub(super) watch: Counter,
     pub runs: Runs,
 }
 
@@ -59,6 +61,11 @@ impl Loaded {
 
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
+    }
+
+    /// What is counted of its scores.
+    pub fn watch(&self) -> &Counter {
+        &self.watch
     }
 
     pub fn view(&self) -> Option<&Arc<FeatureView>> {

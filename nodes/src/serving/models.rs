@@ -4,6 +4,7 @@ use super::archive::Archive;
 use super::{Loaded, Row, Runs, Scored, ServingError};
 use crate::state::State;
 use crate::views;
+use crate::watch::{self, Counter, Groups};
 use features::{EntityKind, FeatureView};
 use models::{Manifest, Missing, Repository, Runtime};
 use parking_lot::{Mutex, RwLock};
@@ -21,11 +22,12 @@ pub struct Serving {
     /// Why a version of the registry is not loaded here.
     pub(super) failed: RwLock<BTreeMap<(String, String), String>>,
     pub(super) archive: Mutex<Archive>,
+    groups: Groups,
 }
 
 impl Serving {
     /// Never fails: what is missing is said by every call that needs it, and the rest goes on.
-    pub fn open(folder: &Path, library: &Path) -> Self {
+    pub fn open(folder: &Path, library: &Path, groups: Groups) -> Self {
         let runtime = Runtime::load(library);
         if let Err(error) = &runtime {
             tracing::error!(%error, "models are not served");
@@ -36,6 +38,7 @@ impl Serving {
             loaded: RwLock::default(),
             failed: RwLock::default(),
             archive: Mutex::default(),
+            groups,
         }
     }
 
@@ -66,7 +69,12 @@ impl Serving {
         })
     }
 
-    pub(super) fn in_memory(&self, name: &str, version: &str) -> Option<Arc<Loaded>> {
+    /// The groups of people that scores are counted by.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(crate) fn in_memory(&self, name: &str, version: &str) -> Option<Arc<Loaded>> {
         self.loaded.read().get(&(name.to_owned(), version.to_owned())).cloned()
     }
 
@@ -117,7 +125,8 @@ impl Serving {
                 return Err(ServingError::Missing { model: loaded.name().to_owned(), features });
             }
         }
-        Ok(Row { entity: entity.to_owned(), vector, log_index: state.applied })
+        let groups = self.groups.of(state, view.entity(), entity);
+        Ok(Row { entity: entity.to_owned(), vector, log_index: state.applied, groups })
     }
 
     pub fn score_row(
@@ -132,6 +141,8 @@ impl Serving {
         let score = scores?.first().map(|score| f64::from(*score));
         let score =
             score.ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
+        let (values, statuses) = (&row.vector.values, &row.vector.statuses);
+        loaded.watch().observe(values, statuses, score, row.groups);
         let explained =
             if explain { loaded.model().contributions(&row.vector.values) } else { None };
         let (base, parts) = explained.unwrap_or_default();
@@ -176,6 +187,7 @@ impl Serving {
             self.repository.as_ref().map_err(|error| ServingError::from(error.clone()))?;
         repository.store(package)?;
         let manifest = package.manifest();
+        let files = package;
         let package = repository.load(
             self.runtime()?,
             &manifest.name,
@@ -184,7 +196,10 @@ impl Serving {
         )?;
         let sha256 = crate::hex::decode32(&package.digests.model).unwrap_or_default();
         let view = views::find(&package.manifest.view).cloned();
-        Ok(Loaded { package, view, sha256, runs: Runs::default() })
+        let reference = watch::of_package(files, package.model.as_ref());
+        let manifest = &package.manifest;
+        let watch = Counter::new(&manifest.features, watch::selected_min(manifest), reference);
+        Ok(Loaded { package, view, sha256, watch, runs: Runs::default() })
     }
 }
 

@@ -4,6 +4,7 @@ use super::Loaded;
 use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::DecisionRecord;
 use crate::state::ledger::{Contribution as Part, Reading};
+use crate::watch::Codes;
 use features::FeatureVector;
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +17,8 @@ pub struct Row {
     pub entity: String,
     pub vector: FeatureVector,
     pub log_index: u64,
+    /// The groups of the entity, for the rates by group.
+    pub groups: Codes,
 }
 
 impl Row {

@@ -25,7 +25,7 @@ pub struct Counter {
     cut: OnceLock<Cut>,
     waiting: Mutex<Vec<Waiting>>,
     /// Scores that came while too many waited.
-    pub(super) skipped: AtomicU64,
+    skipped: AtomicU64,
     groups: Vec<Group>,
 }
 
@@ -121,6 +121,10 @@ impl Counter {
         let values = values.iter().take(FEATURES_MAX).copied().collect();
         let statuses = statuses.iter().take(FEATURES_MAX).copied().collect();
         waiting.push(Waiting { values, statuses, score });
+    }
+
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     pub(super) fn reference(&self) -> Option<&Arc<Reference>> {
@@ -243,7 +247,8 @@ mod tests {
     fn observe(counter: &Counter, from: usize, count: usize) {
         for n in from..from + count {
             let row = [n as f32, (n % 2) as f32];
-            let statuses = [Status::Present, if n % 4 == 0 { Status::Default } else { Status::Stale }];
+            let statuses =
+                [Status::Present, if n % 4 == 0 { Status::Default } else { Status::Stale }];
             counter.observe(&row, &statuses, n as f64 / 1_000.0, Codes::default());
         }
     }
@@ -255,7 +260,10 @@ mod tests {
         assert_eq!(counter.first(200), None);
         observe(&counter, 199, 101);
         let reference = counter.first(200).unwrap();
-        assert_eq!((reference.rows, reference.features[1].counts.as_slice()), (200, &[100, 100, 0][..]));
+        assert_eq!(
+            (reference.rows, reference.features[1].counts.as_slice()),
+            (200, &[100, 100, 0][..])
+        );
         assert_eq!(counter.drain(), Counts::default());
         counter.compare_with(Arc::new(reference), 200);
         observe(&counter, 300, 100);

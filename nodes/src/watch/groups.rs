@@ -199,7 +199,10 @@ mod tests {
             state.rows.upsert(table, &row).unwrap();
         };
         put("household", &[("household_id", "h"), ("type", "empty nest")]);
-        put("resident", &[("resident_key", "a"), ("sex", "F"), ("birth_ym", "1940-02"), ("household_id", "h")]);
+        put(
+            "resident",
+            &[("resident_key", "a"), ("sex", "F"), ("birth_ym", "1940-02"), ("household_id", "h")],
+        );
         put("resident", &[("resident_key", "b"), ("birth_ym", "1990-02")]);
         state
     }
@@ -233,7 +236,11 @@ mod tests {
 
     #[test]
     fn a_wrong_column_is_said() {
-        let wrong = config::Group { name: "x".to_owned(), column: "resident.sexe".to_owned(), years: Vec::new() };
+        let wrong = config::Group {
+            name: "x".to_owned(),
+            column: "resident.sexe".to_owned(),
+            years: Vec::new(),
+        };
         assert!(Groups::new(&[wrong]).unwrap_err().contains("\"sex\""));
     }
 }

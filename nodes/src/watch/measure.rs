@@ -44,8 +44,7 @@ pub(super) fn ks(reference: &Bins, now: &[u64]) -> Option<f64> {
     for (at, count) in reference.counts.iter().enumerate() {
         expected += count;
         actual += now.get(at).copied().unwrap_or(0);
-        let distance =
-            actual as f64 / all_actual as f64 - expected as f64 / all_expected as f64;
+        let distance = actual as f64 / all_actual as f64 - expected as f64 / all_expected as f64;
         largest = largest.max(distance.abs());
     }
     Some(largest)

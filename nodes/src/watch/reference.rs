@@ -77,8 +77,7 @@ pub(crate) fn of_package(package: &Package, model: &dyn Model) -> Option<Referen
         if count < ROWS_MIN {
             return None;
         }
-        let scores: Vec<f64> =
-            model.score(&rows, count).ok()?.into_iter().map(f64::from).collect();
+        let scores: Vec<f64> = model.score(&rows, count).ok()?.into_iter().map(f64::from).collect();
         (scores.len() == count).then(|| of_rows(file, &names, &rows, &scores))
     })
 }
@@ -89,7 +88,11 @@ fn parse(text: &str, features: &[String]) -> Option<(Vec<String>, Vec<f32>)> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let headings: Vec<&str> = lines.next()?.split(',').map(str::trim).collect();
     let names: Vec<String> = match features {
-        [] => headings.iter().filter(|name| **name != "score").map(|name| (*name).to_owned()).collect(),
+        [] => headings
+            .iter()
+            .filter(|name| **name != "score")
+            .map(|name| (*name).to_owned())
+            .collect(),
         known => known.to_vec(),
     };
     let places: Vec<usize> = names
@@ -130,7 +133,10 @@ mod tests {
         let mut values = vec![0.0; 90];
         values.extend([1.0; 10]);
         let bins = cut("flag", values);
-        assert_eq!((bins.edges.as_slice(), bins.counts.as_slice()), (&[0.0, 1.0][..], &[90, 10, 0][..]));
+        assert_eq!(
+            (bins.edges.as_slice(), bins.counts.as_slice()),
+            (&[0.0, 1.0][..], &[90, 10, 0][..])
+        );
         assert_eq!(bins.tenths, [0, 1, 1]);
         let one = cut("one", vec![5.0; 300]);
         assert_eq!((one.edges.as_slice(), one.counts.as_slice()), (&[5.0][..], &[300, 0][..]));

@@ -2,7 +2,9 @@
 
 use crate::turn::Turn;
 use nodes::client::{Client, cluster_client};
-use nodes::config::{Cluster as Membership, Config, Limits, Listen, Member, Native, Node, Raft};
+use nodes::config::{
+    Cluster as Membership, Config, Limits, Listen, Member, Native, Node, Raft, Watch,
+};
 use nodes::proto::hearth::{StatusRequest, StatusResponse};
 use nodes::state::Rules;
 use std::fs::{File, OpenOptions};
@@ -169,6 +171,7 @@ pub(crate) struct Shape {
     pub(crate) nodes: u64,
     pub(crate) raft: Raft,
     pub(crate) limits: Limits,
+    pub(crate) watch: Watch,
     pub(crate) rules: Option<Rules>,
     /// ONNX Runtime's file of the node with this id.
     pub(crate) library: Option<(u64, PathBuf)>,
@@ -180,6 +183,7 @@ impl Default for Shape {
             nodes: 3,
             raft: Raft::default(),
             limits: Limits { warehouse_mib: 256, ..Limits::default() },
+            watch: Watch::default(),
             rules: None,
             library: None,
         }
@@ -326,6 +330,7 @@ fn node(dir: &Path, member: &Member, members: &[Member], shape: &Shape) -> Proce
         native: Native::default(),
         limits: shape.limits.clone(),
         raft: shape.raft.clone(),
+        watch: shape.watch.clone(),
         rules: shape.rules.clone(),
     };
     let file = home.join("node.toml");

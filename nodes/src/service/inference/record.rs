@@ -10,6 +10,7 @@ use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferRespo
 use crate::service::decisions::{Asked, write_down};
 use crate::service::status::from_serving;
 use crate::serving::{Loaded, Row, Scored, ServingError};
+use crate::watch::Codes;
 use features::FeatureVector;
 use futures::future::try_join_all;
 use models::{Data, Tensor};
@@ -172,6 +173,7 @@ fn given(loaded: &Loaded, values: &[f32], count: usize, entity: &str) -> Vec<Row
             as_of_us: 0,
         },
         log_index: 0,
+        groups: Codes::default(),
     };
     values.chunks_exact(width.max(1)).map(row).collect()
 }
