@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::manifest::{Format, Manifest, check_name};
 use crate::package::{SUMS, write_durably};
-use crate::{Digests, Error, LogisticModel, Model, OnnxModel, Package, Runtime, TensorSpec};
+use crate::{Digests, Error, LogisticModel, Model, OnnxModel, Package, Runtime};
 
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -21,18 +21,6 @@ pub struct Loaded {
     pub manifest: Manifest,
     pub model: Arc<dyn Model>,
     pub digests: Digests,
-}
-
-/// What was found out about a package before it was let in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Validation {
-    pub digests: Digests,
-    pub inputs: Vec<TensorSpec>,
-    pub outputs: Vec<TensorSpec>,
-    pub has_score: bool,
-    pub golden_rows: usize,
-    /// The largest distance of a score from its golden row.
-    pub golden_distance: f64,
 }
 
 impl Repository {
@@ -153,22 +141,4 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
         ));
     }
     Ok(Loaded { manifest, model, digests: package.digests() })
-}
-
-/// Everything that can be known of a package before people approve it.
-pub fn validate(runtime: &Runtime, package: &Package) -> Result<Validation, Error> {
-    let Loaded { manifest, model, digests } = load_package(runtime, package)?;
-    let (mut golden_rows, mut golden_distance) = (0, 0.0);
-    if let Some(golden) = package.golden()? {
-        golden_rows = golden.len();
-        golden_distance = golden.check(model.as_ref(), manifest.golden.tolerance)?;
-    }
-    Ok(Validation {
-        digests,
-        inputs: model.inputs().to_vec(),
-        outputs: model.outputs().to_vec(),
-        has_score: model.has_score(),
-        golden_rows,
-        golden_distance,
-    })
 }

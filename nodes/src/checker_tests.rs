@@ -58,6 +58,7 @@ fn configs(dir: &Path) -> Vec<Config> {
         limits: Limits::default(),
         raft: Raft { check_seconds: 1, ..Raft::default() },
         watch: Watch::default(),
+        models: crate::config::Models::default(),
         rules: None,
     };
     members.iter().map(config).collect()

@@ -1,8 +1,9 @@
 //! The configuration of one node: every key typed, unknown keys refused with the nearest known one.
 
 use crate::state::Rules;
+pub use crate::validator::ValidatorLimits;
 use crate::watch::Groups;
-use models::WatchRules;
+use models::{Gates, WatchRules};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub struct Config {
     pub raft: Raft,
     #[serde(default)]
     pub watch: Watch,
+    #[serde(default)]
+    pub models: Models,
     /// The alert rules that a new cluster starts with; later ones go through the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
@@ -111,14 +114,45 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Calls at once on one connection.
     pub calls_per_connection: usize,
-    /// Residents in one ScoreMany.
+    /// Entities in one ScoreMany.
     pub entities_per_request: usize,
+    /// Rows in one ModelInfer.
+    pub rows_per_request: usize,
+    /// Inferences that are under way or wait, all together.
+    pub inferences_in_flight: usize,
+    /// Inferences of one priority that wait while more urgent ones come in.
+    pub waiting_inferences: usize,
     /// DuckDB's memory, in MiB.
     pub warehouse_mib: usize,
     /// DuckDB's threads; 0 means one for each processor.
     pub warehouse_threads: usize,
     /// A query is stopped after this time.
     pub query_ms: u64,
+}
+
+/// How model files are taken in and promoted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// Whoever pushed a version cannot approve it.
+    pub four_eyes: bool,
+    /// Refuses packages without `intended_use` or `card.md`, bare files among them.
+    pub require_card: bool,
+    /// What a file may take while it is validated.
+    pub validator: ValidatorLimits,
+    /// Asked of every version beside its manifest's own.
+    pub gates: Gates,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            four_eyes: true,
+            require_card: false,
+            validator: ValidatorLimits::default(),
+            gates: Gates::default(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -230,6 +264,9 @@ impl Default for Limits {
             request_bytes: 8 << 20,
             calls_per_connection: 256,
             entities_per_request: 10_000,
+            rows_per_request: 4_096,
+            inferences_in_flight: 4_096,
+            waiting_inferences: 1_024,
             warehouse_mib: 1_024,
             warehouse_threads: 0,
             query_ms: 30_000,
@@ -305,6 +342,12 @@ impl Config {
             );
         }
         Groups::new(&self.watch.groups)?;
+        self.models.gates.check().map_err(|said| format!("models.{said}"))?;
+        if self.models.validator.seconds == 0 || self.models.validator.memory_mib < 256 {
+            return Err(
+                "models.validator: seconds must be 1 or more and memory_mib 256 or more".to_owned()
+            );
+        }
         let is_address = |text: &str| {
             text.rsplit_once(':')
                 .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())

@@ -9,7 +9,7 @@ use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
 use crate::watch::{self as watching, Groups};
-use crate::{exit, native, rebuild, scorer};
+use crate::{admission, exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -64,6 +64,8 @@ pub struct Node {
     raft: Raft,
     machine: Arc<Machine>,
     serving: Arc<Serving>,
+    gate: admission::Gate,
+    lane: admission::Lane,
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
@@ -100,9 +102,17 @@ impl Node {
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
             Groups::new(&config.watch.groups).map_err(NodeError::Start)?,
+            config.models.validator,
         );
+        let gate = admission::Gate::new(
+            config.limits.inferences_in_flight,
+            config.limits.waiting_inferences,
+        );
+        let lane = admission::Lane::new(config.limits.waiting_inferences);
         let node = Arc::new(Self {
             config,
+            gate,
+            lane,
             raft,
             machine,
             serving: Arc::new(serving),
@@ -127,6 +137,8 @@ impl Node {
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
         node.tasks.lock().extend(tasks);
         Ok(node)
@@ -166,11 +178,15 @@ impl Node {
             | Command::Tick
             | Command::CheckState { .. }
             | Command::ReportState { .. }
+            | Command::ReportModel(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
+            | Command::PushModel(_)
+            | Command::StepModel(_)
+            | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
             | Command::RecordDecision(_)
             | Command::RecordReview(_)
@@ -202,6 +218,16 @@ impl Node {
 
     pub fn serving(&self) -> &Arc<Serving> {
         &self.serving
+    }
+
+    /// The door of every inference.
+    pub fn gate(&self) -> &admission::Gate {
+        &self.gate
+    }
+
+    /// Where long runs go.
+    pub(crate) fn lane(&self) -> &admission::Lane {
+        &self.lane
     }
 
     pub fn warehouse(&self) -> &Arc<Warehouse> {

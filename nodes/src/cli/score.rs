@@ -41,6 +41,9 @@ pub(crate) struct ScoreArgs {
     /// With --record: who is to look at the decision
     #[arg(long, default_value = "")]
     reviewer: String,
+    /// safety, normal or batch; only lowers what the model's manifest says
+    #[arg(long, default_value = "")]
+    priority: String,
     /// Waits until the state has reached this log index
     #[arg(long, default_value_t = 0)]
     min_log_index: u64,
@@ -58,6 +61,7 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         record: args.record,
         purpose: args.purpose,
         reviewer: args.reviewer,
+        priority: args.priority,
     };
     let answer = args
         .remote

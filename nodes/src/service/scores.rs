@@ -1,8 +1,10 @@
 //! Scores by entity, and the decisions made from them.
 
+use super::deadline;
 use super::decisions::{self, Asked, caller_of, decision_message, find, score_message};
 use super::reading::reach;
 use super::status::from_serving;
+use crate::admission::Permit;
 use crate::audit;
 use crate::node::Node;
 use crate::proto::hearth::scores_server::Scores;
@@ -11,18 +13,23 @@ use crate::proto::hearth::{
     ObservedOutcome, ReadLedgerRequest, RecordOutcomeRequest, RecordReviewRequest, ReplayResponse,
     ScoreManyRequest, ScoreRequest, ScoreResponse, WatchRequest,
 };
-use crate::serving::{Loaded, Replayed, Scored, version_of};
+use crate::serving::{Beside, Loaded, Replayed, Scored, version_of};
 use crate::state::Entry;
 use crate::watch;
 use futures::stream::{BoxStream, StreamExt as _};
+use models::Priority;
 use raft::ReadLevel;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// Parts of the ledger on their way to a reader.
 const PARTS_AHEAD: usize = 4;
+
+/// Entities of one request that are scored in one turn: well under a millisecond.
+const ENTITIES_PER_TURN: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct ScoresService {
@@ -42,16 +49,36 @@ impl ScoresService {
         explain: bool,
     ) -> Result<(Arc<Loaded>, Scored), Status> {
         let serving = self.node.serving();
-        let loaded = serving
-            .resolve(&self.node.machine().read(), model, version)
+        let routed = serving
+            .route(&self.node.machine().read(), model, version)
             .map_err(|error| from_serving(&error))?;
-        let scored = {
+        let loaded = routed.of(entity.as_bytes()).map_err(|error| from_serving(&error))?;
+        let row = {
             let state = self.node.machine().read();
-            serving.read_row(&state, &loaded, entity).map_err(|error| from_serving(&error))?
+            serving.read_row(&state, loaded, entity).map_err(|error| from_serving(&error))?
         };
+        let begun = Instant::now();
         let scored =
-            serving.score_row(&loaded, scored, explain).map_err(|error| from_serving(&error))?;
-        Ok((loaded, scored))
+            serving.score_row(loaded, row, explain).map_err(|error| from_serving(&error))?;
+        let (values, scores) = (&scored.row.vector.values, &[scored.score as f32][..]);
+        let beside =
+            Beside { routed: &routed, answered: loaded, values, scores, took: begun.elapsed() };
+        serving.shade(&beside, std::iter::once(entity));
+        Ok((Arc::clone(loaded), scored))
+    }
+
+    /// Waits for the call's turn, by the model's priority or a lower one that is asked for.
+    async fn turn(
+        &self,
+        (model, version): (&str, &str),
+        asked: Priority,
+        deadline: Option<Instant>,
+    ) -> Result<Permit<'_>, Status> {
+        let loaded = self.node.serving().resolve(&self.node.machine().read(), model, version);
+        let loaded = loaded.map_err(|error| from_serving(&error))?;
+        let priority = asked.max(loaded.manifest().priority);
+        let entered = self.node.gate().enter(priority, deadline).await;
+        entered.map_err(|refused| from_serving(&refused.into()))
     }
 }
 
@@ -66,8 +93,11 @@ impl Scores for ScoresService {
             0 => ReadLevel::Local,
             index => ReadLevel::AtLeast(index),
         };
+        let deadline = deadline::of(request.metadata());
         reach(&self.node, request.metadata(), default).await?;
         let request = request.into_inner();
+        let asked = priority(&request.priority, Priority::Safety)?;
+        let _permit = self.turn((&request.model, &request.version), asked, deadline).await?;
         let explain = request.explain || request.record;
         let (loaded, scored) =
             self.run(&request.model, &request.version, &request.entity, explain)?;
@@ -87,8 +117,11 @@ impl Scores for ScoresService {
         &self,
         request: Request<ScoreManyRequest>,
     ) -> Result<Response<Self::ScoreManyStream>, Status> {
+        let deadline = deadline::of(request.metadata());
         reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let request = request.into_inner();
+        // Of many answers none is urgent by itself.
+        let asked = priority(&request.priority, Priority::Normal)?;
         let limit = self.node.config().limits.entities_per_request;
         if request.entities.len() > limit {
             let said = format!(
@@ -103,14 +136,24 @@ impl Scores for ScoresService {
             .serving()
             .resolve(&self.node.machine().read(), &request.model, &request.version)
             .map_err(|error| from_serving(&error))?;
-        let answers = futures::stream::iter(request.entities).map(move |entity| {
-            match this.run(&request.model, &request.version, &entity, request.explain) {
-                Ok((loaded, scored)) => Ok(scored.to_message(&loaded)),
-                Err(status) => Ok(ScoreResponse {
-                    entity,
-                    error: status.message().to_owned(),
-                    ..Default::default()
-                }),
+        let (model, version, explain) = (request.model, request.version, request.explain);
+        let of = Arc::new((this, model, version));
+        let answers = futures::stream::iter(request.entities.into_iter().enumerate());
+        let answers = answers.then(move |(at, entity)| {
+            let of = Arc::clone(&of);
+            async move {
+                let (this, model, version) = &*of;
+                if at % ENTITIES_PER_TURN == 0 {
+                    this.turn((model, version), asked, deadline).await?;
+                }
+                match this.run(model, version, &entity, explain) {
+                    Ok((loaded, scored)) => Ok(scored.to_message(&loaded)),
+                    Err(status) => Ok(ScoreResponse {
+                        entity,
+                        error: status.message().to_owned(),
+                        ..Default::default()
+                    }),
+                }
             }
         });
         Ok(Response::new(answers.boxed()))
@@ -208,4 +251,13 @@ fn difference(entry: &Entry, replayed: &Replayed) -> String {
     } else {
         String::new()
     }
+}
+
+/// The priority that is asked for; `open` where none is.
+fn priority(text: &str, open: Priority) -> Result<Priority, Status> {
+    if text.is_empty() {
+        return Ok(open);
+    }
+    let asked: Result<Priority, models::UnknownPriority> = text.parse();
+    asked.map(|asked| asked.max(open)).map_err(|error| Status::invalid_argument(error.to_string()))
 }

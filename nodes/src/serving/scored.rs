@@ -5,7 +5,7 @@ use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::DecisionRecord;
 use crate::state::ledger::{Contribution as Part, Reading};
 use crate::watch::Codes;
-use features::FeatureVector;
+use features::{FeatureVector, FeatureView};
 use sha2::{Digest as _, Sha256};
 
 /// The space in which `base` and contributions add up to the score.
@@ -24,13 +24,22 @@ pub struct Row {
 impl Row {
     /// Hash over the view and the values' bits.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.vector.fingerprint.as_bytes());
-        for value in &self.vector.values {
-            hash.update(value.to_bits().to_le_bytes());
-        }
-        crate::hex::encode(&hash.finalize()[..16])
+        hash(&self.vector.fingerprint, &self.vector.values)
     }
+}
+
+/// [`Row::hash`] of values that were read by a view.
+pub fn feature_hash(view: &FeatureView, values: &[f32]) -> String {
+    hash(view.fingerprint(), values)
+}
+
+fn hash(fingerprint: &str, values: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(fingerprint.as_bytes());
+    for value in values {
+        hash.update(value.to_bits().to_le_bytes());
+    }
+    crate::hex::encode(&hash.finalize()[..16])
 }
 
 /// A score with everything it was made from.
@@ -76,6 +85,7 @@ impl Scored {
             log_index: self.log_index,
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),
+            stale_features: self.row.vector.stale().map(str::to_owned).collect(),
             decision_id: String::new(),
             error: String::new(),
         }
@@ -94,9 +104,6 @@ impl Scored {
             model: loaded.name().to_owned(),
             version: loaded.version().to_owned(),
             model_sha256: crate::hex::encode(&loaded.sha256()),
-            view: vector.view.to_string(),
-            view_fingerprint: vector.fingerprint.to_string(),
-            as_of_us: vector.as_of_us,
             score: self.score,
             band: self.band.clone(),
             base: self.base,
@@ -118,6 +125,9 @@ impl Scored {
                     status: status.as_str().to_owned(),
                 })
                 .collect(),
+            view: vector.view.to_string(),
+            view_fingerprint: vector.fingerprint.to_string(),
+            as_of_us: vector.as_of_us,
             read_index: self.log_index,
             policy: loaded.policy(),
             effect: loaded.manifest().effect.as_str().to_owned(),

@@ -1,8 +1,8 @@
 //! Commands and replies as bytes, a version byte first.
 
 use super::{
-    Action, Alert, DecisionRecord, Digest, ModelAction, ModelRecord, ObservedRecord, ReviewRecord,
-    Rules, ScoreRecord, WatchDelta, Written,
+    Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
+    ModelStep, ObservedRecord, ReviewRecord, Rules, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,9 @@ pub enum Command {
         rows: Vec<Vec<u8>>,
     },
     SetRules(Rules),
+    /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
+    /// Of the same logs.
     ChangeModel {
         name: String,
         version: String,
@@ -60,6 +62,16 @@ pub enum Command {
         node: u64,
         index: u64,
         digest: Digest,
+    },
+    PushModel(Box<ModelPush>),
+    /// What one node found when it validated a version.
+    ReportModel(Box<ModelReport>),
+    StepModel(Box<ModelStep>),
+    /// What one node has compared in shadow since its last word.
+    CompareModel {
+        name: String,
+        version: String,
+        compared: models::Compared,
     },
     RecordReview(Box<ReviewRecord>),
     /// What became of it, and the groups of whom it is about, by column and value.

@@ -2,13 +2,15 @@
 
 use super::dedup::Order;
 use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules, Scores, State, Watched,
+    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
+    Watched,
 };
 use features::{FrozenStore, Store};
+use imbl::OrdMap;
 use models::Registry;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::sync::Arc;
 
 const SNAPSHOT_VERSION: u8 = 3;
 
@@ -23,8 +25,8 @@ struct Parts<Seen> {
     alerts: Alerts,
     rules: Rules,
     registry: Registry,
-    models: BTreeMap<(String, String), ModelRecord>,
-    model_indexes: BTreeMap<(String, String), u64>,
+    models: OrdMap<(String, String), Arc<ModelRecord>>,
+    model_indexes: OrdMap<(String, String), u64>,
     scores: Scores,
     ledger: Ledger,
     watched: Watched,
@@ -109,6 +111,7 @@ impl State {
             applied: parts.applied,
             clock_us: parts.clock_us,
             homes: Homes::rebuild(&parts.rows),
+            row_index: RowIndex::rebuild(&parts.rows),
             rows: parts.rows,
             features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
             dedup: parts.dedup,

@@ -109,6 +109,14 @@ impl Counter {
         }
     }
 
+    /// Rows of which no more is known than their values.
+    pub fn observe_rows(&self, values: &[f32], scores: &[f32]) {
+        let width = values.len() / scores.len().max(1);
+        for (row, score) in values.chunks_exact(width.max(1)).zip(scores) {
+            self.observe(row, &[], f64::from(*score), Codes::default());
+        }
+    }
+
     fn wait(&self, values: &[f32], statuses: &[Status], score: f64) {
         let mut waiting = self.waiting.lock();
         if let Some(cut) = self.cut.get() {

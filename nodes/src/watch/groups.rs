@@ -4,10 +4,12 @@
 //! codes of an entity are looked up once and then kept for a while: registers change seldom.
 
 use crate::config;
+use crate::serving::Loaded;
 use crate::state::State;
 use crate::state::watched::{GROUP_COLUMNS_MAX, GROUP_VALUES_MAX, OTHER};
 use features::table::Cell;
-use features::{ColumnPath, EntityKind, RowSource, Transform};
+use features::table::Table;
+use features::{ColumnPath, EntityKind, Transform};
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -72,7 +74,12 @@ impl Groups {
     }
 
     /// The codes of an entity; only residents have groups.
-    pub fn of(&self, state: &State, kind: EntityKind, entity: &str) -> Codes {
+    pub fn of(&self, state: &State, loaded: &Loaded, entity: &str) -> Codes {
+        let kind = loaded.view().map(|view| view.entity());
+        kind.map_or_else(Codes::default, |kind| self.of_kind(state, kind, entity))
+    }
+
+    fn of_kind(&self, state: &State, kind: EntityKind, entity: &str) -> Codes {
         if kind != EntityKind::Resident || self.columns.is_empty() {
             return Codes::default();
         }
@@ -129,7 +136,7 @@ impl Column {
     fn label(&self, state: &State, entity: &str) -> String {
         let Some(cell) = self.cell(state, entity) else { return UNKNOWN.to_owned() };
         if !self.years.is_empty() {
-            let years = Transform::YearsSince.apply(&cell, state.clock_us);
+            let years = Transform::YearsSince.apply((&cell).into(), state.clock_us);
             return years.map_or_else(|| UNKNOWN.to_owned(), |years| self.band(years as i64));
         }
         let text = match cell {
@@ -157,12 +164,12 @@ impl Column {
         let mut key = entity.to_owned();
         let (last, before) = self.path.steps().split_last()?;
         for step in before {
-            match state.rows.cell(step.table, &key, step.column)? {
+            match read(state, step.table, &key, step.column)? {
                 Cell::Text(text) => key = text,
                 _ => return None,
             }
         }
-        state.rows.cell(last.table, &key, last.column).filter(|cell| *cell != Cell::Null)
+        read(state, last.table, &key, last.column).filter(|cell| *cell != Cell::Null)
     }
 
     fn code(&self, label: &str) -> u8 {
@@ -180,6 +187,10 @@ impl Column {
             }
         }
     }
+}
+
+fn read(state: &State, table: &Table, key: &str, column: usize) -> Option<Cell> {
+    state.rows.get(table.name, key.as_bytes())?.into_iter().nth(column)
 }
 
 #[cfg(test)]
@@ -212,7 +223,7 @@ mod tests {
         let groups = Groups::new(&config::Watch::default().groups).unwrap();
         let state = state();
         let words = |entity: &str| {
-            let codes = groups.of(&state, EntityKind::Resident, entity);
+            let codes = groups.of_kind(&state, EntityKind::Resident, entity);
             let named = codes.iter().filter_map(|(column, code)| groups.name(column, code));
             named.map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(" ")
         };
@@ -220,7 +231,7 @@ mod tests {
         assert_eq!(words("b"), "sex=unknown age=under 60 household=unknown");
         assert_eq!(groups.named(&state, "a")[1], ("age".to_owned(), "80-89".to_owned()));
         assert_eq!(groups.named(&state, "nobody"), []);
-        assert_eq!(groups.of(&state, EntityKind::Device, "a"), Codes::default());
+        assert_eq!(groups.of_kind(&state, EntityKind::Device, "a"), Codes::default());
     }
 
     #[test]

@@ -229,6 +229,7 @@ fn lay_out(
         limits: Limits { warehouse_mib: 256, ..Limits::default() },
         raft,
         watch: Watch::default(),
+        models: nodes::config::Models::default(),
         rules: None,
     };
     let file = home.join("node.toml");
