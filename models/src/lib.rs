@@ -25,6 +25,7 @@ mod manifest;
 mod model;
 mod onnx;
 mod operators;
+mod oversight;
 mod package;
 mod registry;
 mod repository;
@@ -51,6 +52,7 @@ pub use linfa::{
 pub use manifest::{Alert, Band, Format, GoldenRule, Input, Manifest, Missing, Output, Reason};
 pub use model::{Model, TensorSpec};
 pub use onnx::{OnnxModel, Runtime};
+pub use oversight::{Effect, WatchRules};
 pub use package::{CARD, Digests, PACKAGE_BYTES_MAX, PACKAGE_FILES_MAX, Package};
 pub use registry::{Killed, Registry};
 pub use repository::{Loaded, Repository, load_package};

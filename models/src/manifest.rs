@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FeatureDemand, Gates, Layout, Priority};
+use crate::oversight::check_bands;
+use crate::{Effect, Error, FeatureDemand, Gates, Layout, Priority, WatchRules};
 
 /// The longest manifest, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -37,6 +38,9 @@ pub struct Manifest {
     /// A feature older than this, in seconds, is stale, also where its view allows more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_s: Option<u64>,
+    /// Whether its decisions are about a benefit, which only a person may refuse.
+    #[serde(default, skip_serializing_if = "Effect::is_advice")]
+    pub effect: Effect,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub intended_use: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -59,6 +63,8 @@ pub struct Manifest {
     /// By feature: the words a person reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, Reason>,
+    #[serde(default, skip_serializing_if = "WatchRules::is_empty")]
+    pub watch: WatchRules,
     /// By feature: where it is treated otherwise than `missing`, `stale` and `max_age_s` say.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub demands: BTreeMap<String, FeatureDemand>,
@@ -178,6 +184,7 @@ impl Manifest {
             missing: Missing::default(),
             stale: None,
             max_age_s: None,
+            effect: Effect::default(),
             intended_use: String::new(),
             author: String::new(),
             licence: String::new(),
@@ -188,6 +195,7 @@ impl Manifest {
             gates: Gates::default(),
             bands: Vec::new(),
             reasons: BTreeMap::new(),
+            watch: WatchRules::default(),
             demands: BTreeMap::new(),
         };
         manifest.check()?;
@@ -233,6 +241,8 @@ impl Manifest {
             }
             minima.push(band.min_score);
         }
+        check_bands(self.effect, self.bands.iter().map(|band| band.name.as_str()))?;
+        self.watch.check()?;
         if let Some(alert) = &self.alert {
             check_name("alert.kind", &alert.kind)?;
             if !alert.min_score.is_finite() {

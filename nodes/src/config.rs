@@ -2,7 +2,8 @@
 
 use crate::state::Rules;
 pub use crate::validator::ValidatorLimits;
-use models::Gates;
+use crate::watch::Groups;
+use models::{Gates, WatchRules};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ pub struct Config {
     pub limits: Limits,
     #[serde(default)]
     pub raft: Raft,
+    #[serde(default)]
+    pub watch: Watch,
     #[serde(default)]
     pub models: Models,
     /// The alert rules that a new cluster starts with; later ones go through the log.
@@ -177,6 +180,83 @@ pub struct Raft {
     pub dial: BTreeMap<String, String>,
 }
 
+/// How models are watched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Watch {
+    /// How often a node puts what it counted into the log.
+    pub flush_ms: u64,
+    /// The first scores of a version whose package has no background.csv or golden.csv of 200 rows:
+    /// later ones are compared with them.
+    pub reference_scores: usize,
+    /// What a version must keep to be promoted, where its manifest does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_scores: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ks_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ece_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_ratio_min: Option<f64>,
+    /// Columns of the registers whose values are groups of residents.
+    pub groups: Vec<Group>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    pub name: String,
+    /// A path from the resident, such as `resident.household_id>household.type`.
+    pub column: String,
+    /// Lower ends of bands of whole years since the column's date; without them values are groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub years: Vec<i64>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let group = |name: &str, column: &str, years: &[i64]| Group {
+            name: name.to_owned(),
+            column: column.to_owned(),
+            years: years.to_vec(),
+        };
+        Self {
+            flush_ms: 1_000,
+            reference_scores: 1_000,
+            min_scores: None,
+            psi_max: None,
+            ks_max: None,
+            missing_max: None,
+            ece_max: None,
+            group_ratio_min: None,
+            groups: vec![
+                group("sex", "resident.sex", &[]),
+                group("age", "resident.birth_ym", &[60, 70, 80, 90]),
+                group("household", "resident.household_id>household.type", &[]),
+            ],
+        }
+    }
+}
+
+impl Watch {
+    /// A manifest's rules, with these where it is silent.
+    pub(crate) fn fill(&self, own: WatchRules) -> WatchRules {
+        WatchRules {
+            min_scores: own.min_scores.or(self.min_scores),
+            psi_max: own.psi_max.or(self.psi_max),
+            ks_max: own.ks_max.or(self.ks_max),
+            missing_max: own.missing_max.or(self.missing_max),
+            ece_max: own.ece_max.or(self.ece_max),
+            group_ratio_min: own.group_ratio_min.or(self.group_ratio_min),
+            ..own
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -256,6 +336,12 @@ impl Config {
         if self.raft.check_seconds == 0 || self.raft.flush_stall_ms == 0 {
             return Err("raft: check_seconds and flush_stall_ms must be 1 or more".to_owned());
         }
+        if self.watch.flush_ms < 100 || !(200..=4_000).contains(&self.watch.reference_scores) {
+            return Err(
+                "watch: flush_ms must be 100 or more, reference_scores from 200 to 4000".to_owned()
+            );
+        }
+        Groups::new(&self.watch.groups)?;
         self.models.gates.check().map_err(|said| format!("models.{said}"))?;
         if self.models.validator.seconds == 0 || self.models.validator.memory_mib < 256 {
             return Err(

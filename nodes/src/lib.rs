@@ -10,6 +10,7 @@
 )]
 
 pub mod admission;
+pub mod audit;
 mod backlog;
 mod checker;
 #[cfg(test)]
@@ -48,3 +49,4 @@ mod sized;
 pub mod state;
 mod validator;
 pub mod views;
+pub mod watch;

@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
+use crate::watch::{self as watching, Groups};
 use crate::{admission, exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
@@ -100,6 +101,7 @@ impl Node {
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            Groups::new(&config.watch.groups).map_err(NodeError::Start)?,
             config.models.validator,
         );
         let gate = admission::Gate::new(
@@ -133,6 +135,7 @@ impl Node {
         tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
         tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
+        tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
@@ -185,7 +188,10 @@ impl Node {
             | Command::StepModel(_)
             | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
-            | Command::RecordDecision(_) => {
+            | Command::RecordDecision(_)
+            | Command::RecordReview(_)
+            | Command::RecordOutcome { .. }
+            | Command::RecordWatch(_) => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()

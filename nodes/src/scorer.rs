@@ -6,6 +6,7 @@
 use crate::node::Node;
 use crate::serving::{Beside, Loaded, Routed, Rows, feature_hash};
 use crate::state::{Command, ScoreAlert, ScoreRecord, Severity, State};
+use crate::watch::{Codes, Groups};
 use models::Priority;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,7 +110,8 @@ fn score_part(
     let mut scores = Vec::new();
     for routed in models {
         for (model, residents) in routed.split(residents) {
-            let part = Part::read(&node.machine().read(), model, &residents);
+            let groups = node.serving().groups();
+            let part = Part::read(&node.machine().read(), groups, model, &residents);
             let Some(part) = part else { continue };
             if let Err(error) = part.score((node, routed, model), now_us, &mut scores) {
                 tracing::warn!(model = model.name(), %error, "residents could not be scored");
@@ -124,15 +126,22 @@ struct Part<'a> {
     rows: Rows,
     residents: Vec<&'a String>,
     hashes: Vec<String>,
+    groups: Vec<Codes>,
 }
 
 impl<'a> Part<'a> {
-    fn read(state: &State, model: &Loaded, residents: &'a [String]) -> Option<Self> {
+    fn read(
+        state: &State,
+        groups: &Groups,
+        model: &Loaded,
+        residents: &'a [String],
+    ) -> Option<Self> {
         let view = model.view()?;
         let mut part = Self {
             rows: Rows::open(state, model, residents.len()).ok()?,
             residents: Vec::with_capacity(residents.len()),
             hashes: Vec::with_capacity(residents.len()),
+            groups: Vec::with_capacity(residents.len()),
         };
         for resident in residents {
             let from = part.rows.features.values.len();
@@ -149,6 +158,7 @@ impl<'a> Part<'a> {
             }
             part.residents.push(resident);
             part.hashes.push(hash);
+            part.groups.push(groups.of(state, model, resident));
         }
         Some(part)
     }
@@ -171,6 +181,12 @@ impl<'a> Part<'a> {
         let beside = Beside { routed, answered: model, values, scores: &scores, took };
         node.serving().shade(&beside, self.residents.iter().map(|each| each.as_str()));
         let rows = values.chunks_exact(self.rows.width.max(1));
+        let statuses = self.rows.features.statuses.chunks_exact(self.rows.width.max(1));
+        for (((row, statuses), score), groups) in
+            rows.clone().zip(statuses).zip(&scores).zip(self.groups)
+        {
+            model.watch().observe(row, statuses, f64::from(*score), groups);
+        }
         let of = self.residents.into_iter().zip(self.hashes).zip(scores).zip(rows);
         for (((resident, feature_hash), score), row) in of {
             let score = f64::from(score);

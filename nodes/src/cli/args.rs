@@ -1,7 +1,9 @@
 //! What can be typed.
 
 use super::output::{Format, exit_code};
-use super::{alert, cluster, demo, dev, events, model, report, score, serve, simulate, sql, train};
+use super::{
+    alert, audit, cluster, demo, dev, events, model, report, score, serve, simulate, sql, train,
+};
 use crate::client::Client;
 use crate::validator::{self, ValidateArgs};
 use clap::{Args, Parser, Subcommand};
@@ -82,6 +84,13 @@ enum Command {
     Train(train::TrainArgs),
     /// Scores one entity
     Score(score::ScoreArgs),
+    /// The decision ledger: verify, export, review
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// The 360 portrait of a resident
     Portrait {
         resident: String,
@@ -164,6 +173,7 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::ValidateModel(_) => {}
         Command::Train(args) => train::run(args).await?,
         Command::Score(args) => score::run(args).await?,
+        Command::Audit { command, remote } => audit::run(command, &remote).await?,
         Command::Portrait { resident, remote } => sql::portrait(&resident, &remote).await?,
         Command::Sql { query, remote } => sql::run(&query, &remote).await?,
         Command::Report { command, remote } => report::run(command, &remote).await?,

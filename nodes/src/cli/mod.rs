@@ -2,6 +2,7 @@
 
 mod alert;
 mod args;
+mod audit;
 mod cluster;
 mod demo;
 mod dev;

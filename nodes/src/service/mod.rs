@@ -4,6 +4,7 @@ mod alerts;
 mod cluster;
 mod convert;
 mod deadline;
+pub(crate) mod decisions;
 mod events;
 pub mod inference;
 mod model_message;

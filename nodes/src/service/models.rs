@@ -237,6 +237,10 @@ async fn step(node: &Node, request: ChangeModelRequest, action: ModelAction) -> 
             "a reason has {REASON_BYTES_MAX} bytes at most"
         )));
     }
+    // What was seen of the version itself. A rollback asks nobody, and `force` says that somebody knows.
+    if matches!(action, ModelAction::Activate | ModelAction::Canary) && !force {
+        crate::watch::gate(node, &name, &version).await.map_err(Status::failed_precondition)?;
+    }
     let config = &node.config().models;
     let step = ModelStep {
         name,

@@ -1,6 +1,7 @@
 //! One version of one model in memory.
 
 use super::{RowRules, Runs};
+use crate::watch::Counter;
 use features::FeatureView;
 use models::{Digests, Explainer, Explanation, Loaded as Package, Manifest, Method, Model};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub struct Loaded {
     pub(super) sha256: [u8; 32],
     pub(super) sha256_hex: String,
     pub(super) rules: RowRules,
+    pub(super) watch: Counter,
     pub runs: Runs,
 }
 
@@ -55,6 +57,11 @@ impl Loaded {
 
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
+    }
+
+    /// What is counted of its scores.
+    pub fn watch(&self) -> &Counter {
+        &self.watch
     }
 
     pub fn sha256_hex(&self) -> &str {

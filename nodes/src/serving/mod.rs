@@ -1,5 +1,6 @@
 //! Models that are in memory, the rows they read, and the scores that come out.
 
+mod archive;
 mod error;
 mod exposition;
 mod follow;
@@ -12,6 +13,8 @@ mod runs;
 mod scored;
 mod shadow;
 
+pub use archive::Replayed;
+pub(crate) use archive::version_of;
 pub use error::ServingError;
 pub(crate) use exposition::expose;
 pub(crate) use follow::follow_registry;
@@ -21,6 +24,7 @@ pub use route::Routed;
 pub use row_rules::{RowFound, RowRules};
 pub use rows::{Gaps, Rows};
 pub use runs::{Counted, Moments, Runs, Tally};
-pub use scored::{Row, Scored, contributions, feature_hash};
+pub(crate) use scored::contribution;
+pub use scored::{Row, Scored, feature_hash};
 pub use shadow::Shadows;
 pub(crate) use shadow::{Asked, Beside, compare_shadows, tell_shadows};

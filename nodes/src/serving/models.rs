@@ -1,10 +1,12 @@
 //! The models of a node, and scores by entity.
 
+use super::archive::Archive;
 use super::rows::no_view;
 use super::{Loaded, Routed, Row, RowRules, Runs, Scored, ServingError, Shadows};
-use crate::state::{DecisionRecord, State};
+use crate::state::State;
 use crate::validator::{Source, Validator, ValidatorLimits};
 use crate::views;
+use crate::watch::{self, Counter, Groups};
 use features::{EntityKind, FeatureVector, FeatureView};
 use models::{Manifest, Outcome, Repository, Runtime, Verdict};
 use parking_lot::{Mutex, RwLock};
@@ -22,6 +24,8 @@ pub struct Serving {
     pub(super) loaded: RwLock<BTreeMap<(String, String), Arc<Loaded>>>,
     /// Why a version of the registry is not loaded here.
     pub(super) failed: RwLock<BTreeMap<(String, String), String>>,
+    pub(super) archive: Mutex<Archive>,
+    groups: Groups,
     pub(super) validator: Validator,
     /// What this node has found, by package: who took a push need not look again.
     verdicts: Mutex<BTreeMap<[u8; 32], Verdict>>,
@@ -35,7 +39,7 @@ const VERDICTS_MAX: usize = 256;
 
 impl Serving {
     /// Never fails: what is missing is said by every call that needs it, and the rest goes on.
-    pub fn open(folder: &Path, library: &Path, limits: ValidatorLimits) -> Self {
+    pub fn open(folder: &Path, library: &Path, groups: Groups, limits: ValidatorLimits) -> Self {
         let runtime = Runtime::load(library);
         if let Err(error) = &runtime {
             tracing::error!(%error, "models are not served");
@@ -45,6 +49,8 @@ impl Serving {
             runtime,
             loaded: RwLock::default(),
             failed: RwLock::default(),
+            archive: Mutex::default(),
+            groups,
             validator: Validator::new(library, limits),
             verdicts: Mutex::default(),
             shadows: Shadows::default(),
@@ -82,7 +88,12 @@ impl Serving {
         })
     }
 
-    pub(super) fn in_memory(&self, name: &str, version: &str) -> Option<Arc<Loaded>> {
+    /// The groups of people that scores are counted by.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(crate) fn in_memory(&self, name: &str, version: &str) -> Option<Arc<Loaded>> {
         self.loaded.read().get(&(name.to_owned(), version.to_owned())).cloned()
     }
 
@@ -132,7 +143,8 @@ impl Serving {
             let (model, entity) = (loaded.name().to_owned(), entity.to_owned());
             return Err(ServingError::Missing { model, entity, features });
         }
-        Ok(Row { entity: entity.to_owned(), vector, log_index: state.applied })
+        let groups = self.groups.of(state, loaded, entity);
+        Ok(Row { entity: entity.to_owned(), vector, log_index: state.applied, groups })
     }
 
     pub fn score_row(
@@ -147,6 +159,8 @@ impl Serving {
         let score = scores?.first().map(|score| f64::from(*score));
         let score =
             score.ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
+        let (values, statuses) = (&row.vector.values, &row.vector.statuses);
+        loaded.watch().observe(values, statuses, score, row.groups);
         let mut scored = Scored {
             score,
             band: loaded.manifest().band(score).unwrap_or_default().to_owned(),
@@ -161,28 +175,6 @@ impl Serving {
             scored.explain(loaded)?;
         }
         Ok(scored)
-    }
-
-    /// The recorded features through the recorded version again.
-    pub fn replay(&self, record: &DecisionRecord) -> Result<f64, ServingError> {
-        let key = (record.model.clone(), record.version.clone());
-        let loaded = self.loaded.read().get(&key).cloned();
-        let loaded = loaded.ok_or_else(|| ServingError::NotReady {
-            said: format!("model {} {} is not on this node", record.model, record.version),
-        })?;
-        if crate::hex::encode(&loaded.sha256) != record.model_sha256 {
-            let said = format!(
-                "model {} {} has another file than the decision was made with",
-                record.model, record.version
-            );
-            return Err(ServingError::Failed(said));
-        }
-        let row: Vec<f32> = record.features.iter().map(|(_, value, ..)| *value).collect();
-        let scores = loaded.model().score(&row, 1)?;
-        scores
-            .first()
-            .map(|score| f64::from(*score))
-            .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))
     }
 
     /// Checks a package as it would be served, in a process of its own; called before it is let into
@@ -239,13 +231,15 @@ impl Serving {
         Self::check_manifest(manifest)?;
         repository.store(package)?;
         let digests = package.digests();
+        let files = package;
         let package =
             repository.load(self.runtime()?, &manifest.name, &manifest.version, &digests)?;
         let sha256 = crate::hex::decode32(&package.digests.model).unwrap_or_default();
         let view = views::find(&package.manifest.view).cloned();
         let rules = view.as_ref().map(|view| RowRules::of(&package.manifest, view));
         let (sha256_hex, rules) = (package.digests.model.clone(), rules.unwrap_or_default());
-        Ok(Loaded { package, view, sha256, sha256_hex, rules, runs: Runs::default() })
+        let watch = watch_of(files, &package);
+        Ok(Loaded { package, view, sha256, sha256_hex, rules, watch, runs: Runs::default() })
     }
 
     /// What stays in memory ends with the calls that use it.
@@ -270,6 +264,13 @@ impl Serving {
         read.take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// What its scores are counted by.
+fn watch_of(files: &models::Package, loaded: &models::Loaded) -> Counter {
+    let reference = watch::of_package(files, loaded.model.as_ref());
+    let manifest = &loaded.manifest;
+    Counter::new(&manifest.features, watch::selected_min(manifest), reference)
 }
 
 /// A model reads a view's features by name and order.

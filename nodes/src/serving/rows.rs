@@ -2,6 +2,7 @@
 
 use super::{Loaded, Serving, ServingError};
 use crate::state::State;
+use crate::watch::Codes;
 use features::{FeatureRows, Status};
 
 /// Rows as a model reads them, with what is known about them.
@@ -16,6 +17,8 @@ pub struct Rows {
     pub oldest_us: Option<i64>,
     /// Rows of entities that nobody knows: they hold defaults, and are not to be scored.
     pub unknown: Vec<usize>,
+    /// The groups of each entity, for the rates by group.
+    pub groups: Vec<Codes>,
     has_gaps: bool,
 }
 
@@ -39,7 +42,9 @@ impl Serving {
         let count = entities.len();
         let mut rows = Rows::open(state, loaded, count)?;
         for (at, entity) in entities.enumerate() {
-            if rows.add(state, loaded, entity)? {
+            let is_known = rows.add(state, loaded, entity)?;
+            rows.groups.push(self.groups().of(state, loaded, entity));
+            if is_known {
                 continue;
             }
             rows.unknown.push(at);

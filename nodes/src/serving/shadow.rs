@@ -236,7 +236,9 @@ fn run(node: &Node, answered: &Answered) -> Result<Vec<f32>, ServingError> {
     };
     let view = |loaded: &Loaded| loaded.view().map(|view| view.fingerprint().to_owned());
     if view(shadow) == view(active) || entities.is_empty() {
-        return Ok(shadow.model().score(values, scores.len())?);
+        let own = shadow.model().score(values, scores.len())?;
+        shadow.watch().observe_rows(values, &own);
+        return Ok(own);
     }
     // Another view: its own rows, as they are by now.
     let mut own = Vec::new();
@@ -244,7 +246,9 @@ fn run(node: &Node, answered: &Answered) -> Result<Vec<f32>, ServingError> {
         let row = node.serving().read_row(&node.machine().read(), shadow, entity)?;
         own.extend_from_slice(&row.vector.values);
     }
-    Ok(shadow.model().score(&own, entities.len())?)
+    let scores = shadow.model().score(&own, entities.len())?;
+    shadow.watch().observe_rows(&own, &scores);
+    Ok(scores)
 }
 
 /// Puts what was compared into the log, where all nodes' figures add up.

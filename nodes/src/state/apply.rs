@@ -4,7 +4,7 @@ use super::act_on_alert::Act;
 use super::command::UnknownCommand;
 use super::{
     Alerts, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord, Once, Recent, Refusal,
-    Reply, RowIndex, Rows, Rules, Scores,
+    Reply, RowIndex, Rows, Rules, Scores, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -64,6 +64,7 @@ pub struct State {
     pub(crate) model_indexes: OrdMap<(String, String), u64>,
     pub scores: Scores,
     pub ledger: Ledger,
+    pub watched: Watched,
     pub checks: Checks,
     pub once: Once,
     pub events_total: u64,
@@ -96,6 +97,7 @@ impl State {
             model_indexes: OrdMap::new(),
             scores: Scores::default(),
             ledger: Ledger::default(),
+            watched: Watched::default(),
             checks: Checks::default(),
             once: Once::default(),
             events_total: 0,
@@ -169,6 +171,11 @@ impl State {
                     },
                 ),
             Command::RecordDecision(record) => self.record_decision(at, *record),
+            Command::RecordReview(review) => self.record_review(at, *review),
+            Command::RecordOutcome { observed, groups } => {
+                self.record_outcome(at, *observed, &groups)
+            }
+            Command::RecordWatch(deltas) => self.record_watch(&deltas),
             Command::Tick => Reply::Done,
             Command::Once { id, command } => self.carry_out_once(at, id, *command),
             Command::CheckState { voters } => self.begin_check(at, voters),

@@ -2,13 +2,13 @@
 
 use super::{
     Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
-    ModelStep, Rules, ScoreRecord,
+    ModelStep, ObservedRecord, ReviewRecord, Rules, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-pub(super) const COMMAND_VERSION: u8 = 1;
+pub(super) const COMMAND_VERSION: u8 = 2;
 
 /// Everything that can change the state. What a repeat would harm travels in a `Once`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,16 +73,30 @@ pub enum Command {
         version: String,
         compared: models::Compared,
     },
+    RecordReview(Box<ReviewRecord>),
+    /// What became of it, and the groups of whom it is about, by column and value.
+    RecordOutcome {
+        observed: Box<ObservedRecord>,
+        groups: Vec<(String, String)>,
+    },
+    /// What a node counted of its scores since it last said so.
+    RecordWatch(Vec<WatchDelta>),
 }
 
 /// What a command answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     Done,
-    Ingested { accepted: u32, duplicates: u32 },
-    Upserted { rows: u32 },
+    Ingested {
+        accepted: u32,
+        duplicates: u32,
+    },
+    Upserted {
+        rows: u32,
+    },
     Alert(Box<Alert>),
-    Decision(Box<DecisionRecord>),
+    /// An entry of the ledger.
+    Written(Written),
     Refused(Refusal),
 }
 

@@ -3,6 +3,7 @@
 use super::dedup::Order;
 use super::{
     Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
+    Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -28,6 +29,7 @@ struct Parts<Seen> {
     model_indexes: OrdMap<(String, String), u64>,
     scores: Scores,
     ledger: Ledger,
+    watched: Watched,
     checks: Checks,
     once: Once,
     events_total: u64,
@@ -72,6 +74,7 @@ impl State {
             model_indexes: self.model_indexes.clone(),
             scores: self.scores.clone(),
             ledger: self.ledger.clone(),
+            watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
             events_total: self.events_total,
@@ -119,6 +122,7 @@ impl State {
             model_indexes: parts.model_indexes,
             scores: parts.scores,
             ledger: parts.ledger,
+            watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
             events_total: parts.events_total,

@@ -3,7 +3,7 @@
 use crate::turn::Turn;
 use nodes::client::{Client, cluster_client};
 use nodes::config::{
-    Cluster as Membership, Config, Limits, Listen, Member, Models, Native, Node, Raft,
+    Cluster as Membership, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch,
 };
 use nodes::proto::hearth::{StatusRequest, StatusResponse};
 use nodes::state::Rules;
@@ -179,6 +179,7 @@ pub(crate) struct Shape {
     pub(crate) nodes: u64,
     pub(crate) raft: Raft,
     pub(crate) limits: Limits,
+    pub(crate) watch: Watch,
     pub(crate) models: Models,
     pub(crate) rules: Option<Rules>,
     /// ONNX Runtime's file of the node with this id.
@@ -191,6 +192,7 @@ impl Default for Shape {
             nodes: 3,
             raft: Raft::default(),
             limits: Limits { warehouse_mib: 256, ..Limits::default() },
+            watch: Watch::default(),
             models: Models::default(),
             rules: None,
             library: None,
@@ -338,6 +340,7 @@ fn node(dir: &Path, member: &Member, members: &[Member], shape: &Shape) -> Proce
         native: Native::default(),
         limits: shape.limits.clone(),
         raft: shape.raft.clone(),
+        watch: shape.watch.clone(),
         models: shape.models.clone(),
         rules: shape.rules.clone(),
     };

@@ -16,6 +16,7 @@ mod by_entity;
 mod gather;
 mod hostile;
 mod kill_leader;
+mod ledger;
 mod lifecycle;
 mod local;
 mod models;

@@ -9,6 +9,8 @@ use crate::proto::inference::infer_parameter::ParameterChoice;
 use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use crate::service::status::from_serving;
 use crate::serving::{Loaded, Moments, Routed, ServingError};
+use crate::watch::Codes;
+use features::Status as Found;
 use models::{Data, Datatype, Format, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -223,6 +225,7 @@ fn answer(
         [one] if one.name == FEATURES && !own(FEATURES) => {
             let values = matrix(loaded, one)?;
             let tensors = scored(loaded, (&values, &[]), rows, wanted, explain, moments)?;
+            observe(loaded, (&values, &[]), &tensors, &[]);
             Ok(Answer { values, ..Answer::of_tensors(tensors, rows) })
         }
         several if several.iter().any(|each| each.name == ENTITY && !own(ENTITY)) => {
@@ -261,6 +264,7 @@ fn by_entity(
     let rows = node.serving().read_rows(&node.machine().read(), loaded, entities)?;
     let read = (rows.features.values.as_slice(), rows.unknown.as_slice());
     let mut tensors = scored(loaded, read, keys.len(), wanted, explain, moments)?;
+    observe(loaded, (read.0, &rows.features.statuses), &tensors, &rows.groups);
     let names = loaded.manifest().features.as_slice();
     tensors.extend(told::by_row(&rows, names, keys.len(), wanted)?);
     let parameters = told::parameters(loaded, &rows);
@@ -268,7 +272,7 @@ fn by_entity(
 }
 
 /// The values of a `features` FP32 [N, d] input.
-fn matrix(loaded: &Loaded, input: &Tensor) -> Result<Vec<f32>, ServingError> {
+pub(super) fn matrix(loaded: &Loaded, input: &Tensor) -> Result<Vec<f32>, ServingError> {
     let width = loaded.model().features();
     let shaped =
         matches!(input.shape.as_slice(), [_, columns] if width == 0 || *columns == width as i64);
@@ -317,6 +321,22 @@ fn asks_why(wanted: &[String]) -> bool {
     wanted.iter().any(|name| name == CONTRIBUTIONS || name == BASE)
 }
 
+/// Counts scores that were given, each with the row that it was made from. `score` is the first tensor.
+fn observe(
+    loaded: &Loaded,
+    (values, statuses): (&[f32], &[Found]),
+    tensors: &[Tensor],
+    groups: &[Codes],
+) {
+    let Some(Data::Fp32(scores)) = tensors.first().map(|tensor| &tensor.data) else { return };
+    let width = values.len() / scores.len().max(1);
+    for (at, (score, row)) in scores.iter().zip(values.chunks_exact(width.max(1))).enumerate() {
+        let statuses = statuses.get(at * width..(at + 1) * width).unwrap_or(&[]);
+        let groups = groups.get(at).copied().unwrap_or_default();
+        loaded.watch().observe(row, statuses, f64::from(*score), groups);
+    }
+}
+
 fn explained(loaded: &Loaded, values: &[f32], rows: usize) -> Result<[Tensor; 2], ServingError> {
     if rows > SAMPLED_ROWS_MAX && !loaded.explains_exactly() {
         return Err(ServingError::Invalid(format!(
@@ -361,7 +381,9 @@ fn by_own_inputs(
         let values = numbers(inputs);
         if let Some(values) = values {
             let scores = loaded.model().score(&values, rows)?;
-            tensors.push(Tensor::new("score", [rows as i64, 1], Data::Fp32(scores))?);
+            let score = Tensor::new("score", [rows as i64, 1], Data::Fp32(scores))?;
+            observe(loaded, (&values, &[]), std::slice::from_ref(&score), &[]);
+            tensors.push(score);
         }
     }
     if explain || asks_why(wanted) {
@@ -375,7 +397,7 @@ fn by_own_inputs(
 }
 
 /// Inputs of one matrix or of one column each, as rows of numbers.
-fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
+pub(super) fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
     let columns: Vec<Vec<f32>> = inputs
         .iter()
         .map(|tensor| match (&tensor.data, tensor.datatype) {
@@ -403,7 +425,10 @@ fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
 }
 
 /// The outputs in the order in which they were asked for; all of them where none was named.
-fn in_order(tensors: Vec<Tensor>, wanted: &[String]) -> Result<Vec<Tensor>, ServingError> {
+pub(super) fn in_order(
+    tensors: Vec<Tensor>,
+    wanted: &[String],
+) -> Result<Vec<Tensor>, ServingError> {
     if wanted.is_empty() {
         return Ok(tensors);
     }
