@@ -16,9 +16,12 @@ mod config;
 mod durable;
 mod error;
 mod forward;
+mod founding;
 mod handle;
 mod handover;
 mod identity;
+#[cfg(not(feature = "sim"))]
+mod inspect;
 mod log;
 mod machine;
 mod member;
@@ -41,9 +44,13 @@ mod watch;
 pub use blob::BlobId;
 pub use config::{BLOB_MAX_BYTES, COMMAND_MAX_BYTES, Config, MESSAGE_MAX_BYTES};
 pub use error::Error;
+pub use founding::{Origin, found};
 pub use handle::{Applied, Raft};
 pub use identity::{place_aside, resolve_id, start_over};
+#[cfg(not(feature = "sim"))]
+pub use inspect::{Inspected, inspect};
 pub use log::LogFigures;
 pub use machine::{Frozen, Position, StateMachine};
 pub use member::{Member, MemberStatus, Role, Status};
 pub use read::ReadLevel;
+pub use snapshot::StateFile;

@@ -80,6 +80,12 @@ impl Folder {
     }
 }
 
+/// The snapshots in a folder, the newest last.
+#[cfg(not(feature = "sim"))]
+pub(crate) fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    list(dir, ENDING)
+}
+
 /// The files with an ending, sorted by name.
 pub(super) fn list(dir: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
