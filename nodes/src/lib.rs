@@ -10,6 +10,7 @@
 )]
 
 mod backlog;
+mod backup;
 mod checker;
 #[cfg(test)]
 mod checker_tests;

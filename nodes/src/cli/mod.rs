@@ -2,6 +2,7 @@
 
 mod alert;
 mod args;
+mod backup;
 mod cluster;
 mod demo;
 mod dev;

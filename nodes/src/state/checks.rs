@@ -67,6 +67,13 @@ impl Checks {
         self.agreed
     }
 
+    /// The nodes of a new cluster begin with this state, all alike: what was said about the nodes of
+    /// the old one does not hold for them, even where they have the same ids.
+    pub fn begin_anew(&mut self) {
+        self.open.clear();
+        self.diverged.clear();
+    }
+
     fn begin(&mut self, index: u64, voters: BTreeSet<u64>) {
         self.open.insert(index, Check { voters, reports: BTreeMap::new() });
         while self.open.len() > CHECKS_KEPT {

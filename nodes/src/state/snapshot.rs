@@ -5,7 +5,7 @@ use super::{Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules
 use features::{FrozenStore, Store};
 use models::Registry;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
 const SNAPSHOT_VERSION: u8 = 2;
@@ -56,6 +56,11 @@ impl FrozenState {
 }
 
 impl State {
+    /// The content-addressed files that this state names: without them it is not whole.
+    pub fn files(&self) -> BTreeSet<[u8; 32]> {
+        self.models.values().map(|model| model.blob).collect()
+    }
+
     pub fn freeze(&self) -> FrozenState {
         let parts = Parts {
             applied: self.applied,
