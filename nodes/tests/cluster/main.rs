@@ -9,6 +9,7 @@
 )]
 
 mod alerts;
+mod backup;
 mod bad_input;
 mod bad_start;
 mod gather;
