@@ -12,6 +12,7 @@
 pub mod admission;
 pub mod audit;
 mod backlog;
+mod backup;
 mod checker;
 #[cfg(test)]
 mod checker_tests;

@@ -9,7 +9,7 @@ use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
 use crate::watch::{self as watching, Groups};
-use crate::{admission, exit, native, rebuild, scorer};
+use crate::{admission, backup, exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// How often the leader lets the log's clock move when nothing else does.
@@ -73,6 +73,8 @@ pub struct Node {
     salt: u64,
     ids: AtomicU64,
     quarantine: Quarantine,
+    /// One backup at a time is taken from a node.
+    backups: Arc<Semaphore>,
     /// How long the last hashing of the state took, in microseconds.
     check_us: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -84,6 +86,7 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        backup::refuse_unfinished(&dir).map_err(NodeError::Start)?;
         let id = raft::resolve_id(&raft_dir(&config), config.node.id)?;
         let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
         let Derived { warehouse, machine, recorder, recorded, points, peers } =
@@ -122,6 +125,7 @@ impl Node {
             salt: RandomState::new().build_hasher().finish(),
             ids: AtomicU64::new(1),
             quarantine,
+            backups: Arc::new(Semaphore::new(1)),
             check_us: AtomicU64::new(0),
             tasks: Mutex::default(),
             recorder: Mutex::new(Some(recorder)),
@@ -236,6 +240,10 @@ impl Node {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(crate) fn backups(&self) -> &Arc<Semaphore> {
+        &self.backups
     }
 
     /// How long the last hashing of the whole state took.

@@ -3,6 +3,7 @@
 mod alert;
 mod args;
 mod audit;
+mod backup;
 mod cluster;
 mod demo;
 mod dev;

@@ -9,6 +9,7 @@ use features::{FrozenStore, Store};
 use imbl::OrdMap;
 use models::Registry;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
@@ -61,6 +62,11 @@ impl FrozenState {
 }
 
 impl State {
+    /// The content-addressed files that this state names: without them it is not whole.
+    pub fn files(&self) -> BTreeSet<[u8; 32]> {
+        self.models.values().map(|model| model.blob).collect()
+    }
+
     pub fn freeze(&self) -> FrozenState {
         let parts = Parts {
             applied: self.applied,

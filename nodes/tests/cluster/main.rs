@@ -10,6 +10,7 @@
 
 mod activations;
 mod alerts;
+mod backup;
 mod bad_input;
 mod bad_start;
 mod by_entity;
