@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, FeatureDemand, Layout, Priority};
+use crate::{Error, FeatureDemand, Gates, Layout, Priority};
 
 /// The longest manifest, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -51,6 +51,9 @@ pub struct Manifest {
     pub golden: GoldenRule,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
+    /// What it has to show before it is promoted.
+    #[serde(default, skip_serializing_if = "Gates::is_open")]
+    pub gates: Gates,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bands: Vec<Band>,
     /// By feature: the words a person reads.
@@ -103,6 +106,9 @@ pub struct Output {
     /// The output that holds the score: two columns (the second is taken) or one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<String>,
+    /// The class whose probability is the score, where there are more than two or it is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -179,6 +185,7 @@ impl Manifest {
             output: Output::default(),
             golden: GoldenRule::default(),
             alert: None,
+            gates: Gates::default(),
             bands: Vec::new(),
             reasons: BTreeMap::new(),
             demands: BTreeMap::new(),
@@ -202,7 +209,8 @@ impl Manifest {
         Layout {
             input: self.input.name.clone(),
             score: self.output.score.clone(),
-            features: (!self.is_bare()).then_some(self.features.len()),
+            class: self.output.class.clone(),
+            features: self.features.clone(),
         }
     }
 
@@ -240,7 +248,7 @@ impl Manifest {
         if !(self.golden.tolerance.is_finite() && self.golden.tolerance >= 0.0) {
             return Err(refuse("golden.tolerance must be a number of at least 0"));
         }
-        Ok(())
+        self.gates.check().map_err(|said| refuse(&said))
     }
 
     fn check_features(&self) -> Result<(), Error> {
@@ -342,7 +350,7 @@ en = "first"
         assert_eq!(manifest.band(0.49), Some("low"));
         assert_eq!(manifest.band(0.5), Some("high"));
         assert_eq!(manifest.band(-1.0), None);
-        assert_eq!(manifest.layout().features, Some(2));
+        assert_eq!(manifest.layout().features, ["a", "b"]);
     }
 
     #[test]

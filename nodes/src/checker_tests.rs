@@ -57,6 +57,7 @@ fn configs(dir: &Path) -> Vec<Config> {
         native: Native::default(),
         limits: Limits::default(),
         raft: Raft { check_seconds: 1, ..Raft::default() },
+        models: crate::config::Models::default(),
         rules: None,
     };
     members.iter().map(config).collect()

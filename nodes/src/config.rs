@@ -1,6 +1,8 @@
 //! The configuration of one node: every key typed, unknown keys refused with the nearest known one.
 
 use crate::state::Rules;
+pub use crate::validator::ValidatorLimits;
+use models::Gates;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +29,8 @@ pub struct Config {
     pub limits: Limits,
     #[serde(default)]
     pub raft: Raft,
+    #[serde(default)]
+    pub models: Models,
     /// The alert rules that a new cluster starts with; later ones go through the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
@@ -121,6 +125,31 @@ pub struct Limits {
     pub warehouse_threads: usize,
     /// A query is stopped after this time.
     pub query_ms: u64,
+}
+
+/// How model files are taken in and promoted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// Whoever pushed a version cannot approve it.
+    pub four_eyes: bool,
+    /// Refuses packages without `intended_use` or `card.md`, bare files among them.
+    pub require_card: bool,
+    /// What a file may take while it is validated.
+    pub validator: ValidatorLimits,
+    /// Asked of every version beside its manifest's own.
+    pub gates: Gates,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            four_eyes: true,
+            require_card: false,
+            validator: ValidatorLimits::default(),
+            gates: Gates::default(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -226,6 +255,12 @@ impl Config {
         }
         if self.raft.check_seconds == 0 || self.raft.flush_stall_ms == 0 {
             return Err("raft: check_seconds and flush_stall_ms must be 1 or more".to_owned());
+        }
+        self.models.gates.check().map_err(|said| format!("models.{said}"))?;
+        if self.models.validator.seconds == 0 || self.models.validator.memory_mib < 256 {
+            return Err(
+                "models.validator: seconds must be 1 or more and memory_mib 256 or more".to_owned()
+            );
         }
         let is_address = |text: &str| {
             text.rsplit_once(':')

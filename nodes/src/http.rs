@@ -168,7 +168,8 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_inferences_waiting", "Inferences that wait for their turn.", waiting as u64),
         ("hearth_inferences_in_flight", "Inferences that wait or are under way.", under_way as u64),
     ];
-    let text = node.metrics().expose(&node.config().node.group, &gauges);
+    let mut text = node.metrics().expose(&node.config().node.group, &gauges);
+    text.push_str(&crate::serving::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -46,4 +46,5 @@ mod shipped;
 pub mod simulate;
 mod sized;
 pub mod state;
+mod validator;
 pub mod views;

@@ -100,6 +100,7 @@ impl Node {
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            config.models.validator,
         );
         let gate = admission::Gate::new(
             config.limits.inferences_in_flight,
@@ -133,6 +134,8 @@ impl Node {
         tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
         node.tasks.lock().extend(tasks);
         Ok(node)
@@ -165,18 +168,22 @@ impl Node {
     }
 
     /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
-    fn encode(&self, command: &Command) -> Vec<u8> {
+    pub(crate) fn encode(&self, command: &Command) -> Vec<u8> {
         match command {
             Command::IngestEvents { .. }
             | Command::RecordScores { .. }
             | Command::Tick
             | Command::CheckState { .. }
             | Command::ReportState { .. }
+            | Command::ReportModel(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
+            | Command::PushModel(_)
+            | Command::StepModel(_)
+            | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
             | Command::RecordDecision(_) => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 //! gives way to calls: its runs are the least urgent of the lane, short, and have pauses between them.
 
 use crate::node::Node;
-use crate::serving::{Loaded, Rows, feature_hash};
+use crate::serving::{Beside, Loaded, Routed, Rows, feature_hash};
 use crate::state::{Command, ScoreAlert, ScoreRecord, Severity, State};
 use models::Priority;
 use std::sync::Arc;
@@ -102,15 +102,18 @@ fn next_due(node: &Node, slot: &mut usize, now_us: i64) -> Vec<String> {
 fn score_part(
     node: &Node,
     residents: &[String],
-    models: &[Arc<Loaded>],
+    models: &[Routed],
     now_us: i64,
 ) -> (u64, Vec<ScoreRecord>) {
     let read_index = node.machine().applied();
     let mut scores = Vec::new();
-    for model in models {
-        let Some(part) = Part::read(&node.machine().read(), model, residents) else { continue };
-        if let Err(error) = part.score(model, now_us, &mut scores) {
-            tracing::warn!(model = model.name(), %error, "residents could not be scored");
+    for routed in models {
+        for (model, residents) in routed.split(residents) {
+            let part = Part::read(&node.machine().read(), model, &residents);
+            let Some(part) = part else { continue };
+            if let Err(error) = part.score((node, routed, model), now_us, &mut scores) {
+                tracing::warn!(model = model.name(), %error, "residents could not be scored");
+            }
         }
     }
     (read_index, scores)
@@ -152,7 +155,7 @@ impl<'a> Part<'a> {
 
     fn score(
         self,
-        model: &Loaded,
+        (node, routed, model): (&Node, &Routed, &Arc<Loaded>),
         now_us: i64,
         into: &mut Vec<ScoreRecord>,
     ) -> Result<(), models::Error> {
@@ -164,8 +167,11 @@ impl<'a> Part<'a> {
         let begun = Instant::now();
         let scores = model.model().score(values, count);
         model.runs.count(begun, count as u64, scores.is_ok());
+        let (scores, took) = (scores?, begun.elapsed());
+        let beside = Beside { routed, answered: model, values, scores: &scores, took };
+        node.serving().shade(&beside, self.residents.iter().map(|each| each.as_str()));
         let rows = values.chunks_exact(self.rows.width.max(1));
-        let of = self.residents.into_iter().zip(self.hashes).zip(scores?).zip(rows);
+        let of = self.residents.into_iter().zip(self.hashes).zip(scores).zip(rows);
         for (((resident, feature_hash), score), row) in of {
             let score = f64::from(score);
             let wanted = model.manifest().alert.as_ref().filter(|alert| score >= alert.min_score);

@@ -3,6 +3,7 @@
 use super::output::{Format, exit_code};
 use super::{alert, cluster, demo, dev, events, model, report, score, serve, simulate, sql, train};
 use crate::client::Client;
+use crate::validator::{self, ValidateArgs};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -74,6 +75,9 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Looks at one package within limits; nodes start it for themselves
+    #[command(hide = true)]
+    ValidateModel(ValidateArgs),
     /// Fits a logistic model by linfa from the answer of a query and writes a package
     Train(train::TrainArgs),
     /// Scores one entity
@@ -110,6 +114,9 @@ enum Command {
 pub fn run() -> i32 {
     // Wrong usage is said by the parser, which ends with 2 as promised.
     let cli = Cli::parse();
+    if let Command::ValidateModel(args) = &cli.command {
+        return validator::run(args);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -153,6 +160,8 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Status { remote } => cluster::status(&remote).await?,
         Command::Cluster { command, remote } => cluster::run(command, &remote).await?,
         Command::Model { command, remote } => model::run(command, &remote).await?,
+        // Ran before there was a runtime.
+        Command::ValidateModel(_) => {}
         Command::Train(args) => train::run(args).await?,
         Command::Score(args) => score::run(args).await?,
         Command::Portrait { resident, remote } => sql::portrait(&resident, &remote).await?,

@@ -8,6 +8,7 @@ mod dev;
 mod events;
 mod folder;
 mod model;
+mod model_show;
 mod output;
 mod report;
 mod score;

@@ -6,6 +6,7 @@ mod convert;
 mod deadline;
 mod events;
 pub mod inference;
+mod model_message;
 mod models;
 pub(crate) mod reading;
 mod scores;

@@ -10,7 +10,7 @@ use crate::proto::hearth::{
     Contribution, Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest,
     ScoreRequest, ScoreResponse,
 };
-use crate::serving::{Loaded, Scored};
+use crate::serving::{Beside, Loaded, Scored};
 use crate::state::{Command, DecisionRecord, Reply};
 use futures::stream::{BoxStream, StreamExt as _};
 use models::Priority;
@@ -40,15 +40,23 @@ impl ScoresService {
         explain: bool,
     ) -> Result<(Arc<Loaded>, Scored), Status> {
         let serving = self.node.serving();
-        let loaded = serving
-            .resolve(&self.node.machine().read(), model, version)
-            .map_err(|error| from_serving(&error))?;
-        let scored = {
+        // Version and row are of one index.
+        let (routed, loaded, row) = {
             let state = self.node.machine().read();
-            serving.read_row(&state, &loaded, entity).map_err(|error| from_serving(&error))?
+            let routed =
+                serving.route(&state, model, version).map_err(|error| from_serving(&error))?;
+            let loaded = routed.of(entity.as_bytes()).map_err(|error| from_serving(&error))?;
+            let loaded = Arc::clone(loaded);
+            let row = serving.read_row(&state, &loaded, entity);
+            (routed, loaded, row.map_err(|error| from_serving(&error))?)
         };
+        let begun = Instant::now();
         let scored =
-            serving.score_row(&loaded, scored, explain).map_err(|error| from_serving(&error))?;
+            serving.score_row(&loaded, row, explain).map_err(|error| from_serving(&error))?;
+        let (values, scores) = (&scored.row.vector.values, &[scored.score as f32][..]);
+        let beside =
+            Beside { routed: &routed, answered: &loaded, values, scores, took: begun.elapsed() };
+        serving.shade(&beside, std::iter::once(entity));
         Ok((loaded, scored))
     }
 

@@ -2,7 +2,7 @@
 
 use super::{RowRules, Runs};
 use features::FeatureView;
-use models::{Loaded as Package, Manifest, Model};
+use models::{Digests, Loaded as Package, Manifest, Model};
 use std::sync::Arc;
 
 /// One version of one model, ready to answer.
@@ -31,6 +31,10 @@ impl Loaded {
 
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.package.model
+    }
+
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.package.digests
     }
 
     pub fn sha256(&self) -> [u8; 32] {

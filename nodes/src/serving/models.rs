@@ -1,13 +1,15 @@
 //! The models of a node, and scores by entity.
 
 use super::rows::no_view;
-use super::{Loaded, Row, RowRules, Runs, Scored, ServingError};
+use super::{Loaded, Routed, Row, RowRules, Runs, Scored, ServingError, Shadows};
 use crate::state::{DecisionRecord, State};
+use crate::validator::{Source, Validator, ValidatorLimits};
 use crate::views;
 use features::{EntityKind, FeatureVector, FeatureView};
-use models::{Manifest, Repository, Runtime};
-use parking_lot::RwLock;
+use models::{Manifest, Outcome, Repository, Runtime, Verdict};
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,11 +22,20 @@ pub struct Serving {
     pub(super) loaded: RwLock<BTreeMap<(String, String), Arc<Loaded>>>,
     /// Why a version of the registry is not loaded here.
     pub(super) failed: RwLock<BTreeMap<(String, String), String>>,
+    pub(super) validator: Validator,
+    /// What this node has found, by package: who took a push need not look again.
+    verdicts: Mutex<BTreeMap<[u8; 32], Verdict>>,
+    pub shadows: Shadows,
 }
+
+/// The longest document that is shown, in bytes; the package has it whole.
+const DOCUMENT_BYTES_MAX: u64 = 64 * 1024;
+/// Verdicts kept for a short while.
+const VERDICTS_MAX: usize = 256;
 
 impl Serving {
     /// Never fails: what is missing is said by every call that needs it, and the rest goes on.
-    pub fn open(folder: &Path, library: &Path) -> Self {
+    pub fn open(folder: &Path, library: &Path, limits: ValidatorLimits) -> Self {
         let runtime = Runtime::load(library);
         if let Err(error) = &runtime {
             tracing::error!(%error, "models are not served");
@@ -34,6 +45,9 @@ impl Serving {
             runtime,
             loaded: RwLock::default(),
             failed: RwLock::default(),
+            validator: Validator::new(library, limits),
+            verdicts: Mutex::default(),
+            shadows: Shadows::default(),
         }
     }
 
@@ -48,8 +62,12 @@ impl Serving {
         name: &str,
         version: &str,
     ) -> Result<Arc<Loaded>, ServingError> {
-        let version = state.registry.resolve(name, version)?;
-        let key = (name.to_owned(), version.version.clone());
+        self.find(name, &state.registry.resolve(name, version)?.version)
+    }
+
+    /// A version that is in memory, or why it is not.
+    pub(super) fn find(&self, name: &str, version: &str) -> Result<Arc<Loaded>, ServingError> {
+        let key = (name.to_owned(), version.to_owned());
         if let Some(loaded) = self.loaded.read().get(&key) {
             return Ok(Arc::clone(loaded));
         }
@@ -64,6 +82,10 @@ impl Serving {
         })
     }
 
+    pub(super) fn in_memory(&self, name: &str, version: &str) -> Option<Arc<Loaded>> {
+        self.loaded.read().get(&(name.to_owned(), version.to_owned())).cloned()
+    }
+
     pub fn is_loaded(&self, name: &str, version: &str) -> bool {
         self.loaded.read().contains_key(&(name.to_owned(), version.to_owned()))
     }
@@ -76,13 +98,16 @@ impl Serving {
         self.loaded.read().values().cloned().collect()
     }
 
-    /// The loaded active models over an entity kind, by name.
-    pub fn active_for(&self, state: &State, entity: &str) -> Vec<Arc<Loaded>> {
+    /// The loaded active models over an entity kind, with what stands beside each, by name.
+    pub fn active_for(&self, state: &State, entity: &str) -> Vec<Routed> {
         let names: Vec<&str> = state.registry.names().collect();
         names
             .into_iter()
-            .filter_map(|name| self.resolve(state, name, "").ok())
-            .filter(|loaded| loaded.view.is_some() && loaded.manifest().entity == entity)
+            .filter_map(|name| self.route(state, name, "").ok())
+            .filter(|routed| {
+                let stable = routed.stable();
+                stable.view.is_some() && stable.manifest().entity == entity
+            })
             .collect()
     }
 
@@ -160,34 +185,59 @@ impl Serving {
             .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))
     }
 
-    /// Checks a package as it would be served; called before it is let into the registry.
-    pub fn validate(&self, package: &models::Package) -> Result<models::Validation, ServingError> {
-        let manifest = package.manifest();
-        if !manifest.view.is_empty() {
-            let Some(view) = views::find(&manifest.view) else {
-                let known: Vec<&str> = views::all().iter().map(|view| view.name()).collect();
-                let said = format!(
-                    "manifest.toml: unknown view {:?}: one of {}",
-                    manifest.view,
-                    known.join(", ")
-                );
-                return Err(ServingError::Invalid(said));
-            };
-            check_view(manifest, view)?;
+    /// Checks a package as it would be served, in a process of its own; called before it is let into
+    /// the registry, and by every node for itself. An error is about this node.
+    pub(crate) async fn validate(&self, blob: [u8; 32], source: Source) -> Verdict {
+        let known = self.verdicts.lock().get(&blob).cloned();
+        if let Some(known) = known {
+            return known;
         }
-        models::validate(self.runtime()?, package).map_err(|error| {
-            match ServingError::from(error) {
-                ServingError::Failed(said) => ServingError::Invalid(said),
-                other => other,
+        let verdict = match self.runtime() {
+            Ok(_) => self.validator.validate(source).await,
+            Err(error) => Verdict {
+                outcome: Outcome::Unable,
+                said: error.to_string(),
+                checked_by: self.validator.checked_by(),
+                golden_rows: 0,
+                took_ms: 0,
+                row_ns: 0,
+                at_us: 0,
+            },
+        };
+        // What this node could not do it tries again.
+        if verdict.outcome != Outcome::Unable {
+            let mut verdicts = self.verdicts.lock();
+            if verdicts.len() >= VERDICTS_MAX {
+                verdicts.clear();
             }
-        })
+            verdicts.insert(blob, verdict.clone());
+        }
+        verdict
+    }
+
+    /// Whether the manifest names a view of ours as it is.
+    pub(crate) fn check_manifest(manifest: &Manifest) -> Result<(), ServingError> {
+        if manifest.view.is_empty() {
+            return Ok(());
+        }
+        let Some(view) = views::find(&manifest.view) else {
+            let known: Vec<&str> = views::all().iter().map(|view| view.name()).collect();
+            let said = format!(
+                "manifest.toml: unknown view {:?}: one of {}",
+                manifest.view,
+                known.join(", ")
+            );
+            return Err(ServingError::Invalid(said));
+        };
+        check_view(manifest, view)
     }
 
     pub(super) fn load(&self, package: &models::Package) -> Result<Loaded, ServingError> {
         let repository =
             self.repository.as_ref().map_err(|error| ServingError::from(error.clone()))?;
-        repository.store(package)?;
         let manifest = package.manifest();
+        Self::check_manifest(manifest)?;
+        repository.store(package)?;
         let digests = package.digests();
         let package =
             repository.load(self.runtime()?, &manifest.name, &manifest.version, &digests)?;
@@ -196,6 +246,29 @@ impl Serving {
         let rules = view.as_ref().map(|view| RowRules::of(&package.manifest, view));
         let (sha256_hex, rules) = (package.digests.model.clone(), rules.unwrap_or_default());
         Ok(Loaded { package, view, sha256, sha256_hex, rules, runs: Runs::default() })
+    }
+
+    /// What stays in memory ends with the calls that use it.
+    pub(super) fn unload(&self, name: &str, version: &str) {
+        let key = (name.to_owned(), version.to_owned());
+        self.failed.write().remove(&key);
+        if self.loaded.write().remove(&key).is_some() {
+            tracing::info!(model = name, version, "unloaded");
+        }
+        if let Ok(repository) = &self.repository
+            && let Err(error) = repository.remove(name, version)
+        {
+            tracing::warn!(model = name, version, %error, "its unpacked files stay");
+        }
+    }
+
+    /// A small file of a stored package, such as its card.
+    pub(crate) fn document(&self, name: &str, version: &str, file: &str) -> Option<String> {
+        let path = self.repository.as_ref().ok()?.folder().join(name).join(version).join(file);
+        let read = std::fs::File::open(path).ok()?;
+        let mut bytes = Vec::new();
+        read.take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

@@ -10,10 +10,11 @@ use super::{Places, ingest_bytes};
 use features::civil;
 use features::table::{Cell, Mode, Table};
 use features::{EventColumns, EventRef, Store};
+use imbl::OrdMap;
 use models::Registry;
 use raft::Position;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What an entry changed in the tables, for the warehouse.
 #[derive(Clone, Debug)]
@@ -58,9 +59,9 @@ pub struct State {
     pub rules: Rules,
     pub registry: Registry,
     /// What the registry names, by name and version.
-    pub(crate) models: BTreeMap<(String, String), ModelRecord>,
+    pub(crate) models: OrdMap<(String, String), Arc<ModelRecord>>,
     /// The entry that changed each of them last.
-    pub(crate) model_indexes: BTreeMap<(String, String), u64>,
+    pub(crate) model_indexes: OrdMap<(String, String), u64>,
     pub scores: Scores,
     pub ledger: Ledger,
     pub checks: Checks,
@@ -91,8 +92,8 @@ impl State {
             alerts: Alerts::default(),
             rules: Rules::default(),
             registry: Registry::default(),
-            models: BTreeMap::new(),
-            model_indexes: BTreeMap::new(),
+            models: OrdMap::new(),
+            model_indexes: OrdMap::new(),
             scores: Scores::default(),
             ledger: Ledger::default(),
             checks: Checks::default(),
@@ -122,6 +123,7 @@ impl State {
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
         self.fire_timers(at);
+        self.settle_models(at);
         let mut hash = Sha256::new();
         hash.update(self.hash);
         hash.update(at.index.to_le_bytes());
@@ -171,6 +173,12 @@ impl State {
             Command::Once { id, command } => self.carry_out_once(at, id, *command),
             Command::CheckState { voters } => self.begin_check(at, voters),
             Command::ReportState { node, index, digest } => self.report_check(node, index, digest),
+            Command::PushModel(push) => self.push_model(at, *push),
+            Command::ReportModel(report) => self.report_model(at, *report),
+            Command::StepModel(step) => self.step_model(at, &step),
+            Command::CompareModel { name, version, compared } => {
+                self.compare_model(&name, &version, &compared)
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! Commands and replies as bytes, a version byte first.
 
-use super::{Action, Alert, DecisionRecord, Digest, ModelAction, ModelRecord, Rules, ScoreRecord};
+use super::{
+    Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
+    ModelStep, Rules, ScoreRecord,
+};
 use features::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -19,7 +22,9 @@ pub enum Command {
         rows: Vec<Vec<u8>>,
     },
     SetRules(Rules),
+    /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
+    /// Of the same logs.
     ChangeModel {
         name: String,
         version: String,
@@ -57,6 +62,16 @@ pub enum Command {
         node: u64,
         index: u64,
         digest: Digest,
+    },
+    PushModel(Box<ModelPush>),
+    /// What one node found when it validated a version.
+    ReportModel(Box<ModelReport>),
+    StepModel(Box<ModelStep>),
+    /// What one node has compared in shadow since its last word.
+    CompareModel {
+        name: String,
+        version: String,
+        compared: models::Compared,
     },
 }
 

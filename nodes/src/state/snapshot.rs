@@ -5,12 +5,13 @@ use super::{
     Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
 };
 use features::{FrozenStore, Store};
+use imbl::OrdMap;
 use models::Registry;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 2;
+const SNAPSHOT_VERSION: u8 = 3;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -23,8 +24,8 @@ struct Parts<Seen> {
     alerts: Alerts,
     rules: Rules,
     registry: Registry,
-    models: BTreeMap<(String, String), ModelRecord>,
-    model_indexes: BTreeMap<(String, String), u64>,
+    models: OrdMap<(String, String), Arc<ModelRecord>>,
+    model_indexes: OrdMap<(String, String), u64>,
     scores: Scores,
     ledger: Ledger,
     checks: Checks,

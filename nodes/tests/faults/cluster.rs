@@ -226,6 +226,7 @@ fn lay_out(
         native: Native::default(),
         limits: Limits { warehouse_mib: 256, ..Limits::default() },
         raft,
+        models: nodes::config::Models::default(),
         rules: None,
     };
     let file = home.join("node.toml");

@@ -2,11 +2,12 @@
 
 use super::ask::Ask;
 use super::trace::Traced;
+use super::versions::{self, Chosen};
 use super::{Surface, classification, parameters, tensors, told};
 use crate::node::Node;
 use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use crate::service::status::from_serving;
-use crate::serving::{Loaded, Moments, ServingError};
+use crate::serving::{Loaded, Moments, Routed, ServingError};
 use models::{Data, Datatype, Format, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,8 +31,9 @@ pub(super) async fn run(
     let ask = Ask::of(&request, deadline)?;
     ask.reach(node).await?;
     let (name, version) = (&request.model_name, &request.model_version);
-    let loaded = node.serving().resolve(&node.machine().read(), name, version);
-    let loaded = loaded.map_err(|error| from_serving(&error))?;
+    let routed = node.serving().route(&node.machine().read(), name, version);
+    let routed = routed.map_err(|error| from_serving(&error))?;
+    let loaded = routed.stable();
     let priority = ask.priority(loaded.manifest().priority);
     let _permit = match node.gate().enter(priority, ask.deadline).await {
         Ok(permit) => permit,
@@ -44,12 +46,12 @@ pub(super) async fn run(
     let rows = rows.and_then(|rows| usize::try_from(*rows).ok()).unwrap_or(1);
     if rows == 1 || loaded.runs.guess(rows) <= SHORT {
         moments.admitted = Instant::now();
-        return perform(node, surface, &loaded, &request, moments);
+        return perform(node, surface, &routed, &request, moments);
     }
     let (own, surface) = (Arc::clone(node), Arc::clone(surface));
     let work = move || {
         moments.admitted = Instant::now();
-        perform(&own, &surface, &loaded, &request, moments)
+        perform(&own, &surface, &routed, &request, moments)
     };
     let outcome = node.lane().run(priority, ask.deadline, work).await;
     outcome.map_err(|refused| from_serving(&refused.into()))?
@@ -58,17 +60,18 @@ pub(super) async fn run(
 fn perform(
     node: &Node,
     surface: &Surface,
-    loaded: &Loaded,
+    routed: &Routed,
     request: &ModelInferRequest,
     mut moments: Moments,
 ) -> Result<ModelInferResponse, Status> {
-    let trace = surface.tracer.begin(loaded.name());
-    let mut traced = (Vec::new(), Vec::new());
-    let outcome = respond(node, surface, loaded, request, &mut moments, &mut traced);
+    let trace = surface.tracer.begin(routed.stable().name());
+    let stable = Arc::clone(routed.stable());
+    let mut traced = Left { inputs: Vec::new(), outputs: Vec::new(), loaded: stable };
+    let outcome = respond(node, surface, routed, request, &mut moments, &mut traced);
+    let Left { inputs, outputs, loaded } = &traced;
     let rows = outcome.as_ref().map_or(0, |(_, rows)| *rows);
     loaded.runs.count_call(&moments, rows as u64, outcome.is_ok());
     if let Some(trace) = trace {
-        let (inputs, outputs) = &traced;
         let of = Traced {
             model: loaded.name(),
             version: loaded.version(),
@@ -83,23 +86,32 @@ fn perform(
     outcome.map(|(response, _)| response)
 }
 
-/// The answer and its rows; leaves the tensors that went in and came out behind, for a trace.
+/// What a call leaves behind for its trace and its counters.
+struct Left {
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    /// The version that answered, or was to.
+    loaded: Arc<Loaded>,
+}
+
+/// The answer and its rows; leaves the tensors that went in and came out behind.
 fn respond(
     node: &Node,
     surface: &Surface,
-    loaded: &Loaded,
+    routed: &Routed,
     request: &ModelInferRequest,
     moments: &mut Moments,
-    traced: &mut (Vec<Tensor>, Vec<Tensor>),
+    left: &mut Left,
 ) -> Result<(ModelInferResponse, usize), Status> {
     let timeout = parameters::timeout(request)?;
     let (inputs, raw) = tensors::read(request, &surface.regions)?;
     let asked = parameters::asked(request, &surface.regions)?;
     let wanted: Vec<String> = asked.iter().map(|output| output.name.clone()).collect();
     let explain = request.parameters.get("explain").is_some_and(parameters::is_true);
-    traced.0 = inputs;
-    let answer = answer(node, loaded, &traced.0, &wanted, explain, moments);
+    left.inputs = inputs;
+    let answer = chosen(node, routed, (&wanted, explain), moments, left);
     let answer = answer.map_err(|error| from_serving(&error))?;
+    let loaded = &left.loaded;
     if let Some(timeout) = timeout.filter(|timeout| moments.begun.elapsed() > *timeout) {
         let said = format!("the answer took longer than the request's timeout of {timeout:?}");
         return Err(Status::deadline_exceeded(said));
@@ -111,8 +123,8 @@ fn respond(
         ..ModelInferResponse::default()
     };
     response.parameters = answer.parameters;
-    traced.1 = in_order(answer.tensors, &wanted).map_err(|error| from_serving(&error))?;
-    for (at, tensor) in traced.1.iter().enumerate() {
+    left.outputs = in_order(answer.tensors, &wanted).map_err(|error| from_serving(&error))?;
+    for (at, tensor) in left.outputs.iter().enumerate() {
         let asked = asked.get(at);
         let place = asked.and_then(|asked| asked.place.as_ref());
         match asked.and_then(|asked| asked.classes) {
@@ -126,17 +138,51 @@ fn respond(
     Ok((response, answer.rows))
 }
 
+/// The answer of whichever version has to answer.
+fn chosen(
+    node: &Node,
+    routed: &Routed,
+    (wanted, explain): (&[String], bool),
+    moments: &mut Moments,
+    left: &mut Left,
+) -> Result<Answer, ServingError> {
+    let inputs = &left.inputs;
+    let (canary, rows) = match versions::choose(routed, inputs)? {
+        Chosen::One(loaded) => {
+            left.loaded = Arc::clone(loaded);
+            let mut answer = answer(node, loaded, inputs, wanted, explain, moments)?;
+            versions::one_version(&mut answer, loaded, wanted)?;
+            let took =
+                moments.inputs_read.zip(moments.inferred).map_or(Duration::ZERO, |(a, b)| b - a);
+            versions::shade(node, (routed, loaded), inputs, &answer, took);
+            return Ok(answer);
+        }
+        Chosen::Split { canary, rows } => (canary, rows),
+    };
+    let mut side = |loaded: &Loaded, side| {
+        let part = [versions::part(inputs, &rows, side)?];
+        let wanted: Vec<String> =
+            wanted.iter().filter(|name| *name != versions::VERSION).cloned().collect();
+        answer(node, loaded, &part, &wanted, explain, moments)
+    };
+    let stable = routed.stable();
+    let both = (side(stable, false)?, side(canary, true)?);
+    versions::merge(&rows, both, (stable.version(), canary.version()))
+}
+
 /// Output tensors with what is to be said of them.
-struct Answer {
-    tensors: Vec<Tensor>,
-    rows: usize,
-    parameters: HashMap<String, InferParameter>,
+pub(super) struct Answer {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) rows: usize,
+    pub(super) parameters: HashMap<String, InferParameter>,
+    /// The rows of features that were scored, where there were any.
+    pub(super) values: Vec<f32>,
 }
 
 impl Answer {
     /// Of what the request itself brought.
     fn of_tensors(tensors: Vec<Tensor>, rows: usize) -> Self {
-        Self { tensors, rows, parameters: HashMap::new() }
+        Self { tensors, rows, parameters: HashMap::new(), values: Vec::new() }
     }
 }
 
@@ -166,7 +212,7 @@ fn answer(
         [one] if one.name == FEATURES && !own(FEATURES) => {
             let values = matrix(loaded, one)?;
             let tensors = scored(loaded, (&values, &[]), rows, wanted, explain, moments)?;
-            Ok(Answer::of_tensors(tensors, rows))
+            Ok(Answer { values, ..Answer::of_tensors(tensors, rows) })
         }
         several if several.iter().any(|each| each.name == ENTITY && !own(ENTITY)) => {
             Err(ServingError::Invalid(
@@ -207,7 +253,7 @@ fn by_entity(
     let names = loaded.manifest().features.as_slice();
     tensors.extend(told::by_row(&rows, names, keys.len(), wanted)?);
     let parameters = told::parameters(loaded, &rows);
-    Ok(Answer { tensors, rows: keys.len(), parameters })
+    Ok(Answer { tensors, rows: keys.len(), parameters, values: rows.features.values })
 }
 
 /// The values of a `features` FP32 [N, d] input.
