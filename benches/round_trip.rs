@@ -1,8 +1,8 @@
 //! Whole calls over loopback sockets: the built program in its own processes, beside a bare server
 //! of the same messages and beside the disk's own flush, all in one run.
 //!
-//! Every loop is closed: the next call begins when the last one is answered. The word `appends` leaves
-//! all but those out.
+//! Every loop is closed: the next call begins when the last one is answered. The word `appends` or
+//! `inference` leaves out the other.
 
 mod appends;
 mod cluster;
@@ -47,7 +47,9 @@ fn main() -> anyhow::Result<()> {
         let address = words.next().unwrap_or_default();
         return flood::pour(&address.to_string_lossy());
     }
-    let only_appends = first.into_iter().chain(words).any(|word| word == "appends");
+    let words: Vec<_> = first.into_iter().chain(words).collect();
+    let only = |name: &str| words.iter().any(|word| word == name);
+    let (only_appends, only_inference) = (only("appends"), only("inference"));
     let own = std::env::current_exe()?;
     // Beside the program, so that the logs lie on the disk that is measured.
     let folder = tempfile::tempdir_in(own.parent().unwrap_or(Path::new(".")))?;
@@ -57,10 +59,15 @@ fn main() -> anyhow::Result<()> {
         if !only_appends {
             inference(&mut table, folder.path()).await?;
         }
-        appends::measure(&mut table, folder.path()).await?;
+        if !only_inference {
+            appends::measure(&mut table, folder.path()).await?;
+        }
         anyhow::Ok(table)
     })?;
-    println!("\n| what | figure | floor or peer | ratio |\n|---|---|---|---|\n{}", table.text);
+    println!(
+        "\n| what | figure | floor or peer | ratio |\n|---|---|---|---|\n{}{}",
+        table.text, table.notes
+    );
     table.keep()
 }
 

@@ -57,6 +57,7 @@ pub struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     /// The cells of what [`crate::table::encode_row`] gave; none of anything else.
+    #[inline]
     pub fn of(bytes: &'a [u8]) -> Self {
         let mut at = 1;
         let left = match bytes.first() {
@@ -66,6 +67,7 @@ impl<'a> Cells<'a> {
         Self { bytes, at, left }
     }
 
+    #[inline]
     fn take(&mut self, count: u64) -> Option<&'a [u8]> {
         let end = self.at.checked_add(usize::try_from(count).ok()?)?;
         let taken = self.bytes.get(self.at..end)?;
@@ -73,19 +75,43 @@ impl<'a> Cells<'a> {
         Some(taken)
     }
 
+    #[inline]
     fn number(&mut self) -> Option<u64> {
         take_u64(self.bytes, &mut self.at)
     }
 
+    #[inline]
     fn signed(&mut self) -> Option<i64> {
         take_signed(self.bytes, &mut self.at)
     }
 
+    /// The bytes of the next cell, where it is a text: what finds a row by its key compares bytes.
+    #[inline]
+    pub fn next_text(&mut self) -> Option<&'a [u8]> {
+        self.left = self.left.checked_sub(1)?;
+        if self.number()? == 4 { self.text() } else { None }
+    }
+
+    /// Passes over a cell without a look at what it holds.
+    #[inline]
+    fn pass(&mut self) -> Option<()> {
+        match self.number()? {
+            0 => Some(()),
+            1 => self.take(1).map(drop),
+            2 | 5 | 6 => self.signed().map(drop),
+            3 => self.take(8).map(drop),
+            4 => self.text().map(drop),
+            list => self.read_list(list).map(drop),
+        }
+    }
+
+    #[inline]
     fn text(&mut self) -> Option<&'a [u8]> {
         let length = self.number()?;
         self.take(length)
     }
 
+    #[inline]
     fn read(&mut self) -> Option<CellRef<'a>> {
         Some(match self.number()? {
             0 => CellRef::Null,
@@ -95,14 +121,20 @@ impl<'a> Cells<'a> {
             4 => CellRef::Text(std::str::from_utf8(self.text()?).ok()?),
             5 => CellRef::Time(self.signed()?),
             6 => CellRef::Date(i32::try_from(self.signed()?).ok()?),
-            7 => self.list(|cells| cells.text().map(drop))?,
-            8 => self.list(|cells| cells.signed().map(drop))?,
+            list => self.read_list(list)?,
+        })
+    }
+
+    fn read_list(&mut self, kind: u64) -> Option<CellRef<'a>> {
+        match kind {
+            7 => self.list(|cells| cells.text().map(drop)),
+            8 => self.list(|cells| cells.signed().map(drop)),
             9 => self.list(|cells| {
                 cells.text()?;
                 cells.take(16).map(drop)
-            })?,
-            _ => return None,
-        })
+            }),
+            _ => None,
+        }
     }
 
     fn list(&mut self, mut pass: impl FnMut(&mut Self) -> Option<()>) -> Option<CellRef<'a>> {
@@ -116,6 +148,17 @@ impl<'a> Cells<'a> {
 impl<'a> Iterator for Cells<'a> {
     type Item = CellRef<'a>;
 
+    fn nth(&mut self, count: usize) -> Option<CellRef<'a>> {
+        for _ in 0..count {
+            self.left = self.left.checked_sub(1)?;
+            if self.pass().is_none() {
+                self.left = 0;
+            }
+        }
+        self.next()
+    }
+
+    #[inline]
     fn next(&mut self) -> Option<CellRef<'a>> {
         self.left = self.left.checked_sub(1)?;
         let cell = self.read();
@@ -152,6 +195,10 @@ mod tests {
         let row = row();
         let bytes = encode_row(&row).unwrap();
         assert!(Cells::of(&bytes).eq(row.iter().map(CellRef::from)));
+        for at in 0..row.len() + 2 {
+            assert_eq!(Cells::of(&bytes).nth(at), row.get(at).map(CellRef::from), "{at}");
+        }
+        assert_eq!(Cells::of(&bytes).next_text(), Some("居民-1".as_bytes()));
         for (read, cell) in Cells::of(&bytes).zip(&row) {
             assert_eq!(read.as_number(), cell.as_number());
         }
@@ -162,6 +209,7 @@ mod tests {
         let bytes = encode_row(&row()).unwrap();
         for length in 0..bytes.len() {
             assert!(Cells::of(&bytes[..length]).count() < row().len(), "{length}");
+            assert_eq!(Cells::of(&bytes[..length]).nth(row().len() - 1), None, "{length}");
         }
         assert_eq!(Cells::of(&[9, 1, 0]).count(), 0);
         assert_eq!(Cells::of(&[1, 200, 1, 17]).count(), 0);

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Without an urgent call for so long, everything is let through.
 pub(crate) const CALM: Duration = Duration::from_secs(2);
-/// Calls a second that are let through at first, and at the least.
+/// Calls a second that are let through at first, at the most when it shuts again, and at the least.
 const RATE_FIRST: f64 = 500.0;
+const RATE_AGAIN: f64 = 2_000.0;
 const RATE_MIN: f64 = 100.0;
 const RATE_MAX: f64 = 1e6;
 /// Calls that may go on at once after a pause.
@@ -38,7 +39,8 @@ impl Valve {
     /// An urgent call came, not before those that were told of.
     pub(crate) fn press(&mut self, at: Instant) {
         if self.urgent.is_none_or(|last| at.saturating_duration_since(last) >= CALM) {
-            self.rate = RATE_FIRST;
+            // Half of what the machine could spare the last time.
+            self.rate = (self.rate / 2.0).clamp(RATE_FIRST, RATE_AGAIN);
             self.tokens = 0.0;
             self.filled = at;
         }
@@ -122,6 +124,12 @@ mod tests {
         // After calm it begins anew.
         valve.press(now + CALM * 2);
         let anew = passed(&mut valve, now + CALM * 2, 1_000);
-        assert!(anew >= RATE_FIRST as usize - 2, "{anew}");
+        assert!((RATE_FIRST as usize - 2..=RATE_FIRST as usize + 2).contains(&anew), "{anew}");
+        for _ in 0..200 {
+            valve.steer(0.9);
+        }
+        valve.press(now + CALM * 4);
+        let again = passed(&mut valve, now + CALM * 4, 1_000);
+        assert!((RATE_AGAIN as usize - 2..=RATE_AGAIN as usize + 9).contains(&again), "{again}");
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Rows;
 use features::table::{ColumnType, Mode, Table};
-use features::{CellRef, Cells, RowSource, civil};
+use features::{Cells, RowSource, civil};
 use hashbrown::HashTable;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
@@ -73,17 +73,16 @@ impl RowIndex {
     /// The row, or that the table is not indexed.
     fn find(&self, table: usize, key: &str) -> Option<Option<&[u8]>> {
         let rows = self.tables.get(table)?.as_ref()?;
+        let key = key.as_bytes();
         let found = rows.find(self.hasher.hash_one(key), |bytes| key_of(bytes) == Some(key));
         Some(found.map(AsRef::as_ref))
     }
 }
 
-/// The first cell of a row.
-fn key_of(bytes: &[u8]) -> Option<&str> {
-    match Cells::of(bytes).next() {
-        Some(CellRef::Text(key)) => Some(key),
-        _ => None,
-    }
+/// The first cell of a row, a text.
+#[inline]
+fn key_of(bytes: &[u8]) -> Option<&[u8]> {
+    Cells::of(bytes).next_text()
 }
 
 /// The rows as features are read from them.

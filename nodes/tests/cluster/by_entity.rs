@@ -129,7 +129,7 @@ async fn what_is_missing_or_stale_goes_by_the_manifest() {
     settle(node, 0..3).await;
     // The registers were taken in an hour ago, and no gait sensor ever spoke.
     let refuse = ("missing = \"flag\"", "missing = \"refuse\"");
-    let old = ("max_age_s = 34560000", "max_age_s = 60");
+    let old = ("max_age_s = 34560000", "max_age_s = 600");
     let tail = "[reasons.age]\n";
     let lenient = format!("[demands.vision]\nmissing = \"refuse\"\n\n{tail}");
     for (name, edits) in [
