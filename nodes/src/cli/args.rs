@@ -126,6 +126,9 @@ pub fn run() -> i32 {
     if let Command::ValidateModel(args) = &cli.command {
         return validator::run(args);
     }
+    if matches!(cli.command, Command::Serve { .. }) {
+        crate::native::without_telemetry();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

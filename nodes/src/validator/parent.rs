@@ -1,6 +1,7 @@
 //! Starts the process, feeds it, waits for its word, and says in one line what became of it.
 
 use super::{Said, ValidatorLimits};
+use crate::native::NO_TELEMETRY;
 use models::{Outcome, Verdict};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -139,6 +140,8 @@ impl Validator {
                 command.env(name, value);
             }
         }
+        // ONNX Runtime keeps a database of telemetry below the user's folder unless it is told not to.
+        command.env(NO_TELEMETRY, "1").env("HOME", "/dev/null");
         command.current_dir("/").stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
