@@ -1,6 +1,6 @@
 """Makes a Feast repository with a Redis online store and writes the residents' features into it.
 
-usage: feast_fill.py FOLDER REDIS_PORT ROWS.csv   (resident_key and the features; prints the features' names)
+usage: feast_fill.py FOLDER REDIS_PORT ROWS.csv   (resident_key and the features)
 """
 
 import datetime
@@ -33,4 +33,3 @@ view = FeatureView(
 store = FeatureStore(str(folder))
 store.apply([resident, view, FeatureService(name="fall_risk", features=[view])])
 store.write_to_online_store("fall_risk", table)
-print(",".join(names))

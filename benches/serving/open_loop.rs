@@ -32,9 +32,8 @@ pub(crate) struct Target {
 }
 
 /// What one run of load took.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Run {
-    pub(crate) offered: f64,
     pub(crate) answered: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
@@ -114,7 +113,6 @@ impl Target {
         let taken = Taken::new(took, whole);
         let answered = taken.per_second();
         Ok(Run {
-            offered: rate,
             answered,
             p50_us: taken.quantile_us(0.5),
             p99_us: taken.quantile_us(0.99),

@@ -4,7 +4,7 @@
 use anyhow::Context as _;
 use nodes::proto::inference::ModelReadyRequest;
 use nodes::proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -114,12 +114,12 @@ pub(crate) struct MlServer {
 }
 
 impl MlServer {
-    /// `model` is the name of a class of the runtime; `feast` the repository that it reads from.
+    /// `model` is the name of a class of the runtime; `more` what that wants to know beside the file.
     pub(crate) async fn start(
         folder: &Path,
         model: &str,
         file: &Path,
-        feast: Option<&Path>,
+        more: Value,
     ) -> anyhow::Result<Self> {
         let home = folder.join(model);
         std::fs::create_dir(&home)?;
@@ -133,7 +133,7 @@ impl MlServer {
         std::fs::write(home.join("settings.json"), settings.to_string())?;
         let settings = json!({
             "name": model, "implementation": format!("runtime.{model}"),
-            "parameters": { "uri": file, "version": "1", "extra": { "feast": feast } }
+            "parameters": { "uri": file, "version": "1", "extra": more }
         });
         std::fs::write(home.join("model-settings.json"), settings.to_string())?;
         let mut command = python("mlserver")?;

@@ -42,8 +42,7 @@ class ByEntity(ByFeatures):
 
     async def load(self):
         self.store = feast.FeatureStore(self.settings.parameters.extra["feast"])
-        view = self.store.get_feature_view("fall_risk")
-        self.names = [field.name for field in view.schema if field.name != "resident_key"]
+        self.names = self.settings.parameters.extra["features"]
         # Resolved once, so that no request reads the registry for it.
         self.service = self.store.get_feature_service("fall_risk")
         return await super().load()
