@@ -14,6 +14,8 @@ mod flush;
 mod gate;
 mod groups;
 mod measure;
+#[cfg(test)]
+mod real_groups;
 mod reference;
 mod tables;
 
