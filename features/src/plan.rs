@@ -45,11 +45,14 @@ pub(crate) struct CellPlan {
     pub(crate) transform: Transform,
 }
 
+/// A window, or the newest reading, and the features that are made of it.
+type WindowPlan = (Option<Window>, Vec<(usize, Aggregate)>);
+
 /// What is read of the readings of one kind, or of all kinds together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SeriesPlan {
     pub(crate) kind: Option<Kind>,
-    pub(crate) windows: Vec<(Option<Window>, Vec<(usize, Aggregate)>)>,
+    pub(crate) windows: Vec<WindowPlan>,
 }
 
 impl Plan {
