@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::feed::Feed;
 use crate::manifest::{Format, Manifest, check_name};
 use crate::package::{SUMS, write_durably};
 use crate::{
     Background, Digests, Error, Explainer, Explanation, Golden, LinfaModel, Model, OnnxModel,
-    Package, Runtime, TensorSpec,
+    Package, Runtime, Tensor,
 };
 
 #[derive(Clone, Debug)]
@@ -28,6 +29,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// `n` rows of features as the inputs of the model's own file.
+    pub fn inputs_of(&self, rows: &[f32], n: usize) -> Result<Vec<Tensor>, Error> {
+        let specs = self.model.inputs();
+        let feed = Feed::plan(specs, &self.manifest.features)?;
+        let feed =
+            feed.ok_or_else(|| Error::NoScore("the model takes no rows of numbers".into()))?;
+        feed.tensors(specs, rows, n, rows.len().checked_div(n).unwrap_or(0))
+    }
+
     /// What each feature of a row added to its score.
     pub fn explain(&self, row: &[f32]) -> Result<Explanation, Error> {
         self.explainer.explain(self.model.as_ref(), row).map_err(|error| match error {
@@ -38,18 +48,6 @@ impl Loaded {
             error => error,
         })
     }
-}
-
-/// What was found out about a package before it was let in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Validation {
-    pub digests: Digests,
-    pub inputs: Vec<TensorSpec>,
-    pub outputs: Vec<TensorSpec>,
-    pub has_score: bool,
-    pub golden_rows: usize,
-    /// The largest distance of a score from its golden row.
-    pub golden_distance: f64,
 }
 
 impl Repository {
@@ -181,22 +179,4 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
     }
     let explainer = Arc::new(Explainer::new(model.as_ref(), reference));
     Ok(Loaded { manifest, model, digests: package.digests(), explainer })
-}
-
-/// Everything that can be known of a package before people approve it.
-pub fn validate(runtime: &Runtime, package: &Package) -> Result<Validation, Error> {
-    let Loaded { manifest, model, digests, .. } = load_package(runtime, package)?;
-    let (mut golden_rows, mut golden_distance) = (0, 0.0);
-    if let Some(golden) = package.golden()? {
-        golden_rows = golden.len();
-        golden_distance = golden.check(model.as_ref(), manifest.golden.tolerance)?;
-    }
-    Ok(Validation {
-        digests,
-        inputs: model.inputs().to_vec(),
-        outputs: model.outputs().to_vec(),
-        has_score: model.has_score(),
-        golden_rows,
-        golden_distance,
-    })
 }

@@ -49,6 +49,15 @@ impl Explainer {
         }
     }
 
+    /// The space in which base and contributions add up to the score.
+    pub fn link(&self, model: &dyn Model) -> Link {
+        match (&self.way, model.structure()) {
+            (Way::Linear { .. } | Way::Trees(_), Structure::Linear { link, .. })
+            | (Way::Linear { .. } | Way::Trees(_), Structure::Trees { link, .. }) => link,
+            _ => Link::Identity,
+        }
+    }
+
     /// What each feature of a row added to its score.
     pub fn explain(&self, model: &dyn Model, row: &[f32]) -> Result<Explanation, Error> {
         if let Way::Never(reason) = &self.way {

@@ -11,6 +11,8 @@ mod explanation;
 mod linear;
 mod quadrature;
 mod sampled;
+#[cfg(test)]
+mod tests;
 mod tree_shap;
 
 pub(crate) use dice::SplitMix;

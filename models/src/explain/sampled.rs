@@ -70,3 +70,55 @@ fn steps(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tensor, TensorSpec};
+
+    /// `x0 + 2 x1 + x1 x2`.
+    #[derive(Debug)]
+    struct Product;
+
+    impl Model for Product {
+        fn inputs(&self) -> &[TensorSpec] {
+            &[]
+        }
+
+        fn outputs(&self) -> &[TensorSpec] {
+            &[]
+        }
+
+        fn infer(&self, _: &[Tensor], _: &[String]) -> Result<Vec<Tensor>, Error> {
+            Ok(Vec::new())
+        }
+
+        fn score(&self, rows: &[f32], _: usize) -> Result<Vec<f32>, Error> {
+            Ok(rows.chunks(3).map(|row| row[0] + 2.0 * row[1] + row[1] * row[2]).collect())
+        }
+
+        fn has_score(&self) -> bool {
+            true
+        }
+
+        fn features(&self) -> usize {
+            3
+        }
+
+        fn engine(&self) -> &'static str {
+            "test"
+        }
+    }
+
+    /// Orders in pairs are exact for products of two features.
+    #[test]
+    fn a_product_is_shared_by_its_factors() {
+        let (base, contributions) = explain(&Product, &[0.0; 3], &[1.0, 2.0, 3.0]).unwrap();
+        assert!(base.abs() < 1e-9);
+        for (got, want) in contributions.iter().zip([1.0, 7.0, 3.0]) {
+            assert!((got - want).abs() < 1e-9, "{contributions:?}");
+        }
+        let again = explain(&Product, &[0.0; 3], &[1.0, 2.0, 3.0]).unwrap();
+        assert_eq!(again, (base, contributions));
+    }
+}

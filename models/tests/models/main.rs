@@ -11,9 +11,11 @@
 mod exports;
 mod linfa;
 mod onnx;
+mod own;
 mod registry;
 mod repository;
 mod runtime;
+mod writer;
 mod zoo;
 
 use std::path::{Path, PathBuf};

@@ -1,15 +1,17 @@
 //! Triton's model repository calls over the replicated registry.
 
+use super::config_override;
+use super::describe::BATCH_MAX;
 use crate::node::Node;
 use crate::proto::inference::model_repository_parameter::ParameterChoice;
 use crate::proto::inference::repository_index_response::ModelIndex;
 use crate::proto::inference::{
-    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
-    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    ModelRepositoryParameter, RepositoryIndexResponse, RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
 };
 use crate::service::models::{change, register};
 use crate::state::ModelAction;
-use models::{Package, Status as Stage};
+use models::{Format, Package, Status as Stage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,30 +65,65 @@ pub(super) async fn load(
     request: RepositoryModelLoadRequest,
 ) -> Result<RepositoryModelLoadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
-    let mut version = None;
-    for (key, parameter) in request.parameters.into_iter().collect::<BTreeMap<_, _>>() {
-        let Some(path) = key.strip_prefix("file:") else { continue };
-        let Some((number, "model.onnx")) = path.split_once('/') else {
-            let said = format!("parameter {key:?}: a file is given as file:<version>/model.onnx");
-            return Err(Status::invalid_argument(said));
-        };
-        let Some(ParameterChoice::BytesParam(bytes)) = parameter.parameter_choice else {
-            return Err(Status::invalid_argument(format!(
-                "parameter {key:?} must hold the file's bytes"
-            )));
-        };
-        let package = Package::from_bare_onnx(&name, number, bytes);
-        let package = package.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        register(node, package, ACTOR.to_owned()).await?;
-        version = Some(number.to_owned());
+    let parameters: BTreeMap<_, _> = request.parameters.into_iter().collect();
+    let chosen = chosen(&name, parameters.get("config"))?;
+    // By number, so that of 9 and 10 the tenth is the newest.
+    let mut files = Vec::new();
+    for (key, parameter) in parameters {
+        match key.strip_prefix("file:") {
+            Some(path) => files.push(package(&name, &key, path, parameter)?),
+            None if key == "config" => {}
+            None => {
+                let said =
+                    format!("unknown parameter {key:?}: config or file:<version>/model.onnx");
+                return Err(Status::invalid_argument(said));
+            }
+        }
     }
-    let version = match version {
+    files.sort_by_key(|(version, _)| (version.parse::<u64>().ok(), version.clone()));
+    let mut last = None;
+    for (version, package) in files {
+        register(node, package, ACTOR.to_owned()).await?;
+        last = Some(version);
+    }
+    let version = match chosen.or(last) {
         Some(version) => version,
         None => newest(node, &name)?,
     };
     take_up(node, &name, &version).await?;
     wait_loaded(node, &name, &version).await?;
     Ok(RepositoryModelLoadResponse { model_name: name, is_loaded: true })
+}
+
+/// The version that the call's configuration names, if it has one and that names one.
+fn chosen(name: &str, config: Option<&ModelRepositoryParameter>) -> Result<Option<String>, Status> {
+    let Some(config) = config else { return Ok(None) };
+    let Some(ParameterChoice::StringParam(text)) = &config.parameter_choice else {
+        return Err(Status::invalid_argument("parameter \"config\" must be JSON text"));
+    };
+    config_override::version(name, text, BATCH_MAX, Format::Onnx.file())
+        .map_err(Status::invalid_argument)
+}
+
+/// One file of the call, as the package of its version.
+fn package(
+    name: &str,
+    key: &str,
+    path: &str,
+    parameter: ModelRepositoryParameter,
+) -> Result<(String, Package), Status> {
+    let Some((version, "model.onnx")) = path.split_once('/') else {
+        let said = format!("parameter {key:?}: a file is given as file:<version>/model.onnx");
+        return Err(Status::invalid_argument(said));
+    };
+    let Some(ParameterChoice::BytesParam(bytes)) = parameter.parameter_choice else {
+        return Err(Status::invalid_argument(format!(
+            "parameter {key:?} must hold the file's bytes"
+        )));
+    };
+    let package = Package::from_bare_onnx(name, version, bytes);
+    let package = package.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    Ok((version.to_owned(), package))
 }
 
 /// The version that was pushed last and not retired.
@@ -142,6 +179,16 @@ pub(super) async fn unload(
     request: RepositoryModelUnloadRequest,
 ) -> Result<RepositoryModelUnloadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
+    for (key, parameter) in request.parameters.into_iter().collect::<BTreeMap<_, _>>() {
+        // No model is made of others here, so none depends on this one.
+        let known = key == "unload_dependents"
+            && matches!(parameter.parameter_choice, Some(ParameterChoice::BoolParam(_)));
+        if !known {
+            let said =
+                format!("parameter {key:?}: only unload_dependents, true or false, is known");
+            return Err(Status::invalid_argument(said));
+        }
+    }
     change(node, &name, "", ModelAction::Kill, ACTOR).await?;
     Ok(RepositoryModelUnloadResponse { model_name: name, is_unloaded: true })
 }
