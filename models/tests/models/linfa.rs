@@ -1,11 +1,11 @@
 use std::path::PathBuf;
 
 use models::{
-    Data, Error, Explainer, Family, Layout, LinfaModel, Model, Settings, Table, Target, Tensor,
-    fit, fit_logistic, measure,
+    Data, Error, Explainer, Family, Format, Layout, LinfaModel, Manifest, Model, Package, Settings,
+    Table, Target, Tensor, fit, fit_logistic, measure, validate,
 };
 
-use super::{assert_near, fixture, folder, table};
+use super::{assert_near, fixture, folder, runtime, table};
 
 #[test]
 fn the_fit_is_that_of_scikit_learn() {
@@ -388,4 +388,31 @@ fn base_and_contributions_add_up() {
             assert_near(&[score], &[explained.score()], 1e-4);
         }
     }
+}
+
+#[test]
+fn golden_rows_can_hold_every_probability() {
+    let data = Families::read();
+    let model = data.fit(Family::Bayes, &settings());
+    let manifest = Manifest::bare("grades", "1", Format::Linfa).unwrap();
+    let package = |wrong: f64| {
+        let mut golden = "a,b,c,probabilities[0],probabilities[2]\n".to_owned();
+        for line in data.lines.iter().take(9) {
+            let (first, third) = (line[10], line[12] + wrong);
+            golden += &format!("{},{},{},{first},{third}\n", line[0], line[1], line[2]);
+        }
+        let files = [
+            ("manifest.toml", manifest.to_toml().unwrap().into_bytes()),
+            ("model.linfa", model.to_bytes().unwrap()),
+            ("golden.csv", golden.into_bytes()),
+        ];
+        Package::from_files(files.map(|(name, bytes)| (name.to_owned(), bytes)).into()).unwrap()
+    };
+    let validation = validate(&runtime(), &package(0.0)).unwrap();
+    assert_eq!((validation.golden_rows, validation.has_score), (9, false));
+    let error = validate(&runtime(), &package(0.25)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("golden row 1 gives ") && error.contains("as probabilities[2]"),
+        "{error}"
+    );
 }
