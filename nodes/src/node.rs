@@ -98,6 +98,7 @@ impl Node {
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            !config.native.only_onnxruntime,
         );
         let node = Arc::new(Self {
             config,

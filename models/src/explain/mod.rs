@@ -11,9 +11,9 @@ mod explanation;
 mod linear;
 mod quadrature;
 mod sampled;
-mod tree_shap;
 #[cfg(test)]
 mod tests;
+mod tree_shap;
 
 pub(crate) use dice::SplitMix;
 pub use explainer::Explainer;

@@ -5,8 +5,8 @@ use super::status::{from_raft, from_refusal, from_serving};
 use crate::node::Node;
 use crate::proto::hearth::scores_server::Scores;
 use crate::proto::hearth::{
-    Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest,
-    ScoreRequest, ScoreResponse,
+    Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest, ScoreRequest,
+    ScoreResponse,
 };
 use crate::serving::{Loaded, Scored, contributions};
 use crate::state::{Command, DecisionRecord, Reply};

@@ -23,8 +23,11 @@ pub struct Serving {
 
 impl Serving {
     /// Never fails: what is missing is said by every call that needs it, and the rest goes on.
-    pub fn open(folder: &Path, library: &Path) -> Self {
+    /// Without `own_evaluator` ONNX Runtime alone evaluates models.
+    pub fn open(folder: &Path, library: &Path, own_evaluator: bool) -> Self {
         let runtime = Runtime::load(library);
+        let runtime =
+            if own_evaluator { runtime } else { runtime.map(Runtime::without_own_evaluator) };
         if let Err(error) = &runtime {
             tracing::error!(%error, "models are not served");
         }

@@ -32,9 +32,8 @@ pub fn contributions(all: &[(String, f64, f64)], manifest: Option<&Manifest>) ->
     all.iter()
         .map(|(feature, value, contribution)| {
             let reason = manifest.and_then(|manifest| manifest.reasons.get(feature));
-            let Reason { zh, en } = reason
-                .cloned()
-                .unwrap_or_else(|| Reason { zh: String::new(), en: String::new() });
+            let Reason { zh, en } =
+                reason.cloned().unwrap_or_else(|| Reason { zh: String::new(), en: String::new() });
             Contribution {
                 feature: feature.clone(),
                 value: *value,
@@ -76,9 +75,8 @@ impl Scored {
             Err(error) => return Err(error.into()),
         };
         let parts = vector.names.iter().zip(&vector.values).zip(explanation.contributions);
-        self.contributions = parts
-            .map(|((name, value), part)| (name.clone(), f64::from(*value), part))
-            .collect();
+        self.contributions =
+            parts.map(|((name, value), part)| (name.clone(), f64::from(*value), part)).collect();
         self.base = explanation.base;
         self.link = explanation.link.as_str();
         Ok(())

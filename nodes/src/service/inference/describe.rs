@@ -65,6 +65,7 @@ pub(super) fn metadata(
     let manifest = loaded.manifest();
     let mut properties = vec![
         ("model_sha256", crate::hex::encode(&loaded.sha256())),
+        ("engine", loaded.model().engine().to_owned()),
         ("author", manifest.author.clone()),
         ("intended_use", manifest.intended_use.clone()),
     ];

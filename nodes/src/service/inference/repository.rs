@@ -17,6 +17,8 @@ use tonic::Status;
 
 /// Who acts where the protocol names nobody.
 const ACTOR: &str = "repository";
+/// What may come with a load: the model, its golden rows, the rows that scores are explained against.
+const FILES: [&str; 3] = ["model.onnx", "golden.csv", "background.csv"];
 /// How long a load waits for this node to have the model in memory.
 const LOAD_WITHIN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -64,9 +66,11 @@ pub(super) async fn load(
 ) -> Result<RepositoryModelLoadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
     let mut version = None;
-    for (key, parameter) in request.parameters.into_iter().collect::<BTreeMap<_, _>>() {
+    let mut pushed: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+    for (key, parameter) in request.parameters {
         let Some(path) = key.strip_prefix("file:") else { continue };
-        let Some((number, "model.onnx")) = path.split_once('/') else {
+        let Some((number, file)) = path.split_once('/').filter(|(_, file)| FILES.contains(file))
+        else {
             let said = format!("parameter {key:?}: a file is given as file:<version>/model.onnx");
             return Err(Status::invalid_argument(said));
         };
@@ -75,10 +79,17 @@ pub(super) async fn load(
                 "parameter {key:?} must hold the file's bytes"
             )));
         };
-        let package = Package::from_bare_onnx(&name, number, bytes);
+        pushed.entry(number.to_owned()).or_default().insert(file.to_owned(), bytes);
+    }
+    for (number, mut files) in pushed {
+        let model = files.remove(FILES[0]).unwrap_or_default();
+        let package = Package::from_bare_onnx(&name, &number, model).and_then(|package| {
+            files.extend(package.files().clone());
+            Package::from_files(files)
+        });
         let package = package.map_err(|error| Status::invalid_argument(error.to_string()))?;
         register(node, package, ACTOR.to_owned()).await?;
-        version = Some(number.to_owned());
+        version = Some(number);
     }
     let version = match version {
         Some(version) => version,
