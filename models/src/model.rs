@@ -61,6 +61,11 @@ pub trait Model: Send + Sync + Debug {
     /// How many values a row has; 0 where the file leaves that open.
     fn features(&self) -> usize;
 
+    /// The names of the classes, in the order of the probabilities; empty where none are known.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
     /// As [`score`](Self::score), into memory that is used again.
     fn score_into(&self, rows: &[f32], n: usize, scores: &mut Vec<f32>) -> Result<(), Error> {
         *scores = self.score(rows, n)?;

@@ -19,6 +19,8 @@ pub const PACKAGE_BYTES_MAX: usize = 200 * 1024 * 1024;
 
 pub(crate) const MANIFEST: &str = "manifest.toml";
 const GOLDEN: &str = "golden.csv";
+/// What people read before they approve a model.
+pub const CARD: &str = "card.md";
 const BACKGROUND: &str = "background.csv";
 /// Written beside the files of a stored package; never a file of the package itself.
 pub(crate) const SUMS: &str = "SHA256SUMS";
@@ -189,6 +191,18 @@ impl Package {
 
     pub fn digests(&self) -> Digests {
         Digests { model: self.model_sha256(), package: sha256_hex(self.sums().as_bytes()) }
+    }
+
+    /// What people need to judge the model by and the package does not have.
+    pub fn lacks(&self) -> Vec<&'static str> {
+        let mut lacks = Vec::new();
+        if self.manifest.intended_use.trim().is_empty() {
+            lacks.push("intended_use");
+        }
+        if self.files.get(CARD).is_none_or(Vec::is_empty) {
+            lacks.push(CARD);
+        }
+        lacks
     }
 
     /// The golden rows, where the package has some.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::manifest::{Format, Manifest, check_name};
 use crate::package::{SUMS, write_durably};
 use crate::{
-    Background, Digests, Error, Explainer, Explanation, Golden, LogisticModel, Model, OnnxModel,
-    Package, Runtime, TensorSpec,
+    Background, Digests, Error, Explainer, Explanation, Golden, LinfaModel, Model, OnnxModel,
+    Package, Runtime,
 };
 
 #[derive(Clone, Debug)]
@@ -38,18 +38,6 @@ impl Loaded {
             error => error,
         })
     }
-}
-
-/// What was found out about a package before it was let in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Validation {
-    pub digests: Digests,
-    pub inputs: Vec<TensorSpec>,
-    pub outputs: Vec<TensorSpec>,
-    pub has_score: bool,
-    pub golden_rows: usize,
-    /// The largest distance of a score from its golden row.
-    pub golden_distance: f64,
 }
 
 impl Repository {
@@ -158,7 +146,7 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
             Arc::new(OnnxModel::load_with(runtime, bytes, &layout, golden)?)
         }
         Format::Linfa => {
-            let model = LogisticModel::from_bytes(package.model_bytes())?;
+            let model = LinfaModel::load_as(package.model_bytes(), &manifest.layout())?;
             if !manifest.is_bare() && manifest.features != model.feature_names() {
                 return Err(Error::Model(format!(
                     "the manifest's features differ from those the model was fitted with; list {} in this order",
@@ -181,22 +169,4 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
     }
     let explainer = Arc::new(Explainer::new(model.as_ref(), reference));
     Ok(Loaded { manifest, model, digests: package.digests(), explainer })
-}
-
-/// Everything that can be known of a package before people approve it.
-pub fn validate(runtime: &Runtime, package: &Package) -> Result<Validation, Error> {
-    let Loaded { manifest, model, digests, .. } = load_package(runtime, package)?;
-    let (mut golden_rows, mut golden_distance) = (0, 0.0);
-    if let Some(golden) = package.golden()? {
-        golden_rows = golden.len();
-        golden_distance = golden.check(model.as_ref(), manifest.golden.tolerance)?;
-    }
-    Ok(Validation {
-        digests,
-        inputs: model.inputs().to_vec(),
-        outputs: model.outputs().to_vec(),
-        has_score: model.has_score(),
-        golden_rows,
-        golden_distance,
-    })
 }

@@ -11,18 +11,7 @@ use super::Runtime;
 use super::own::Own;
 use super::value::{from_value, one_line, specs_of, to_value};
 use crate::score::{self, Feed, SCORE};
-use crate::{Data, Datatype, Error, Model, Structure, Tensor, TensorSpec, graph};
-
-/// What a manifest says about the names inside a file; all open for a bare file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// The input that takes the features.
-    pub input: Option<String>,
-    /// The output that holds the score.
-    pub score: Option<String>,
-    /// How many features a row has.
-    pub features: Option<usize>,
-}
+use crate::{Data, Datatype, Error, Layout, Model, Structure, Tensor, TensorSpec, graph};
 
 /// A model file in memory, ready to run.
 pub struct OnnxModel {
@@ -84,7 +73,9 @@ impl OnnxModel {
         let outputs = specs_of(session.outputs(), "output")?;
         let feed = plan_feed(&inputs, layout)?;
         let width = match &feed {
-            Some(Feed::Matrix { width, .. }) => width.or(layout.features),
+            Some(Feed::Matrix { width, .. }) => {
+                width.or(Some(layout.features.len()).filter(|len| *len > 0))
+            }
             Some(Feed::Columns) => Some(inputs.len()),
             None => None,
         };
@@ -445,7 +436,7 @@ fn plan_feed(inputs: &[TensorSpec], layout: &Layout) -> Result<Option<Feed>, Err
         Some(Feed::Columns) => Some(inputs.len()),
         None => None,
     };
-    match (layout.features, &feed, width) {
+    match (Some(layout.features.len()).filter(|len| *len > 0), &feed, width) {
         (Some(_), None, _) => Err(Error::Model(format!(
             "the file's inputs {} cannot take a row of features; export one FP32 input [-1, features]",
             list(inputs)

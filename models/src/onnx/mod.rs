@@ -9,5 +9,5 @@ mod own;
 mod runtime;
 mod value;
 
-pub use file::{Layout, OnnxModel};
+pub use file::OnnxModel;
 pub use runtime::Runtime;

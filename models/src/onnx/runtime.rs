@@ -57,6 +57,12 @@ impl Runtime {
         Ok(loaded.insert(runtime).clone())
     }
 
+    /// For looking at a model once: one session instead of one for each processor.
+    #[must_use]
+    pub fn with_one_session(self) -> Self {
+        Self { sessions: 1, ..self }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -8,7 +8,7 @@
     reason = "a test may stop at once"
 )]
 
-mod linear;
+mod linfa;
 mod onnx;
 mod own;
 mod registry;

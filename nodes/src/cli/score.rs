@@ -38,6 +38,12 @@ pub(crate) struct ScoreArgs {
     /// Why the score is asked for
     #[arg(long, default_value = "")]
     purpose: String,
+    /// With --record: who is to look at the decision
+    #[arg(long, default_value = "")]
+    reviewer: String,
+    /// safety, normal or batch; only lowers what the model's manifest says
+    #[arg(long, default_value = "")]
+    priority: String,
     /// Waits until the state has reached this log index
     #[arg(long, default_value_t = 0)]
     min_log_index: u64,
@@ -54,6 +60,8 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         min_log_index: args.min_log_index,
         record: args.record,
         purpose: args.purpose,
+        reviewer: args.reviewer,
+        priority: args.priority,
     };
     let answer = args
         .remote

@@ -3,7 +3,9 @@
 use super::{Loaded, ServingError};
 use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::DecisionRecord;
-use features::FeatureVector;
+use crate::state::ledger::{Contribution as Part, Reading};
+use crate::watch::Codes;
+use features::{FeatureVector, FeatureView};
 use models::{Manifest, Reason};
 use sha2::{Digest as _, Sha256};
 
@@ -13,37 +15,48 @@ pub struct Row {
     pub entity: String,
     pub vector: FeatureVector,
     pub log_index: u64,
+    /// The groups of the entity, for the rates by group.
+    pub groups: Codes,
 }
 
 impl Row {
     /// Hash over the view and the values' bits.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.vector.fingerprint.as_bytes());
-        for value in &self.vector.values {
-            hash.update(value.to_bits().to_le_bytes());
-        }
-        crate::hex::encode(&hash.finalize()[..16])
+        hash(&self.vector.fingerprint, &self.vector.values)
     }
 }
 
-/// Feature, value and contribution with the manifest's words for a person.
-pub fn contributions(all: &[(String, f64, f64)], manifest: Option<&Manifest>) -> Vec<Contribution> {
-    all.iter()
-        .map(|(feature, value, contribution)| {
-            let reason = manifest.and_then(|manifest| manifest.reasons.get(feature));
-            let Reason { zh, en } =
-                reason.cloned().unwrap_or_else(|| Reason { zh: String::new(), en: String::new() });
-            Contribution {
-                feature: feature.clone(),
-                value: *value,
-                contribution: *contribution,
-                reason: if reason.is_some() { format!("{zh} / {en}") } else { String::new() },
-                reason_zh: zh,
-                reason_en: en,
-            }
-        })
-        .collect()
+/// [`Row::hash`] of values that were read by a view.
+pub fn feature_hash(view: &FeatureView, values: &[f32]) -> String {
+    hash(view.fingerprint(), values)
+}
+
+fn hash(fingerprint: &str, values: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(fingerprint.as_bytes());
+    for value in values {
+        hash.update(value.to_bits().to_le_bytes());
+    }
+    crate::hex::encode(&hash.finalize()[..16])
+}
+
+/// What a feature did, with the manifest's words for a person.
+pub(crate) fn contribution(
+    feature: &str,
+    value: f64,
+    contribution: f64,
+    manifest: Option<&Manifest>,
+) -> Contribution {
+    let words = manifest.and_then(|manifest| manifest.reasons.get(feature));
+    let (zh, en) = words.map(|Reason { zh, en }| (zh.clone(), en.clone())).unwrap_or_default();
+    Contribution {
+        feature: feature.to_owned(),
+        value,
+        contribution,
+        reason: if words.is_some() { format!("{zh} / {en}") } else { String::new() },
+        reason_zh: zh,
+        reason_en: en,
+    }
 }
 
 /// A score with everything it was made from.
@@ -90,12 +103,19 @@ impl Scored {
             model_sha256: loaded.sha256().to_vec(),
             score: self.score,
             band: self.band.clone(),
-            contributions: contributions(&self.contributions, Some(loaded.manifest())),
+            contributions: self
+                .contributions
+                .iter()
+                .map(|(feature, value, part)| {
+                    contribution(feature, *value, *part, Some(loaded.manifest()))
+                })
+                .collect(),
             base: self.base,
             link: self.link.to_owned(),
             log_index: self.log_index,
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),
+            stale_features: self.row.vector.stale().map(str::to_owned).collect(),
             decision_id: String::new(),
             error: String::new(),
         }
@@ -118,13 +138,29 @@ impl Scored {
             band: self.band.clone(),
             base: self.base,
             link: self.link.to_owned(),
-            contributions: self.contributions.clone(),
-            features: readings
-                .map(|(((name, value), time_us), status)| {
-                    (name.clone(), *value, *time_us, status.as_str().to_owned())
+            contributions: self
+                .contributions
+                .iter()
+                .map(|(feature, value, contribution)| Part {
+                    feature: feature.clone(),
+                    value: *value,
+                    contribution: *contribution,
                 })
                 .collect(),
+            features: readings
+                .map(|(((name, value), time_us), status)| Reading {
+                    feature: name.clone(),
+                    value: *value,
+                    event_time_us: *time_us,
+                    status: status.as_str().to_owned(),
+                })
+                .collect(),
+            view: vector.view.to_string(),
+            view_fingerprint: vector.fingerprint.to_string(),
+            as_of_us: vector.as_of_us,
             read_index: self.log_index,
+            policy: loaded.policy(),
+            effect: loaded.manifest().effect.as_str().to_owned(),
             ..DecisionRecord::default()
         }
     }

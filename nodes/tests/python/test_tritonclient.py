@@ -305,13 +305,6 @@ def test_stream(cluster, district, zoo):
         client.stop_stream()
 
 
-def test_what_is_not_there_says_so(client):
-    for call in (client.get_cuda_shared_memory_status, client.get_system_shared_memory_status):
-        with pytest.raises(InferenceServerException) as caught:
-            call(client_timeout=CALL_WITHIN_S)
-        assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
-
-
 def test_one_row_is_quick(client, zoo):
     rows, _ = golden(zoo, "fall_risk")
     inputs, took = [features(rows[:1])], []
