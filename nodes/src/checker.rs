@@ -32,7 +32,7 @@ pub(crate) async fn ask(node: Arc<Node>) {
     }
 }
 
-fn voters(node: &Node) -> BTreeSet<u64> {
+pub(crate) fn voters(node: &Node) -> BTreeSet<u64> {
     let members = node.raft().status().members;
     members.iter().filter(|member| member.role != raft::Role::Learner).map(|m| m.id).collect()
 }

@@ -84,7 +84,19 @@ impl Client {
     }
 
     /// Calls any node, the next one where one is away, until the deadline. Every call is idempotent.
-    pub async fn call<T, F>(&self, mut call: impl FnMut(Channel) -> F) -> Result<T, ClientError>
+    pub async fn call<T, F>(&self, call: impl FnMut(Channel) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.call_within(DEADLINE, call).await
+    }
+
+    /// [`Client::call`] with another deadline.
+    pub async fn call_within<T, F>(
+        &self,
+        deadline: Duration,
+        mut call: impl FnMut(Channel) -> F,
+    ) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, Status>>,
     {
@@ -92,7 +104,7 @@ impl Client {
         let mut last = String::new();
         let mut reached = false;
         for channel in self.channels.iter().cycle() {
-            let left = DEADLINE.saturating_sub(begun.elapsed());
+            let left = deadline.saturating_sub(begun.elapsed());
             if left.is_zero() || (!reached && begun.elapsed() > NOBODY_WITHIN) {
                 break;
             }

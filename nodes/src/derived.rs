@@ -31,16 +31,8 @@ pub(crate) struct Derived {
 
 impl Derived {
     pub(crate) fn open(config: &Config) -> Result<Self, NodeError> {
-        let usual = flight::Settings::default();
-        let threads = config.limits.warehouse_threads;
-        let settings = flight::Settings {
-            memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
-            threads: if threads == 0 { usual.threads } else { threads },
-            query_time_max: Duration::from_millis(config.limits.query_ms),
-            ..usual
-        };
         let file = config.node.dir.join(flight::WAREHOUSE_FILE);
-        let warehouse = Arc::new(Warehouse::open(&file, settings)?);
+        let warehouse = Arc::new(Warehouse::open(&file, warehouse_settings(config))?);
         let [recorded, durable] =
             [(); 2].map(|()| Arc::new(AtomicU64::new(warehouse.recorded_index())));
         let backlog = Arc::new(Backlog::default());
@@ -77,6 +69,17 @@ impl Derived {
     }
 }
 
+pub(crate) fn warehouse_settings(config: &Config) -> flight::Settings {
+    let usual = flight::Settings::default();
+    let threads = config.limits.warehouse_threads;
+    flight::Settings {
+        memory_bytes_max: (config.limits.warehouse_mib as u64) << 20,
+        threads: if threads == 0 { usual.threads } else { threads },
+        query_time_max: Duration::from_millis(config.limits.query_ms),
+        ..usual
+    }
+}
+
 fn flight_addresses(members: &[Member], own: u64) -> Vec<String> {
     members.iter().filter(|member| member.id != own).map(|member| member.flight.clone()).collect()
 }
@@ -99,7 +102,7 @@ fn history(peers: Arc<Mutex<Vec<String>>>) -> History {
 }
 
 /// The query log is a node's own; every other history table says which entry wrote a row.
-fn is_history_of_the_log(table: &Table) -> bool {
+pub(crate) fn is_history_of_the_log(table: &Table) -> bool {
     table.mode == Mode::History && table.position("log_index").is_some()
 }
 

@@ -9,7 +9,10 @@
     )
 )]
 
+pub mod admission;
+pub mod audit;
 mod backlog;
+mod backup;
 mod checker;
 #[cfg(test)]
 mod checker_tests;
@@ -43,5 +46,8 @@ pub mod service;
 pub mod serving;
 mod shipped;
 pub mod simulate;
+mod sized;
 pub mod state;
+mod validator;
 pub mod views;
+pub mod watch;

@@ -1,15 +1,15 @@
 //! The seam between raft and the state: entries in, replies out, changes on to the recorder.
 
 use crate::backlog::Backlog;
-use crate::state::{Change, Divergence, State};
+use crate::state::{Change, Digest, Divergence, State};
 use bytes::Bytes;
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use raft::{Frozen, Position, StateMachine};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Entries on their way to the warehouse; when it is full, apply waits.
 pub(crate) const RECORD_QUEUE_ENTRIES: usize = 4_096;
@@ -27,10 +27,26 @@ pub(crate) enum Recorded {
     Restored { index: u64 },
 }
 
+/// The whole state after one entry, for a backup.
+pub(crate) struct StateCopy {
+    pub(crate) at: Position,
+    /// The chain over every entry.
+    pub(crate) hash: Digest,
+    /// What the state names by content.
+    pub(crate) files: BTreeSet<Digest>,
+    pub(crate) frozen: Frozen,
+}
+
 /// The state as every node has it at this index, to be hashed.
 pub(crate) struct CheckPoint {
     pub(crate) index: u64,
     pub(crate) frozen: Frozen,
+}
+
+impl std::fmt::Debug for StateCopy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StateCopy({:?})", self.at)
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +55,8 @@ pub struct Machine {
     queue: mpsc::Sender<Recorded>,
     /// One check at a time: while the last state is still being hashed, a check is left out.
     checks: mpsc::Sender<CheckPoint>,
+    /// Those who want a copy of the state at the next check.
+    copies: Mutex<Vec<oneshot::Sender<StateCopy>>>,
     diverged: watch::Sender<BTreeMap<u64, Divergence>>,
     backlog: Arc<Backlog>,
     recorded: Arc<AtomicU64>,
@@ -60,6 +78,7 @@ impl Machine {
             queue,
             backlog,
             checks,
+            copies: Mutex::default(),
             diverged: watch::Sender::default(),
             recorded,
             durable,
@@ -70,6 +89,11 @@ impl Machine {
     /// The state as it is now; hold it for as short as can be, apply waits meanwhile.
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
+    }
+
+    /// What is applied, without the state's lock.
+    pub fn applied(&self) -> u64 {
+        *self.applied.borrow()
     }
 
     /// The applied index, as it moves.
@@ -108,6 +132,27 @@ impl Machine {
         self.backlog.want(index);
     }
 
+    /// A copy of the state as it will be after the next entry that asks for a check: there most
+    /// voters say what it has to be.
+    pub(crate) fn copy_at_next_check(&self) -> oneshot::Receiver<StateCopy> {
+        let (copy, copied) = oneshot::channel();
+        let mut copies = self.copies.lock();
+        copies.retain(|waiting| !waiting.is_closed());
+        copies.push(copy);
+        copied
+    }
+
+    fn hand_out_copies(&self, at: Position) {
+        for waiting in self.copies.lock().drain(..) {
+            let (hash, files) = {
+                let state = self.state.read();
+                (state.hash, state.files())
+            };
+            // Who has gone away in the meantime needs none.
+            drop(waiting.send(StateCopy { at, hash, files, frozen: self.freeze() }));
+        }
+    }
+
     fn hand_on(&self, recorded: Recorded) {
         match &recorded {
             Recorded::Entry { index, bytes, .. } => self.backlog.admit(*index, *bytes),
@@ -136,6 +181,9 @@ impl StateMachine for Machine {
         let bytes = changes.iter().map(Change::bytes).sum();
         self.hand_on(Recorded::Entry { index: at.index, changes, bytes });
         self.tell_diverged();
+        if check_due {
+            self.hand_out_copies(at);
+        }
         if check_due && let Ok(place) = self.checks.try_reserve() {
             place.send(CheckPoint { index: at.index, frozen: self.freeze() });
         }

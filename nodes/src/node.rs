@@ -8,7 +8,8 @@ use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
-use crate::{exit, native, rebuild, scorer};
+use crate::watch::{self as watching, Groups};
+use crate::{admission, backup, exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 /// How often the leader lets the log's clock move when nothing else does.
@@ -63,6 +64,8 @@ pub struct Node {
     raft: Raft,
     machine: Arc<Machine>,
     serving: Arc<Serving>,
+    gate: admission::Gate,
+    lane: admission::Lane,
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
@@ -70,6 +73,8 @@ pub struct Node {
     salt: u64,
     ids: AtomicU64,
     quarantine: Quarantine,
+    /// One backup at a time is taken from a node.
+    backups: Arc<Semaphore>,
     /// How long the last hashing of the state took, in microseconds.
     check_us: AtomicU64,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -81,6 +86,7 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        backup::refuse_unfinished(&dir).map_err(NodeError::Start)?;
         let id = raft::resolve_id(&raft_dir(&config), config.node.id)?;
         let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
         let Derived { warehouse, machine, recorder, recorded, points, peers } =
@@ -98,9 +104,18 @@ impl Node {
         let serving = Serving::open(
             &dir.join("models"),
             &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            Groups::new(&config.watch.groups).map_err(NodeError::Start)?,
+            config.models.validator,
         );
+        let gate = admission::Gate::new(
+            config.limits.inferences_in_flight,
+            config.limits.waiting_inferences,
+        );
+        let lane = admission::Lane::new(config.limits.waiting_inferences);
         let node = Arc::new(Self {
             config,
+            gate,
+            lane,
             raft,
             machine,
             serving: Arc::new(serving),
@@ -110,6 +125,7 @@ impl Node {
             salt: RandomState::new().build_hasher().finish(),
             ids: AtomicU64::new(1),
             quarantine,
+            backups: Arc::new(Semaphore::new(1)),
             check_us: AtomicU64::new(0),
             tasks: Mutex::default(),
             recorder: Mutex::new(Some(recorder)),
@@ -123,7 +139,10 @@ impl Node {
         tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
         tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
+        tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
         node.tasks.lock().extend(tasks);
         Ok(node)
@@ -156,20 +175,27 @@ impl Node {
     }
 
     /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
-    fn encode(&self, command: &Command) -> Vec<u8> {
+    pub(crate) fn encode(&self, command: &Command) -> Vec<u8> {
         match command {
             Command::IngestEvents { .. }
             | Command::RecordScores { .. }
             | Command::Tick
             | Command::CheckState { .. }
             | Command::ReportState { .. }
+            | Command::ReportModel(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
+            | Command::PushModel(_)
+            | Command::StepModel(_)
+            | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
-            | Command::RecordDecision(_) => {
+            | Command::RecordDecision(_)
+            | Command::RecordReview(_)
+            | Command::RecordOutcome { .. }
+            | Command::RecordWatch(_) => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()
@@ -198,12 +224,26 @@ impl Node {
         &self.serving
     }
 
+    /// The door of every inference.
+    pub fn gate(&self) -> &admission::Gate {
+        &self.gate
+    }
+
+    /// Where long runs go.
+    pub(crate) fn lane(&self) -> &admission::Lane {
+        &self.lane
+    }
+
     pub fn warehouse(&self) -> &Arc<Warehouse> {
         &self.warehouse
     }
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(crate) fn backups(&self) -> &Arc<Semaphore> {
+        &self.backups
     }
 
     /// How long the last hashing of the whole state took.

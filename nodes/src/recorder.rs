@@ -5,7 +5,7 @@
 
 use crate::backlog::Backlog;
 use crate::machine::{Machine, Recorded};
-use crate::state::{Alert, Change};
+use crate::state::{Alert, Change, State};
 use features::table::{Cell as Value, Mode, Table};
 use features::{EventColumns, civil};
 use flight::{Recording, Warehouse};
@@ -165,7 +165,7 @@ impl Recorder {
             let mut recording = Recording { through, appends, ..Recording::default() };
             if through == index {
                 let Some(machine) = machine.upgrade() else { return };
-                add_current(&mut recording, &machine);
+                add_current(&mut recording, &machine.read());
             }
             self.write(&recording);
         }
@@ -186,13 +186,14 @@ impl Recorder {
 
 /// Every table that is kept current, from the state itself. The state may have moved on since the
 /// snapshot; the entries that moved it are recorded next and say the same again.
-fn add_current(recording: &mut Recording, machine: &Machine) {
-    let state = machine.read();
+pub(crate) fn add_current(recording: &mut Recording, state: &State) {
     for table in civil::TABLES {
         let rows: Vec<Vec<Value>> = match (table.mode, table.name) {
             (Mode::Reference, name) => state.rows.scan(name).collect(),
             (Mode::Current, "alert") => state.alerts.iter().map(Alert::to_row).collect(),
             (Mode::Current, "model_version") => state.model_rows(),
+            (Mode::Current, "model_validation") => state.validation_rows(),
+            (Mode::Current, "model_shadow") => state.shadow_rows(),
             _ => continue,
         };
         recording.replaces.push(table);

@@ -12,6 +12,7 @@ use crate::proto::inference::grpc_inference_service_server::GrpcInferenceService
 use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
 use crate::service::inference::{InferenceService, MlServerRepository};
 use crate::service::{AlertsService, ClusterService, EventsService, ModelsService, ScoresService};
+use crate::sized::Sized;
 use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -114,11 +115,12 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         .add_service(AlertsServer::new(AlertsService::new(shared())))
         .add_service(ClusterServer::new(ClusterService::new(shared())))
         .add_service(ModelsServer::new(ModelsService::new(shared())))
-        .add_service(
+        .add_service(Sized::new(
+            InferenceService::new(shared()),
+            bytes,
             // A model file comes in one message here, as Triton's clients send it.
-            GrpcInferenceServiceServer::new(InferenceService::new(shared()))
-                .max_decoding_message_size(models::PACKAGE_BYTES_MAX),
-        ))
+            models::PACKAGE_BYTES_MAX,
+        )))
 }
 
 async fn serve(

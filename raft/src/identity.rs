@@ -100,6 +100,17 @@ pub(crate) fn claim(config: &Config) -> Result<bool, Error> {
     Err(belongs(&config.dir, &found, &wanted))
 }
 
+/// Whether a folder is this node's, without marking it.
+pub(crate) fn check(config: &Config) -> Result<(), Error> {
+    let Some(found) = Identity::read(&config.dir)? else {
+        return Err(Error::Refused(format!("{} holds no node's data", config.dir.display())));
+    };
+    let wanted = Identity::of(config);
+    let same = Identity { configured: found.configured, node: found.node, ..wanted.clone() };
+    let own = [found.node, found.configured].contains(&config.node_id);
+    if own && found == same { Ok(()) } else { Err(belongs(&config.dir, &found, &wanted)) }
+}
+
 fn belongs(dir: &Path, found: &Identity, wanted: &Identity) -> Error {
     let line = |identity: &Identity| identity.text().trim().replace('\n', ", ");
     Error::Refused(format!(

@@ -10,7 +10,10 @@ use std::{
 };
 
 use duckdb::{Config, Connection};
-use features::table::Cell;
+use features::{
+    civil,
+    table::{Cell, Table},
+};
 use parking_lot::Mutex;
 
 use super::{
@@ -135,6 +138,19 @@ impl Warehouse {
     /// file learns of it with the next recording.
     pub fn pass_over(&self, index: u64) {
         self.recorded.fetch_max(index, Ordering::AcqRel);
+    }
+
+    /// Adds the rows of a Parquet file to a table, all or none; says how many. The recorded index
+    /// stays as it is: this is how a new warehouse gets what an old one had recorded.
+    pub fn load_parquet(&self, table: &'static Table, path: &Path) -> Result<u64, Error> {
+        self.writer.lock().load_parquet(table, path)
+    }
+
+    /// Reads every row of every table, and so every block of the file against its checksum; gives
+    /// the tables' names and how many rows they have.
+    pub fn read_all(&self) -> Result<Vec<(&'static str, u64)>, Error> {
+        let writer = self.writer.lock();
+        civil::TABLES.iter().map(|table| Ok((table.name, writer.read_whole(table)?))).collect()
     }
 
     /// Folds the write-ahead log into the file. False where somebody writes just now.

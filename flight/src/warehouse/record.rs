@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    path::Path,
 };
 
 use arrow::array::RecordBatch;
@@ -15,6 +16,7 @@ use features::{
 use super::{
     layout::{full_name, quoted},
     open::one_line,
+    parquet::read_parquet_batches,
 };
 use crate::{CATALOG, Error, SCHEMA, event_batch::event_batch, rows_to_batch};
 
@@ -209,6 +211,28 @@ impl Writer {
         }
         self.next_query_id += notes.len() as i64;
         self.append(table, &notes)
+    }
+
+    pub(super) fn load_parquet(&self, table: &Table, path: &Path) -> Result<u64, Error> {
+        let mut rows = 0;
+        self.run("BEGIN TRANSACTION")?;
+        let done = read_parquet_batches(path, |batch| {
+            rows += batch.num_rows() as u64;
+            self.append_to(CATALOG, SCHEMA, table.name, std::iter::once(Ok(batch)))
+        });
+        if let Err(error) = done.and_then(|()| self.run("COMMIT")) {
+            drop(self.connection.execute_batch("ROLLBACK"));
+            return Err(error);
+        }
+        Ok(rows)
+    }
+
+    pub(super) fn read_whole(&self, table: &Table) -> Result<u64, Error> {
+        // A hash of the row needs every column of it.
+        let sql = format!("SELECT count(*), bit_xor(hash(t)) FROM {} AS t", full_name(table));
+        self.connection
+            .query_row(&sql, [], |row| row.get(0))
+            .map_err(|error| Error::Internal(one_line(&error)))
     }
 
     pub(super) fn checkpoint(&self) -> Result<bool, Error> {

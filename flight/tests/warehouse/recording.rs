@@ -9,7 +9,7 @@ use features::{
 };
 use flight::{
     Error, LOG_INDEX_KEY, Recording, WAREHOUSE_FILE, Warehouse, batch_to_rows, export_history,
-    rows_to_batch,
+    rows_to_batch, write_parquet,
 };
 
 use crate::folder::*;
@@ -233,4 +233,41 @@ fn a_file_that_cannot_be_used_is_named() {
         matches!(error, Error::Damaged { .. }) && error.to_string().contains(WAREHOUSE_FILE),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn rows_of_every_history_table_come_back_from_parquet_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let warehouse = open(folder.path());
+    let file = folder.path().join("rows.parquet");
+    let mut expected = Vec::new();
+    for table in civil::TABLES.iter().filter(|table| table.mode == Mode::History) {
+        // More than one chunk where there are lists.
+        let count = if table.name == "risk_score" { 2100 } else { 40 };
+        let rows: Vec<_> = (1..=count).map(|seed| row(table, seed)).collect();
+        write_parquet(&file, table, &rows).unwrap();
+        assert_eq!(warehouse.load_parquet(table, &file).unwrap(), rows.len() as u64);
+        expected.push((table, rows));
+    }
+    assert_eq!(warehouse.recorded_index(), 0);
+    warehouse.record(&Recording { through: 7, ..Recording::default() }).unwrap();
+    for (table, rows) in &expected {
+        let sql = format!("SELECT * FROM \"{}\"", table.name);
+        let answer = warehouse.reader().query(&sql, Vec::new()).await.unwrap();
+        let mut found = Vec::new();
+        for batch in answer.collect().await.unwrap() {
+            found.append(&mut batch_to_rows(table, &batch).unwrap());
+        }
+        assert!(found == *rows, "{}", table.name);
+    }
+    let counted = warehouse.read_all().unwrap();
+    for (table, rows) in expected {
+        assert!(counted.contains(&(table.name, rows.len() as u64)), "{}", table.name);
+    }
+    // A file of another table, or none, leaves nothing.
+    let events = table("sensor_event");
+    assert!(warehouse.load_parquet(events, &folder.path().join("none")).is_err());
+    write_parquet(&file, table("grid"), &[row(table("grid"), 1)]).unwrap();
+    assert!(warehouse.load_parquet(events, &file).is_err());
+    assert_eq!(number(&warehouse, "SELECT count(*) FROM sensor_event").await, 40);
 }

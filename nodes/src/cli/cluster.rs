@@ -1,6 +1,7 @@
 //! `hearth status` and `hearth cluster`.
 
 use super::args::Remote;
+use super::backup;
 use super::output::{Format, print_rows};
 use crate::client::cluster_client;
 use crate::json as messages;
@@ -9,6 +10,7 @@ use crate::proto::hearth::{
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
@@ -35,9 +37,60 @@ pub(crate) enum ClusterCommand {
     Replace { lost: u64, by: u64 },
     /// Hands the leadership to another voter
     TransferLeader { to: u64 },
+    /// Has the node that answers write a snapshot now
+    Snapshot,
+    /// Copies the state, the model files and the history, all up to one entry of the log, into a folder
+    Backup {
+        /// A folder that is not there yet
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Reads a backup, or the data of a stopped node, against every checksum
+    Verify {
+        /// A backup's folder
+        #[arg(required_unless_present = "config")]
+        dir: Option<PathBuf>,
+        /// The configuration of a node that is not running
+        #[arg(long, conflicts_with = "dir")]
+        config: Option<PathBuf>,
+    },
+    /// Makes the data folder of one node of a new cluster; run it for each of them with the same backup
+    Restore {
+        /// A backup's folder
+        dir: PathBuf,
+        /// The configuration of the new node
+        #[arg(long)]
+        config: PathBuf,
+    },
 }
 
 pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Result<()> {
+    match command {
+        ClusterCommand::TransferLeader { to } => transfer(to, remote).await,
+        ClusterCommand::Snapshot => backup::snapshot(remote).await,
+        ClusterCommand::Backup { out } => backup::take(&out, remote).await,
+        ClusterCommand::Verify { dir: Some(dir), .. } => backup::verify(&dir, remote.format),
+        ClusterCommand::Verify { dir: None, config } => {
+            backup::verify_node(&config.unwrap_or_default(), remote.format)
+        }
+        ClusterCommand::Restore { dir, config } => backup::restore(&dir, &config, remote).await,
+        change => change_membership(change, remote).await,
+    }
+}
+
+async fn transfer(to: u64, remote: &Remote) -> anyhow::Result<()> {
+    let answer = remote
+        .client()?
+        .call(|channel| async move {
+            let request = TransferLeadershipRequest { to };
+            Ok(cluster_client(channel).transfer_leadership(request).await?.into_inner())
+        })
+        .await?;
+    print_status(&answer, remote.format);
+    Ok(())
+}
+
+async fn change_membership(command: ClusterCommand, remote: &Remote) -> anyhow::Result<()> {
     let member = |id| Member { id, ..Member::default() };
     let mut replaces = 0;
     let (action, member) = match command {
@@ -51,17 +104,7 @@ pub(crate) async fn run(command: ClusterCommand, remote: &Remote) -> anyhow::Res
             replaces = lost;
             ("replace", member(by))
         }
-        ClusterCommand::TransferLeader { to } => {
-            let answer = remote
-                .client()?
-                .call(|channel| async move {
-                    let request = TransferLeadershipRequest { to };
-                    Ok(cluster_client(channel).transfer_leadership(request).await?.into_inner())
-                })
-                .await?;
-            print_status(&answer, remote.format);
-            return Ok(());
-        }
+        _ => return Ok(()),
     };
     let request =
         ChangeMembershipRequest { action: action.to_owned(), member: Some(member), replaces };
@@ -82,7 +125,7 @@ pub(crate) async fn status(remote: &Remote) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_status(status: &StatusResponse, format: Format) {
+pub(super) fn print_status(status: &StatusResponse, format: Format) {
     if format == Format::Json {
         println!("{}", messages::status(status));
         return;
@@ -100,6 +143,11 @@ fn print_status(status: &StatusResponse, format: Format) {
             status.recorded_index,
             status.scored_index,
             status.snapshot_index
+        );
+        println!(
+            "ledger: {} entries, head {}",
+            status.ledger_seq,
+            crate::hex::encode(&status.ledger_head)
         );
     }
     if !status.quarantined.is_empty() {

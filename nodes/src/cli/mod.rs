@@ -2,12 +2,15 @@
 
 mod alert;
 mod args;
+mod audit;
+mod backup;
 mod cluster;
 mod demo;
 mod dev;
 mod events;
 mod folder;
 mod model;
+mod model_show;
 mod output;
 mod report;
 mod score;

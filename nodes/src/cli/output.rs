@@ -46,6 +46,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> i32 {
                 crate::config::ConfigError::Invalid { .. } => exit::USAGE,
             };
         }
+        if let Some(backup) = cause.downcast_ref::<crate::backup::BackupError>() {
+            return backup.exit_code();
+        }
         if let Some(node) = cause.downcast_ref::<crate::node::NodeError>() {
             return node.exit_code();
         }

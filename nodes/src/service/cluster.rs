@@ -1,17 +1,23 @@
 //! The cluster as its operator sees it.
 
 use super::status::from_raft;
-use crate::config;
 use crate::node::Node;
 use crate::proto::hearth::cluster_server::Cluster;
 use crate::proto::hearth::{
-    ChangeMembershipRequest, Divergence, Member, StatusRequest, StatusResponse,
-    TransferLeadershipRequest,
+    BackupPart, BackupRequest, ChangeMembershipRequest, Divergence, Member, SnapshotRequest,
+    StatusRequest, StatusResponse, TransferLeadershipRequest,
 };
 use crate::state;
+use crate::{backup, config};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+
+/// How long one who asks for a snapshot waits for it.
+const SNAPSHOT_WITHIN: Duration = Duration::from_mins(10);
 
 #[derive(Clone, Debug)]
 pub struct ClusterService {
@@ -53,6 +59,8 @@ pub(crate) fn status(node: &Node) -> StatusResponse {
             .map(|(id, found)| Divergence { id, log_index: found.index, found_us: found.found_us })
             .collect(),
         quarantined: node.quarantined().unwrap_or_default().to_owned(),
+        ledger_seq: state.ledger.head().0,
+        ledger_head: state.ledger.head().1.to_vec(),
     }
 }
 
@@ -65,7 +73,7 @@ pub(crate) fn diverged_members<'a>(
     diverged.iter().filter(move |(id, _)| members.contains(id)).map(|(id, found)| (*id, found))
 }
 
-fn member_message(member: &raft::MemberStatus) -> Member {
+pub(crate) fn member_message(member: &raft::MemberStatus) -> Member {
     let address = |name: &str| member.member.meta.get(name).cloned().unwrap_or_default();
     Member {
         id: member.id,
@@ -85,6 +93,8 @@ fn raft_member(member: Member) -> raft::Member {
 
 #[tonic::async_trait]
 impl Cluster for ClusterService {
+    type BackupStream = ReceiverStream<Result<BackupPart, Status>>;
+
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         Ok(Response::new(status(&self.node)))
     }
@@ -133,5 +143,38 @@ impl Cluster for ClusterService {
             .await
             .map_err(|error| from_raft(&error))?;
         Ok(Response::new(status(&self.node)))
+    }
+    async fn snapshot(
+        &self,
+        _: Request<SnapshotRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        let written = self.node.raft().snapshot_within(SNAPSHOT_WITHIN).await;
+        written.map_err(|error| from_raft(&error))?;
+        Ok(Response::new(status(&self.node)))
+    }
+
+    async fn backup(
+        &self,
+        _: Request<BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let Ok(place) = Arc::clone(self.node.backups()).try_acquire_owned() else {
+            return Err(Status::resource_exhausted(
+                "a backup is being taken from this node already (limit 1); ask another node, or later",
+            ));
+        };
+        let (to, parts) = mpsc::channel(backup::CHANNEL_PARTS);
+        let node = Arc::clone(&self.node);
+        tokio::spawn(async move {
+            let _place = place;
+            let outcome = tokio::select! {
+                outcome = backup::send(&node, &to) => outcome,
+                () = to.closed() => return,
+            };
+            if let Err(status) = outcome {
+                // Who has gone away need not know.
+                drop(to.send(Err(status)).await);
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(parts)))
     }
 }

@@ -3,8 +3,11 @@
 mod alerts;
 mod cluster;
 mod convert;
+mod deadline;
+pub(crate) mod decisions;
 mod events;
 pub mod inference;
+mod model_message;
 mod models;
 pub(crate) mod reading;
 mod scores;
@@ -13,11 +16,13 @@ pub(crate) mod status;
 pub use alerts::AlertsService;
 pub(crate) use alerts::act;
 pub use cluster::ClusterService;
-pub(crate) use cluster::{diverged_members, status as cluster_status};
+pub(crate) use cluster::{diverged_members, member_message, status as cluster_status};
 pub use convert::alert_message;
 pub use events::{EventsService, append};
 pub use models::ModelsService;
+pub(crate) use reading::reach_level;
 pub use scores::ScoresService;
+pub(crate) use status::from_raft;
 
 /// How long a call waits for this node to apply what it proposed elsewhere.
 const APPLY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);

@@ -106,6 +106,13 @@ impl Runs {
         self.count_call(&moments, rows, good);
     }
 
+    /// About how long a run over so many rows takes, by those that were.
+    pub(crate) fn guess(&self, rows: usize) -> Duration {
+        let seen = self.rows.load(Ordering::Relaxed).max(1);
+        let each_ns = self.all.infer_ns.load(Ordering::Relaxed) / seen;
+        Duration::from_nanos(each_ns.saturating_mul(rows as u64))
+    }
+
     /// A call that has just ended.
     pub(crate) fn count_call(&self, moments: &Moments, rows: u64, good: bool) {
         let ended = Instant::now();

@@ -67,6 +67,12 @@ impl Checks {
         self.agreed
     }
 
+    /// The nodes of a new cluster begin with this state, all alike: who had diverged in the old one
+    /// does not concern them, even where they have the same ids. Nobody reports on its open checks.
+    pub fn begin_anew(&mut self) {
+        self.diverged.clear();
+    }
+
     fn begin(&mut self, index: u64, voters: BTreeSet<u64>) {
         self.open.insert(index, Check { voters, reports: BTreeMap::new() });
         while self.open.len() > CHECKS_KEPT {
@@ -158,6 +164,19 @@ mod tests {
         let checks = checked(&[1, 2, 3], &[(1, GOOD), (2, BAD), (3, [3; 32])]);
         assert!(checks.diverged().is_empty() && checks.agreed().is_none());
         assert_eq!(checks.undecided_total, 1);
+    }
+
+    #[test]
+    fn in_a_new_cluster_nobody_has_diverged() {
+        let mut checks = checked(&[1, 2, 3], &[(1, GOOD), (2, GOOD), (3, BAD)]);
+        let before = checks.clone();
+        checks.begin_anew();
+        assert!(checks.diverged().is_empty() && checks != before);
+        assert_eq!(checks.agreed(), before.agreed());
+        let mut calm = checked(&[1, 2, 3], &[(1, GOOD)]);
+        let before = calm.clone();
+        calm.begin_anew();
+        assert_eq!(calm, before, "a state that nothing was wrong with stays what it was");
     }
 
     #[test]

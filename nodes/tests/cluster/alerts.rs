@@ -100,9 +100,10 @@ async fn three_readings_make_one_alert_that_is_worked_on_to_its_end() {
     }
 }
 
-/// Deadlines of two seconds, told to the family first.
-fn impatient() -> Rules {
-    let deadlines = Deadlines { ack_s: 2, dispatch_s: 2, arrive_s: 2, feedback_s: 2 };
+/// Deadlines of so many seconds, told to the family first.
+pub(crate) fn deadlines_of(seconds: u32) -> Rules {
+    let deadlines =
+        Deadlines { ack_s: seconds, dispatch_s: seconds, arrive_s: seconds, feedback_s: seconds };
     let rule = |kind: &str, alert: &str, count| AlertRule {
         kind: kind.to_owned(),
         alert: alert.to_owned(),
@@ -124,7 +125,7 @@ fn impatient() -> Rules {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_is_told_once_though_the_leader_died_meanwhile() {
-    let shape = Shape { rules: Some(impatient()), ..Shape::default() };
+    let shape = Shape { rules: Some(deadlines_of(2)), ..Shape::default() };
     let mut cluster = Cluster::shaped(shape).await;
     let client = cluster.client();
     // The rules of the configuration are in force when a rule that only they have raises an alert.

@@ -1,6 +1,7 @@
 //! The durable log: entries, vote, and how far the log is committed and purged.
 
 // Beside a simulated log the real one is only tested.
+mod check;
 #[cfg_attr(feature = "sim", allow(dead_code))]
 mod codec;
 #[cfg_attr(feature = "sim", allow(dead_code))]
@@ -13,6 +14,7 @@ mod store;
 
 #[cfg(feature = "sim")]
 pub(crate) use crate::sim::{LogHold, LogStore};
+pub(crate) use check::check;
 pub(crate) use pending::Pending;
 #[cfg(feature = "sim")]
 pub(crate) use reader::from_start;

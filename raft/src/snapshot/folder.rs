@@ -80,6 +80,11 @@ impl Folder {
     }
 }
 
+/// The snapshots in a folder, the newest last.
+pub(crate) fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    list(dir, ENDING)
+}
+
 /// The files with an ending, sorted by name.
 pub(super) fn list(dir: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();

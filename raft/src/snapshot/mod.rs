@@ -9,8 +9,12 @@ mod file;
 mod folder;
 mod format;
 mod partial;
+mod state_file;
 mod walk;
 
 pub(crate) use file::{Head, Name, SnapshotFile, write};
 pub(crate) use folder::Folder;
+pub(crate) use folder::paths;
 pub(crate) use partial::Partial;
+pub use state_file::StateFile;
+pub(crate) use state_file::origin;

@@ -6,6 +6,7 @@ mod blobs;
 mod damage;
 mod failover;
 mod faults;
+mod founding;
 mod machine;
 mod membership;
 mod nodes;

@@ -1,5 +1,6 @@
 //! `inference.GRPCInferenceService`: the Open Inference Protocol with Triton's extensions.
 
+mod ask;
 mod classification;
 mod config_override;
 mod describe;
@@ -7,30 +8,21 @@ mod infer;
 mod log_settings;
 mod mlserver;
 mod parameters;
+mod record;
 mod repository;
 mod shared_memory;
 mod statistics;
 mod tensors;
+mod told;
 mod trace;
+mod versions;
 
 use crate::node::Node;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use crate::proto::inference::infer_parameter::ParameterChoice;
-use crate::proto::inference::{
-    CudaSharedMemoryRegisterRequest, CudaSharedMemoryRegisterResponse,
-    CudaSharedMemoryStatusRequest, CudaSharedMemoryStatusResponse,
-    CudaSharedMemoryUnregisterRequest, CudaSharedMemoryUnregisterResponse, LogSettingsRequest,
-    LogSettingsResponse, ModelConfigRequest, ModelConfigResponse, ModelInferRequest,
-    ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
-    ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
-    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
-    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
-    ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
-    ServerReadyRequest, ServerReadyResponse, SystemSharedMemoryRegisterRequest,
-    SystemSharedMemoryRegisterResponse, SystemSharedMemoryStatusRequest,
-    SystemSharedMemoryStatusResponse, SystemSharedMemoryUnregisterRequest,
-    SystemSharedMemoryUnregisterResponse, TraceSettingRequest, TraceSettingResponse,
-};
+use crate::proto::inference::*;
+use crate::service::deadline;
+use crate::service::decisions::caller_of;
 use crate::service::reading::reach;
 use crate::service::status::over_limit;
 use futures::stream::{BoxStream, StreamExt as _};
@@ -39,6 +31,7 @@ use raft::ReadLevel;
 use shared_memory::Regions;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 use trace::Tracer;
 
@@ -169,7 +162,10 @@ impl GrpcInferenceService for InferenceService {
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Local).await?;
-        let answer = infer::run(&self.node, &self.surface, request.into_inner());
+        let deadline = deadline::of(request.metadata());
+        let caller = record::is_asked(request.get_ref()).then(|| caller_of(&request));
+        let of = (&self.node, &self.surface);
+        let answer = answer(of, request.into_inner(), deadline, caller).await;
         self.node.metrics().inferred(answer.is_ok());
         answer.map(Response::new)
     }
@@ -183,12 +179,19 @@ impl GrpcInferenceService for InferenceService {
         reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let ends = request.metadata().get(GRPC_ERROR).is_some_and(|value| value == "true");
         let (node, surface) = (Arc::clone(&self.node), Arc::clone(&self.surface));
-        let answers = request.into_inner().map(move |message| {
-            let message = message.map_err(over_limit)?;
-            let id = message.id.clone();
-            let answer = infer::run(&node, &surface, message);
-            node.metrics().inferred(answer.is_ok());
-            streamed(answer, id, ends)
+        let caller = caller_of(&request);
+        // The call's deadline is the stream's: each of its requests has its own `timeout`.
+        let answers = request.into_inner().then(move |message| {
+            let (node, surface) = (Arc::clone(&node), Arc::clone(&surface));
+            let caller = caller.clone();
+            async move {
+                let message = message.map_err(over_limit)?;
+                let id = message.id.clone();
+                let caller = record::is_asked(&message).then_some(caller);
+                let answer = answer((&node, &surface), message, None, caller).await;
+                node.metrics().inferred(answer.is_ok());
+                streamed(answer, id, ends)
+            }
         });
         Ok(Response::new(answers.boxed()))
     }
@@ -292,5 +295,18 @@ impl GrpcInferenceService for InferenceService {
     ) -> Result<Response<LogSettingsResponse>, Status> {
         let folder = &self.node.config().node.dir;
         log_settings::change(folder, request.into_inner()).map(Response::new)
+    }
+}
+
+/// An answer, and where a caller wants it recorded, its decisions.
+async fn answer(
+    (node, surface): (&Arc<Node>, &Arc<Surface>),
+    request: ModelInferRequest,
+    deadline: Option<Instant>,
+    recorded_for: Option<String>,
+) -> Result<ModelInferResponse, Status> {
+    match recorded_for {
+        Some(caller) => record::run((node, surface), request, deadline, caller).await,
+        None => infer::run(node, surface, request, deadline).await,
     }
 }
