@@ -1,7 +1,7 @@
 //! Triton's model repository calls over the replicated registry.
 
 use super::config_override;
-use super::describe::BATCH_MAX;
+use super::describe::rows_max;
 use crate::node::Node;
 use crate::proto::inference::model_repository_parameter::ParameterChoice;
 use crate::proto::inference::repository_index_response::ModelIndex;
@@ -68,7 +68,7 @@ pub(super) async fn load(
 ) -> Result<RepositoryModelLoadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
     let parameters: BTreeMap<_, _> = request.parameters.into_iter().collect();
-    let chosen = chosen(&name, parameters.get("config"))?;
+    let chosen = chosen(&name, parameters.get("config"), rows_max(node))?;
     // By number, so that of 9 and 10 the tenth is the newest.
     let mut pushed: BTreeMap<_, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
     for (key, parameter) in parameters {
@@ -101,12 +101,16 @@ pub(super) async fn load(
 }
 
 /// The version that the call's configuration names, if it has one and that names one.
-fn chosen(name: &str, config: Option<&ModelRepositoryParameter>) -> Result<Option<String>, Status> {
+fn chosen(
+    name: &str,
+    config: Option<&ModelRepositoryParameter>,
+    rows_max: i32,
+) -> Result<Option<String>, Status> {
     let Some(config) = config else { return Ok(None) };
     let Some(ParameterChoice::StringParam(text)) = &config.parameter_choice else {
         return Err(Status::invalid_argument("parameter \"config\" must be JSON text"));
     };
-    config_override::version(name, text, BATCH_MAX, Format::Onnx.file())
+    config_override::version(name, text, rows_max, Format::Onnx.file())
         .map_err(Status::invalid_argument)
 }
 
