@@ -112,6 +112,9 @@ pub struct Output {
     /// The output that holds the score: two columns (the second is taken) or one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<String>,
+    /// The class whose probability is the score, where there are more than two or it is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,7 +217,8 @@ impl Manifest {
         Layout {
             input: self.input.name.clone(),
             score: self.output.score.clone(),
-            features: (!self.is_bare()).then_some(self.features.len()),
+            class: self.output.class.clone(),
+            features: self.features.clone(),
         }
     }
 
@@ -356,7 +360,7 @@ en = "first"
         assert_eq!(manifest.band(0.49), Some("low"));
         assert_eq!(manifest.band(0.5), Some("high"));
         assert_eq!(manifest.band(-1.0), None);
-        assert_eq!(manifest.layout().features, Some(2));
+        assert_eq!(manifest.layout().features, ["a", "b"]);
     }
 
     #[test]

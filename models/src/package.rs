@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{DIGEST_BYTES, sha256, sha256_hex};
 use crate::manifest::{Format, Manifest, check_name};
-use crate::{Error, Golden};
+use crate::{Background, Error, Golden};
 
 pub const PACKAGE_FILES_MAX: usize = 16;
 pub const PACKAGE_BYTES_MAX: usize = 200 * 1024 * 1024;
@@ -21,6 +21,7 @@ pub(crate) const MANIFEST: &str = "manifest.toml";
 const GOLDEN: &str = "golden.csv";
 /// What people read before they approve a model.
 pub const CARD: &str = "card.md";
+const BACKGROUND: &str = "background.csv";
 /// Written beside the files of a stored package; never a file of the package itself.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 const MAGIC: &[u8; 4] = b"HPKG";
@@ -209,6 +210,13 @@ impl Package {
         let Some(bytes) = self.files.get(GOLDEN) else { return Ok(None) };
         let text = std::str::from_utf8(bytes).map_err(|_| refuse("golden.csv is not UTF-8"))?;
         Golden::parse(text, &self.manifest.features).map(Some)
+    }
+
+    /// The rows that scores are explained against, where the package has some of its own.
+    pub fn background(&self) -> Result<Option<Background>, Error> {
+        let Some(bytes) = self.files.get(BACKGROUND) else { return Ok(None) };
+        let text = std::str::from_utf8(bytes).map_err(|_| refuse("background.csv is not UTF-8"))?;
+        Background::parse(text, &self.manifest.features).map(Some)
     }
 
     /// In the form of sha256sum, so that a stored package can be checked by hand.

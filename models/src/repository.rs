@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use crate::manifest::{Format, Manifest, check_name};
 use crate::package::{SUMS, write_durably};
-use crate::{Digests, Error, LogisticModel, Model, OnnxModel, Package, Runtime};
+use crate::{
+    Background, Digests, Error, Explainer, Explanation, Golden, LinfaModel, Model, OnnxModel,
+    Package, Runtime,
+};
 
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -21,6 +24,20 @@ pub struct Loaded {
     pub manifest: Manifest,
     pub model: Arc<dyn Model>,
     pub digests: Digests,
+    pub explainer: Arc<Explainer>,
+}
+
+impl Loaded {
+    /// What each feature of a row added to its score.
+    pub fn explain(&self, row: &[f32]) -> Result<Explanation, Error> {
+        self.explainer.explain(self.model.as_ref(), row).map_err(|error| match error {
+            Error::NoScore(reason) => {
+                let Manifest { name, version, .. } = &self.manifest;
+                Error::NoScore(format!("model {name} {version} cannot be explained: {reason}"))
+            }
+            error => error,
+        })
+    }
 }
 
 impl Repository {
@@ -120,12 +137,16 @@ fn blame(place: &Path, package: &Package, expected: &Digests) -> (PathBuf, Strin
 /// From a package in memory to a running model.
 pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Error> {
     let manifest = package.manifest().clone();
+    // What is wrong with golden.csv is said where it is checked.
+    let golden = package.golden().ok().flatten();
+    let golden = golden.as_ref().map_or(&[][..], Golden::rows);
     let model: Arc<dyn Model> = match manifest.format {
         Format::Onnx => {
-            Arc::new(OnnxModel::load_as(runtime, package.model_bytes(), &manifest.layout())?)
+            let (bytes, layout) = (package.model_bytes(), manifest.layout());
+            Arc::new(OnnxModel::load_with(runtime, bytes, &layout, golden)?)
         }
         Format::Linfa => {
-            let model = LogisticModel::from_bytes(package.model_bytes())?;
+            let model = LinfaModel::load_as(package.model_bytes(), &manifest.layout())?;
             if !manifest.is_bare() && manifest.features != model.feature_names() {
                 return Err(Error::Model(format!(
                     "the manifest's features differ from those the model was fitted with; list {} in this order",
@@ -140,5 +161,12 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
             "the model has no single score (two classes, or one value); name it in [output] score, or push the bare file".into(),
         ));
     }
-    Ok(Loaded { manifest, model, digests: package.digests() })
+    let background = package.background()?;
+    let reference = background.as_ref().map_or(golden, Background::rows);
+    if background.as_ref().is_some_and(|rows| rows.width() != model.features()) {
+        let width = model.features();
+        return Err(Error::Package(format!("background.csv must have {width} columns")));
+    }
+    let explainer = Arc::new(Explainer::new(model.as_ref(), reference));
+    Ok(Loaded { manifest, model, digests: package.digests(), explainer })
 }

@@ -36,7 +36,7 @@ pub fn validate(runtime: &Runtime, package: &Package) -> Result<Validation, Erro
         crate::graph::prepare(package.model_bytes())?;
         operators::check(package.model_bytes())?;
     }
-    let Loaded { manifest, model, digests } = crate::load_package(runtime, package)?;
+    let Loaded { manifest, model, digests, .. } = crate::load_package(runtime, package)?;
     let (mut golden_rows, mut golden_distance) = (0, 0.0);
     if let Some(golden) = package.golden()? {
         golden_rows = golden.len();

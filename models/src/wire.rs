@@ -63,7 +63,7 @@ fn skip<'a>(rest: &mut &[u8], length: usize) -> Option<Value<'a>> {
     Some(Value::Fixed)
 }
 
-fn read_varint(rest: &mut &[u8]) -> Option<u64> {
+pub(crate) fn read_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, tail) = rest.split_first()?;

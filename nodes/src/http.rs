@@ -134,6 +134,7 @@ async fn metrics(State(node): Shared) -> Response {
             state.ledger.counts(),
         )
     };
+    let (waiting, under_way) = (node.gate().waiting(), node.gate().in_flight());
     let gauges = [
         ("hearth_has_leader", "1 where a leader is known.", u64::from(status.leader_id.is_some())),
         ("hearth_is_leader", "1 on the leader.", u64::from(node.raft().is_leader())),
@@ -168,9 +169,12 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_alerts_closed", "Closed alerts in memory.", closed as u64),
         ("hearth_residents", "Residents in the register.", residents),
         ("hearth_feature_bytes", "Memory of the resident features, about.", memory as u64),
+        ("hearth_inferences_waiting", "Inferences that wait for their turn.", waiting as u64),
+        ("hearth_inferences_in_flight", "Inferences that wait or are under way.", under_way as u64),
     ];
     let mut text = node.metrics().expose(&node.config().node.group, &gauges);
     text.push_str(&watch::expose(&node));
+    text.push_str(&crate::serving::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn score(score: &ScoreResponse) -> Value {
         "model_sha256": crate::hex::encode(&score.model_sha256), "score": score.score, "band": score.band,
         "contributions": score.contributions.iter().map(|each| json!({
             "feature": each.feature, "value": each.value, "contribution": each.contribution, "reason": each.reason,
+            "reason_zh": each.reason_zh, "reason_en": each.reason_en,
         })).collect::<Vec<_>>(),
         "base": score.base, "link": score.link, "log_index": score.log_index,
         "oldest_feature_us": score.oldest_feature_us, "missing_features": score.missing_features,

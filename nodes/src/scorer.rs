@@ -214,8 +214,11 @@ impl<'a> Part<'a> {
 
 /// The features that weighed most: feature, value, contribution.
 fn reasons(model: &Loaded, row: &[f32]) -> Vec<(String, f64, f64)> {
-    let Some((_, parts)) = model.model().contributions(row) else { return Vec::new() };
-    let named = model.manifest().features.iter().zip(row).zip(parts);
+    if !model.explains_exactly() {
+        return Vec::new();
+    }
+    let Ok(explanation) = model.explain(row) else { return Vec::new() };
+    let named = model.manifest().features.iter().zip(row).zip(explanation.contributions);
     let mut reasons: Vec<(String, f64, f64)> =
         named.map(|((name, value), part)| (name.clone(), f64::from(*value), part)).collect();
     reasons.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use openraft::RaftSnapshotBuilder;
@@ -29,12 +29,13 @@ const DURABLE_POLL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) applied: watch::Sender<u64>,
-    pub(crate) time_us: std::sync::atomic::AtomicI64,
+    pub(crate) time_us: AtomicI64,
     /// Log since the last snapshot.
     pub(crate) bytes: AtomicU64,
     pub(crate) entries: AtomicU64,
-    /// When that snapshot was frozen, or this node started.
-    since: Mutex<Instant>,
+    /// The log's time at that snapshot, or at the first entry. A node that is started again and
+    /// again must not put its snapshot off each time.
+    since_us: AtomicI64,
     pub(crate) snapshot_failures: AtomicU64,
     pub(crate) clock: Arc<LogClock>,
     /// Every id that ever was in an applied membership. Ids are never used again.
@@ -45,10 +46,10 @@ impl Progress {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             applied: watch::Sender::new(0),
-            time_us: std::sync::atomic::AtomicI64::new(0),
+            time_us: AtomicI64::new(0),
             bytes: AtomicU64::new(0),
             entries: AtomicU64::new(0),
-            since: Mutex::new(Instant::now()),
+            since_us: AtomicI64::new(0),
             snapshot_failures: AtomicU64::new(0),
             clock: Arc::new(LogClock::new(config)),
             ids: Mutex::default(),
@@ -58,13 +59,17 @@ impl Progress {
 
 impl Progress {
     pub(crate) fn since_snapshot(&self) -> Duration {
-        self.since.lock().elapsed()
+        let passed_us = match self.since_us.load(Ordering::Relaxed) {
+            0 => 0,
+            since_us => self.clock.now().0 - since_us,
+        };
+        Duration::from_micros(u64::try_from(passed_us).unwrap_or(0))
     }
 
-    fn snapshot_taken(&self) {
+    fn snapshot_taken(&self, time_us: i64) {
         self.bytes.store(0, Ordering::Relaxed);
         self.entries.store(0, Ordering::Relaxed);
-        *self.since.lock() = Instant::now();
+        self.since_us.store(time_us, Ordering::Relaxed);
     }
 }
 
@@ -136,6 +141,9 @@ impl Adapter {
                     Some((time_us, commands)) => {
                         let at = position(id, time_us);
                         progress.time_us.store(time_us, Ordering::Relaxed);
+                        if progress.since_us.load(Ordering::Relaxed) == 0 {
+                            progress.since_us.store(time_us, Ordering::Relaxed);
+                        }
                         progress.clock.entry(time_us);
                         let replies = machine.apply(at, &commands);
                         #[cfg(feature = "sim")]
@@ -214,7 +222,7 @@ impl RaftStateMachine<Types> for Adapter {
         let machine = self.machine.clone();
         // A panic while freezing is reported by the builder, which may fail.
         let frozen = run_blocking(move || Ok(machine.freeze())).await;
-        self.progress.snapshot_taken();
+        self.progress.snapshot_taken(self.time_us);
         Builder {
             machine: self.machine.clone(),
             folder: self.folder.clone(),
@@ -267,7 +275,7 @@ impl RaftStateMachine<Types> for Adapter {
             file.unpack(|from| machine.restore(at, from))
         })
         .await?;
-        self.progress.snapshot_taken();
+        self.progress.snapshot_taken(time_us);
         self.progress.time_us.store(time_us, Ordering::Relaxed);
         self.progress.applied.send_replace(meta.last_log_id.map_or(0, |id| id.index));
         Ok(())

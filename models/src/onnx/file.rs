@@ -8,38 +8,32 @@ use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
 use ort::value::TensorRef;
 
 use super::Runtime;
+use super::own::Own;
 use super::value::{from_value, one_line, specs_of, to_value};
 use crate::score::{self, Feed, SCORE};
-use crate::{Data, Datatype, Error, Model, Tensor, TensorSpec, graph};
-
-/// What a manifest says about the names inside a file; all open for a bare file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// The input that takes the features.
-    pub input: Option<String>,
-    /// The output that holds the score.
-    pub score: Option<String>,
-    /// How many features a row has.
-    pub features: Option<usize>,
-}
+use crate::{Data, Datatype, Error, Layout, Model, Structure, Tensor, TensorSpec, graph};
 
 /// A model file in memory, ready to run.
 pub struct OnnxModel {
     workers: Vec<Mutex<Worker>>,
     next: AtomicUsize,
-    inputs: Vec<TensorSpec>,
+    pub(super) inputs: Vec<TensorSpec>,
     /// The file's own outputs, then `score` where it has one.
-    outputs: Vec<TensorSpec>,
-    own_outputs: usize,
-    feed: Option<Feed>,
-    scored: Option<Scored>,
-    width: Option<usize>,
+    pub(super) outputs: Vec<TensorSpec>,
+    pub(super) own_outputs: usize,
+    pub(super) feed: Option<Feed>,
+    pub(super) scored: Option<Scored>,
+    pub(super) width: Option<usize>,
+    /// Our own evaluator, where its bits are those of the runtime.
+    pub(super) own: Option<Own>,
+    /// Whether a row alone is run as a batch of two.
+    pairs: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Scored {
-    output: usize,
-    classifier: bool,
+pub(super) struct Scored {
+    pub(super) output: usize,
+    pub(super) classifier: bool,
 }
 
 struct Worker {
@@ -51,7 +45,8 @@ impl fmt::Debug for OnnxModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("OnnxModel");
         debug.field("inputs", &self.inputs).field("outputs", &self.outputs);
-        debug.field("feed", &self.feed).field("scored", &self.scored).finish_non_exhaustive()
+        debug.field("feed", &self.feed).field("scored", &self.scored);
+        debug.field("engine", &self.engine()).finish_non_exhaustive()
     }
 }
 
@@ -62,13 +57,25 @@ impl OnnxModel {
     }
 
     pub fn load_as(runtime: &Runtime, bytes: &[u8], layout: &Layout) -> Result<Self, Error> {
+        Self::load_with(runtime, bytes, layout, &[])
+    }
+
+    /// `golden` holds rows that our own evaluator must agree on, beside those that it is tried with.
+    pub(crate) fn load_with(
+        runtime: &Runtime,
+        bytes: &[u8],
+        layout: &Layout,
+        golden: &[f32],
+    ) -> Result<Self, Error> {
         let bytes = graph::prepare(bytes)?;
         let session = runtime.open(&bytes)?;
         let inputs = specs_of(session.inputs(), "input")?;
         let outputs = specs_of(session.outputs(), "output")?;
         let feed = plan_feed(&inputs, layout)?;
         let width = match &feed {
-            Some(Feed::Matrix { width, .. }) => width.or(layout.features),
+            Some(Feed::Matrix { width, .. }) => {
+                width.or(Some(layout.features.len()).filter(|len| *len > 0))
+            }
             Some(Feed::Columns) => Some(inputs.len()),
             None => None,
         };
@@ -81,15 +88,23 @@ impl OnnxModel {
             feed,
             scored: None,
             width,
+            own: None,
+            pairs: false,
         };
         model.learn_output_shapes();
         model.choose_score(layout)?;
-        for _ in 1..runtime.sessions {
+        if runtime.own_evaluator {
+            model.own = model.find_own(&bytes, golden);
+        }
+        // A session that only answers what few ask for needs no others beside it.
+        let sessions = if model.own_answers_all() { 1 } else { runtime.sessions };
+        for _ in 1..sessions {
             model
                 .workers
                 .push(Mutex::new(Worker { session: runtime.open(&bytes)?, score_only: None }));
         }
         model.warm_up()?;
+        model.pairs = model.own.is_none() && model.differs_alone(golden);
         Ok(model)
     }
 
@@ -208,7 +223,7 @@ impl OnnxModel {
     }
 
     /// Inputs in the file's order, already checked; the file's own outputs.
-    fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+    pub(super) fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
         let values = inputs.iter().map(|tensor| to_value(tensor)).collect::<Result<Vec<_>, _>>()?;
         let mut worker = self.worker();
         let answers =
@@ -260,7 +275,17 @@ impl OnnxModel {
         Tensor::new(SCORE, [scores.len() as i64, 1], Data::Fp32(scores)).ok()
     }
 
-    fn score_matrix(&self, rows: &[f32], n: usize, width: usize) -> Result<Vec<f32>, Error> {
+    pub(super) fn score_matrix(
+        &self,
+        rows: &[f32],
+        n: usize,
+        width: usize,
+    ) -> Result<Vec<f32>, Error> {
+        if n == 1 && self.pairs {
+            let mut scores = self.score_matrix(&[rows, rows].concat(), 2, width)?;
+            scores.truncate(1);
+            return Ok(scores);
+        }
         let failed = |error: ort::Error| Error::Run(one_line(&error));
         let input = TensorRef::from_array_view(([n, width], rows)).map_err(failed)?;
         let mut worker = self.worker();
@@ -303,7 +328,13 @@ impl Model for OnnxModel {
                 list(&self.outputs)
             )));
         }
-        let mut answers = self.run(&self.order_inputs(inputs)?)?;
+        let ordered = self.order_inputs(inputs)?;
+        if let (Some(_), [input]) = (&self.own, &ordered[..])
+            && let Some(answers) = self.infer_own(input, wanted)?
+        {
+            return Ok(answers);
+        }
+        let mut answers = self.run(&ordered)?;
         if self.outputs.len() > self.own_outputs {
             answers.extend(self.score_of(&answers));
         }
@@ -321,6 +352,11 @@ impl Model for OnnxModel {
         let width = score::check_rows(rows.len(), n, self.width)?;
         if n == 0 {
             return Ok(Vec::new());
+        }
+        if let Some(own) = &self.own {
+            let mut scores = Vec::new();
+            own.evaluator().score_into(rows, &mut scores);
+            return Ok(scores);
         }
         let inputs = match feed {
             Feed::Matrix { datatype: Datatype::Fp32, .. } => {
@@ -353,8 +389,29 @@ impl Model for OnnxModel {
         self.width.unwrap_or(0)
     }
 
-    fn contributions(&self, _row: &[f32]) -> Option<(f64, Vec<f64>)> {
-        None
+    fn score_into(&self, rows: &[f32], n: usize, scores: &mut Vec<f32>) -> Result<(), Error> {
+        match &self.own {
+            Some(own) => {
+                score::check_rows(rows.len(), n, self.width)?;
+                own.evaluator().score_into(rows, scores);
+            }
+            None => *scores = self.score(rows, n)?,
+        }
+        Ok(())
+    }
+
+    fn engine(&self) -> &'static str {
+        if self.own.is_some() { "hearth" } else { "onnxruntime" }
+    }
+
+    fn structure(&self) -> Structure<'_> {
+        self.own.as_ref().map_or(Structure::Opaque, |own| own.evaluator().structure())
+    }
+
+    fn prepare(&self, row: &mut [f32]) {
+        if let Some(own) = &self.own {
+            own.evaluator().prepare(row);
+        }
     }
 }
 
@@ -379,7 +436,7 @@ fn plan_feed(inputs: &[TensorSpec], layout: &Layout) -> Result<Option<Feed>, Err
         Some(Feed::Columns) => Some(inputs.len()),
         None => None,
     };
-    match (layout.features, &feed, width) {
+    match (Some(layout.features.len()).filter(|len| *len > 0), &feed, width) {
         (Some(_), None, _) => Err(Error::Model(format!(
             "the file's inputs {} cannot take a row of features; export one FP32 input [-1, features]",
             list(inputs)

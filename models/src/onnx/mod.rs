@@ -5,8 +5,9 @@
 //! and the number of threads changes the bits of the sum.
 
 mod file;
+mod own;
 mod runtime;
 mod value;
 
-pub use file::{Layout, OnnxModel};
+pub use file::OnnxModel;
 pub use runtime::Runtime;

@@ -23,6 +23,8 @@ pub struct Runtime {
     path: PathBuf,
     /// How many sessions each model keeps.
     pub(super) sessions: usize,
+    /// Whether models may get our own evaluator.
+    pub(super) own_evaluator: bool,
 }
 
 /// A process can hold one environment, and never a second one after the first is dropped.
@@ -50,7 +52,8 @@ impl Runtime {
             .map_err(|error| wrong(one_line(&error)))?;
         environment.set_log_level(LogLevel::Warning);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = Self { environment, path, sessions: cores.clamp(1, SESSIONS_MAX) };
+        let runtime =
+            Self { environment, path, sessions: cores.clamp(1, SESSIONS_MAX), own_evaluator: true };
         Ok(loaded.insert(runtime).clone())
     }
 
@@ -62,6 +65,13 @@ impl Runtime {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same library, with every model evaluated by ONNX Runtime itself.
+    #[must_use]
+    pub fn without_own_evaluator(mut self) -> Self {
+        self.own_evaluator = false;
+        self
     }
 
     pub(super) fn open(&self, bytes: &[u8]) -> Result<Session, Error> {

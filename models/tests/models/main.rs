@@ -8,11 +8,13 @@
     reason = "a test may stop at once"
 )]
 
-mod linear;
+mod linfa;
 mod onnx;
+mod own;
 mod registry;
 mod repository;
 mod runtime;
+mod writer;
 mod zoo;
 
 use std::path::{Path, PathBuf};

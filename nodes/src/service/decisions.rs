@@ -238,7 +238,7 @@ pub(crate) fn score_message(record: &DecisionRecord) -> ScoreResponse {
                 feature: each.feature.clone(),
                 value: each.value,
                 contribution: each.contribution,
-                reason: String::new(),
+                ..Contribution::default()
             })
             .collect(),
         base: record.base,

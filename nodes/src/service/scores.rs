@@ -49,22 +49,24 @@ impl ScoresService {
         explain: bool,
     ) -> Result<(Arc<Loaded>, Scored), Status> {
         let serving = self.node.serving();
-        let routed = serving
-            .route(&self.node.machine().read(), model, version)
-            .map_err(|error| from_serving(&error))?;
-        let loaded = routed.of(entity.as_bytes()).map_err(|error| from_serving(&error))?;
-        let row = {
+        // Version and row are of one index.
+        let (routed, loaded, row) = {
             let state = self.node.machine().read();
-            serving.read_row(&state, loaded, entity).map_err(|error| from_serving(&error))?
+            let routed =
+                serving.route(&state, model, version).map_err(|error| from_serving(&error))?;
+            let loaded = routed.of(entity.as_bytes()).map_err(|error| from_serving(&error))?;
+            let loaded = Arc::clone(loaded);
+            let row = serving.read_row(&state, &loaded, entity);
+            (routed, loaded, row.map_err(|error| from_serving(&error))?)
         };
         let begun = Instant::now();
         let scored =
-            serving.score_row(loaded, row, explain).map_err(|error| from_serving(&error))?;
+            serving.score_row(&loaded, row, explain).map_err(|error| from_serving(&error))?;
         let (values, scores) = (&scored.row.vector.values, &[scored.score as f32][..]);
         let beside =
-            Beside { routed: &routed, answered: loaded, values, scores, took: begun.elapsed() };
+            Beside { routed: &routed, answered: &loaded, values, scores, took: begun.elapsed() };
         serving.shade(&beside, std::iter::once(entity));
-        Ok((Arc::clone(loaded), scored))
+        Ok((loaded, scored))
     }
 
     /// Waits for the call's turn, by the model's priority or a lower one that is asked for.
@@ -101,6 +103,9 @@ impl Scores for ScoresService {
         let explain = request.explain || request.record;
         let (loaded, scored) =
             self.run(&request.model, &request.version, &request.entity, explain)?;
+        if let Some(reason) = scored.unexplained.as_ref().filter(|_| request.explain) {
+            return Err(Status::failed_precondition(reason.clone()));
+        }
         let mut response = scored.to_message(&loaded);
         if request.record {
             let asked = Asked { caller, purpose: request.purpose, reviewer: request.reviewer };

@@ -82,11 +82,13 @@ impl Serving {
             .first()
             .map(|score| f64::from(*score))
             .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
-        let explained = match record.contributions.is_empty() {
-            true => None,
-            false => loaded.model().contributions(&row),
+        let (base, contributions) = match record.contributions.is_empty() {
+            true => (0.0, Vec::new()),
+            false => {
+                let explained = loaded.explain(&row)?;
+                (explained.base, explained.contributions)
+            }
         };
-        let (base, contributions) = explained.unwrap_or_default();
         let band = loaded.manifest().band(score).unwrap_or_default().to_owned();
         Ok(Replayed { score, band, base, contributions })
     }

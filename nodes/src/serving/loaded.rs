@@ -3,7 +3,7 @@
 use super::{RowRules, Runs};
 use crate::watch::Counter;
 use features::FeatureView;
-use models::{Digests, Loaded as Package, Manifest, Model};
+use models::{Digests, Explainer, Explanation, Loaded as Package, Manifest, Method, Model};
 use std::sync::Arc;
 
 /// One version of one model, ready to answer.
@@ -37,6 +37,22 @@ impl Loaded {
 
     pub(crate) fn digests(&self) -> &Digests {
         &self.package.digests
+    }
+
+    /// What each feature of a row added to its score.
+    pub fn explain(&self, row: &[f32]) -> Result<Explanation, models::Error> {
+        self.package.explain(row)
+    }
+
+    /// Whether an explanation costs little beside the row's other work: exact ones do.
+    pub fn explains_exactly(&self) -> bool {
+        let method = Explainer::method(&self.package.explainer);
+        matches!(method, Some(Method::Linear | Method::TreeShap))
+    }
+
+    /// The space in which base and contributions of an explanation add up to the score.
+    pub fn link(&self) -> &'static str {
+        self.package.explainer.link(self.package.model.as_ref()).as_str()
     }
 
     pub fn sha256(&self) -> [u8; 32] {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod error;
+mod exposition;
 mod follow;
 mod loaded;
 mod models;
@@ -15,6 +16,7 @@ mod shadow;
 pub use archive::Replayed;
 pub(crate) use archive::version_of;
 pub use error::ServingError;
+pub(crate) use exposition::expose;
 pub(crate) use follow::follow_registry;
 pub use loaded::Loaded;
 pub use models::Serving;
@@ -22,6 +24,6 @@ pub use route::Routed;
 pub use row_rules::{RowFound, RowRules};
 pub use rows::{Gaps, Rows};
 pub use runs::{Counted, Moments, Runs, Tally};
-pub use scored::{Row, Scored, feature_hash};
+pub use scored::{Row, Scored, contributions, feature_hash};
 pub use shadow::Shadows;
 pub(crate) use shadow::{Asked, Beside, compare_shadows, tell_shadows};

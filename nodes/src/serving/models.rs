@@ -161,20 +161,20 @@ impl Serving {
             score.ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
         let (values, statuses) = (&row.vector.values, &row.vector.statuses);
         loaded.watch().observe(values, statuses, score, row.groups);
-        let explained =
-            if explain { loaded.model().contributions(&row.vector.values) } else { None };
-        let (base, parts) = explained.unwrap_or_default();
-        let contributions = row.vector.names.iter().zip(&row.vector.values).zip(parts);
-        Ok(Scored {
+        let mut scored = Scored {
             score,
             band: loaded.manifest().band(score).unwrap_or_default().to_owned(),
-            base,
-            contributions: contributions
-                .map(|((name, value), part)| (name.clone(), f64::from(*value), part))
-                .collect(),
+            base: 0.0,
+            link: "",
+            contributions: Vec::new(),
+            unexplained: None,
             log_index: row.log_index,
             row,
-        })
+        };
+        if explain {
+            scored.explain(loaded)?;
+        }
+        Ok(scored)
     }
 
     /// Checks a package as it would be served, in a process of its own; called before it is let into

@@ -1,15 +1,13 @@
 //! Rows as models read them, and scores with everything that they were made from.
 
-use super::Loaded;
+use super::{Loaded, ServingError};
 use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::DecisionRecord;
 use crate::state::ledger::{Contribution as Part, Reading};
 use crate::watch::Codes;
 use features::{FeatureVector, FeatureView};
+use models::{Manifest, Reason};
 use sha2::{Digest as _, Sha256};
-
-/// The space in which `base` and contributions add up to the score.
-const LINK: &str = "logit";
 
 /// A row as a model reads it, with what is known about each value.
 #[derive(Clone, Debug)]
@@ -42,6 +40,25 @@ fn hash(fingerprint: &str, values: &[f32]) -> String {
     crate::hex::encode(&hash.finalize()[..16])
 }
 
+/// Feature, value and contribution with the manifest's words for a person.
+pub fn contributions(all: &[(String, f64, f64)], manifest: Option<&Manifest>) -> Vec<Contribution> {
+    all.iter()
+        .map(|(feature, value, contribution)| {
+            let reason = manifest.and_then(|manifest| manifest.reasons.get(feature));
+            let Reason { zh, en } =
+                reason.cloned().unwrap_or_else(|| Reason { zh: String::new(), en: String::new() });
+            Contribution {
+                feature: feature.clone(),
+                value: *value,
+                contribution: *contribution,
+                reason: if reason.is_some() { format!("{zh} / {en}") } else { String::new() },
+                reason_zh: zh,
+                reason_en: en,
+            }
+        })
+        .collect()
+}
+
 /// A score with everything it was made from.
 #[derive(Clone, Debug)]
 pub struct Scored {
@@ -49,20 +66,36 @@ pub struct Scored {
     pub score: f64,
     pub band: String,
     pub base: f64,
-    /// Feature, value, contribution; empty where none were asked for or the model has no exact ones.
+    /// The space in which `base` and contributions add up to the score; empty without contributions.
+    pub link: &'static str,
+    /// Feature, value, contribution; empty where none were asked for or none can be found.
     pub contributions: Vec<(String, f64, f64)>,
+    /// Why there are no contributions although they were asked for.
+    pub unexplained: Option<String>,
     pub log_index: u64,
 }
 
 impl Scored {
-    pub fn to_message(&self, loaded: &Loaded) -> ScoreResponse {
-        let reason = |feature: &str| {
-            loaded
-                .manifest()
-                .reasons
-                .get(feature)
-                .map(|reason| format!("{} / {}", reason.zh, reason.en))
+    /// Adds what each feature did to the score. A model that cannot be explained is still scored.
+    pub(super) fn explain(&mut self, loaded: &Loaded) -> Result<(), ServingError> {
+        let vector = &self.row.vector;
+        let explanation = match loaded.explain(&vector.values) {
+            Ok(explanation) => explanation,
+            Err(models::Error::NoScore(reason)) => {
+                self.unexplained = Some(reason);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
         };
+        let parts = vector.names.iter().zip(&vector.values).zip(explanation.contributions);
+        self.contributions =
+            parts.map(|((name, value), part)| (name.clone(), f64::from(*value), part)).collect();
+        self.base = explanation.base;
+        self.link = explanation.link.as_str();
+        Ok(())
+    }
+
+    pub fn to_message(&self, loaded: &Loaded) -> ScoreResponse {
         ScoreResponse {
             entity: self.row.entity.clone(),
             model: loaded.name().to_owned(),
@@ -70,18 +103,9 @@ impl Scored {
             model_sha256: loaded.sha256().to_vec(),
             score: self.score,
             band: self.band.clone(),
-            contributions: self
-                .contributions
-                .iter()
-                .map(|(feature, value, contribution)| Contribution {
-                    reason: reason(feature).unwrap_or_default(),
-                    feature: feature.clone(),
-                    value: *value,
-                    contribution: *contribution,
-                })
-                .collect(),
+            contributions: contributions(&self.contributions, Some(loaded.manifest())),
             base: self.base,
-            link: if self.contributions.is_empty() { String::new() } else { LINK.to_owned() },
+            link: self.link.to_owned(),
             log_index: self.log_index,
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),
@@ -107,7 +131,7 @@ impl Scored {
             score: self.score,
             band: self.band.clone(),
             base: self.base,
-            link: LINK.to_owned(),
+            link: self.link.to_owned(),
             contributions: self
                 .contributions
                 .iter()

@@ -47,7 +47,9 @@ fn limit(args: &ValidateArgs) -> rustix::io::Result<()> {
         (Resource::Nofile, FILES_MAX),
     ];
     for (resource, value) in limits {
-        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })?;
+        // Past the first bound of processor time comes a signal of its own, past the second a kill.
+        let most = if resource == Resource::Cpu { value + 1 } else { value };
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(most) })?;
     }
     nice(NICER).map(drop)
 }

@@ -158,9 +158,12 @@ impl Validator {
             return said;
         }
         Said::Refused(match status.signal() {
-            Some(SIGXCPU | SIGKILL) => format!(
+            Some(SIGXCPU) => format!(
                 "its validation took more than {seconds} s of processor time and was stopped"
             ),
+            Some(SIGKILL) => {
+                "its validation was killed by the system, most likely for want of memory".to_owned()
+            }
             Some(signal) => {
                 format!("its validation was ended by signal {signal}: the file broke it")
             }

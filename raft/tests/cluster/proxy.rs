@@ -1,8 +1,10 @@
-//! A way to a node that can be blocked (connections stay open, nothing moves), cut, and measured.
+//! A way to a node that can be blocked (connections stay open, nothing moves), cut, shut (new
+//! connections are closed, too), and measured.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,6 +15,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     blocked: watch::Sender<bool>,
     cuts: watch::Sender<u64>,
+    shut: Arc<AtomicBool>,
     meter: Arc<Mutex<Meter>>,
 }
 
@@ -31,10 +34,15 @@ impl Proxy {
         let gate = blocked.subscribe();
         let cuts = watch::Sender::new(0);
         let cut = cuts.clone();
+        let shut = Arc::new(AtomicBool::new(false));
+        let closed = shut.clone();
         let meter = Arc::new(Mutex::new(Meter::default()));
         let metered = meter.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                if closed.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let gate = gate.clone();
                 let meter = metered.clone();
                 let cutting = cut.clone();
@@ -59,7 +67,7 @@ impl Proxy {
                 });
             }
         });
-        Self { address, blocked, cuts, meter }
+        Self { address, blocked, cuts, shut, meter }
     }
 
     /// Closes every connection each time so many bytes have gone to the node in all.
@@ -76,6 +84,12 @@ impl Proxy {
     /// Closes every connection.
     pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Closes every connection, also each new one until it is opened again.
+    pub(crate) fn shut(&self, shut: bool) {
+        self.shut.store(shut, Ordering::Relaxed);
+        self.cut();
     }
 
     pub(crate) fn block(&self, blocked: bool) {

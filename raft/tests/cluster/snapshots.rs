@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use raft::Config;
 
-use crate::nodes::{Group, eventually, settings, start};
+use crate::nodes::{Group, LONG, eventually, settings, start};
 
 fn eager(config: &mut Config) {
     config.snapshot_entries = 50;
@@ -119,6 +119,27 @@ async fn time_alone_makes_a_snapshot_if_anything_was_applied() {
     let before = files();
     tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
     assert_eq!(files(), before);
+    node.raft.shutdown().await.unwrap();
+}
+
+/// Else a node that dies every few minutes never makes one, and takes longer to come back each time.
+#[tokio::test]
+async fn a_restart_does_not_put_a_snapshot_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = settings(&dir, 1);
+    config.snapshot_seconds = 3;
+    let mut node = start(config).await.unwrap();
+    node.raft.bootstrap([(1, node.member())].into()).await.unwrap();
+    let written = node.raft.propose(Bytes::from_static(b"a/1")).await.unwrap();
+    let began = std::time::Instant::now();
+    while node.raft.status().snapshot_index < written.index {
+        assert!(began.elapsed() < LONG, "no snapshot, however often it is started");
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        if node.raft.status().snapshot_index < written.index {
+            node.raft.shutdown().await.unwrap();
+            node = start(node.config.clone()).await.unwrap();
+        }
+    }
     node.raft.shutdown().await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use tonic::Status;
 pub(super) fn classify(tensor: &Tensor, top: usize) -> Result<Tensor, Status> {
     let all = values(tensor)?;
     let rows = tensor.rows();
-    let columns = all.len().checked_div(rows).unwrap_or(0);
+    let columns = tensor.shape.iter().skip(1).product::<i64>() as usize;
     let top = top.min(columns);
     let mut classes = Vec::with_capacity(rows * top);
     for row in all.chunks_exact(columns.max(1)) {

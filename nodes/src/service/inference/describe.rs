@@ -73,30 +73,12 @@ pub(super) fn metadata(
         datatype: spec.datatype.name().to_owned(),
         shape: spec.shape.clone(),
     };
-    let manifest = loaded.manifest();
-    let mut properties = vec![
-        ("model_sha256", crate::hex::encode(&loaded.sha256())),
-        ("author", manifest.author.clone()),
-        ("intended_use", manifest.intended_use.clone()),
-    ];
-    if let Some(view) = loaded.view() {
-        properties.push(("feature_view", view.name().to_owned()));
-        properties.push(("features", manifest.features.join(",")));
-        properties.push((
-            "entity_input",
-            format!(
-                "{ENTITY} BYTES [-1,1]: a {} key, the node reads the features",
-                manifest.entity
-            ),
-        ));
-    }
     Ok(ModelMetadataResponse {
         name: loaded.name().to_owned(),
         versions,
         platform: platform(&loaded).to_owned(),
         inputs: inputs.iter().map(describe).collect(),
         outputs: outputs.iter().map(describe).collect(),
-        properties: properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
     })
 }
 
@@ -149,10 +131,23 @@ pub(super) fn config(
     Ok(ModelConfigResponse { config: Some(config) })
 }
 
+/// What is known of the model beyond its tensors; in the metadata it would have no place that all clients
+/// can read: the protocol and MLServer give the field another type each.
 fn stated(loaded: &Loaded) -> HashMap<String, ModelParameter> {
-    let mut stated = vec![("model_sha256", crate::hex::encode(&loaded.sha256()))];
+    let manifest = loaded.manifest();
+    let mut stated = vec![
+        ("model_sha256", crate::hex::encode(&loaded.sha256())),
+        ("author", manifest.author.clone()),
+        ("intended_use", manifest.intended_use.clone()),
+    ];
     if let Some(view) = loaded.view() {
+        let kind = &manifest.entity;
         stated.push(("feature_view", view.name().to_owned()));
+        stated.push(("features", manifest.features.join(",")));
+        stated.push((
+            "entity_input",
+            format!("{ENTITY} BYTES [-1,1]: a {kind} key, the node reads the features"),
+        ));
     }
     let parameter = |string_value| ModelParameter { string_value };
     stated.into_iter().map(|(key, value)| (key.to_owned(), parameter(value))).collect()

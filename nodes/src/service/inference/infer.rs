@@ -5,6 +5,7 @@ use super::trace::Traced;
 use super::versions::{self, Chosen};
 use super::{Surface, classification, parameters, tensors, told};
 use crate::node::Node;
+use crate::proto::inference::infer_parameter::ParameterChoice;
 use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use crate::service::status::from_serving;
 use crate::serving::{Loaded, Moments, Routed, ServingError};
@@ -21,6 +22,10 @@ const SHORT: Duration = Duration::from_micros(500);
 /// The inputs that every model with a view takes.
 pub(super) const ENTITY: &str = "entity";
 pub(super) const FEATURES: &str = "features";
+const CONTRIBUTIONS: &str = "contributions";
+const BASE: &str = "base";
+/// Rows in one request that are explained by sampling, which runs a model a thousand times a row.
+const SAMPLED_ROWS_MAX: usize = 64;
 
 /// Answers a request in its turn. `deadline` is that of the call that brought it.
 pub(super) async fn run(
@@ -136,6 +141,12 @@ fn respond(
             }
             None => tensors::write(&mut response, tensor, place, raw)?,
         }
+    }
+    if left.outputs.iter().any(|tensor| tensor.name == BASE) {
+        // The space in which base and contributions add up to the score.
+        let link = ParameterChoice::StringParam(loaded.link().to_owned());
+        let parameter = InferParameter { parameter_choice: Some(link) };
+        response.parameters.insert("link".to_owned(), parameter);
     }
     Ok((response, answer.rows))
 }
@@ -300,7 +311,7 @@ fn scored(
         Tensor::new("score", rows_by_one, Data::Fp32(scores))?,
         Tensor::new("band", rows_by_one, Data::Bytes(bands))?,
     ];
-    if explain || wanted.iter().any(|name| name == "contributions" || name == "base") {
+    if explain || asks_why(wanted) {
         tensors.extend(explained(loaded, values, rows)?);
     }
     Ok(tensors)
@@ -322,24 +333,27 @@ fn observe(
     }
 }
 
+fn asks_why(wanted: &[String]) -> bool {
+    wanted.iter().any(|name| name == CONTRIBUTIONS || name == BASE)
+}
+
 fn explained(loaded: &Loaded, values: &[f32], rows: usize) -> Result<[Tensor; 2], ServingError> {
+    if rows > SAMPLED_ROWS_MAX && !loaded.explains_exactly() {
+        return Err(ServingError::Invalid(format!(
+            "at most {SAMPLED_ROWS_MAX} rows of model {} are explained at once, this request has {rows}",
+            loaded.name()
+        )));
+    }
     let width = values.len() / rows.max(1);
     let (mut parts, mut bases) = (Vec::with_capacity(values.len()), Vec::with_capacity(rows));
     for row in values.chunks_exact(width.max(1)) {
-        let Some((base, contributions)) = loaded.model().contributions(row) else {
-            let said = format!(
-                "model {} {} has no exact contributions: ask without explain",
-                loaded.name(),
-                loaded.version()
-            );
-            return Err(ServingError::Invalid(said));
-        };
-        bases.push(base as f32);
-        parts.extend(contributions.iter().map(|each| *each as f32));
+        let explanation = loaded.explain(row)?;
+        bases.push(explanation.base as f32);
+        parts.extend(explanation.contributions.iter().map(|each| *each as f32));
     }
     Ok([
-        Tensor::new("contributions", [rows as i64, width as i64], Data::Fp32(parts))?,
-        Tensor::new("base", [rows as i64, 1], Data::Fp32(bases))?,
+        Tensor::new(CONTRIBUTIONS, [rows as i64, width as i64], Data::Fp32(parts))?,
+        Tensor::new(BASE, [rows as i64, 1], Data::Fp32(bases))?,
     ])
 }
 
@@ -352,10 +366,6 @@ fn by_own_inputs(
     explain: bool,
     moments: &mut Moments,
 ) -> Result<Answer, ServingError> {
-    if explain {
-        let said = "explain needs `entity` or `features` as input".to_owned();
-        return Err(ServingError::Invalid(said));
-    }
     let outputs = loaded.model().outputs();
     let has_own = |name: &String| outputs.iter().any(|spec| spec.name == *name);
     let own: Vec<String> = wanted.iter().filter(|name| has_own(name)).cloned().collect();
@@ -375,6 +385,12 @@ fn by_own_inputs(
             observe(loaded, (&values, &[]), std::slice::from_ref(&score), &[]);
             tensors.push(score);
         }
+    }
+    if explain || asks_why(wanted) {
+        let values = numbers(inputs).ok_or_else(|| {
+            ServingError::Invalid("explain needs inputs that are all numbers".to_owned())
+        })?;
+        tensors.extend(explained(loaded, &values, rows)?);
     }
     moments.inferred = Some(Instant::now());
     Ok(Answer::of_tensors(tensors, rows))

@@ -1,0 +1,167 @@
+//! What a write waits for while replicas write snapshots, and while one that was away catches up: the
+//! latency of a steady stream of appends then, beside the same stream's usual one, in one run.
+//!
+//! Arrivals are timed, not answered ones: a call that is late because the one before was slow counts
+//! from when it should have been sent.
+
+mod trio;
+
+use anyhow::Context as _;
+use benches::Feed;
+use nodes::proto::hearth::AppendRequest;
+use nodes::proto::hearth::events_client::EventsClient;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+use trio::{HOMES, NODES, Trio};
+
+/// 20,000 events a second: 100 events every 5 ms.
+const EVENTS: usize = 100;
+const PERIOD: Duration = Duration::from_millis(5);
+const USUAL_S: u64 = 20;
+const SNAPSHOTS_S: u64 = 60;
+const AWAY_S: u64 = 15;
+/// How long a follower may take until it has everything.
+const BACK_WITHIN: Duration = Duration::from_mins(2);
+/// Behind by fewer entries than this, it has caught up.
+const NEAR: u64 = 500;
+/// What is wanted: of the usual p99.
+const GOAL_SNAPSHOT: f64 = 3.0;
+const GOAL_CATCH_UP: f64 = 2.0;
+/// The file that `summary` reads, in `CRITERION_HOME`.
+const TABLE: &str = "stalls.md";
+
+fn main() -> anyhow::Result<()> {
+    let own = std::env::current_exe()?;
+    // Beside the program, so that the logs lie on the disk that is measured.
+    let folder = tempfile::tempdir_in(own.parent().unwrap_or(Path::new(".")))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let text = runtime.block_on(measure(folder.path()))?;
+    println!("{text}");
+    keep(&text)
+}
+
+async fn measure(folder: &Path) -> anyhow::Result<String> {
+    let mut nodes = Trio::start(folder).await?;
+    nodes.fill().await?;
+    let leader = nodes.leader().await?;
+    let follower = (0..NODES).find(|node| *node != leader).context("a follower")?;
+    let mut stream = Stream::to(&nodes.members[leader].grpc).await?;
+    stream.run(Duration::from_secs(5)).await?;
+
+    let whole = Duration::from_secs(SNAPSHOTS_S);
+    let (calls, snapshots) = tokio::join!(stream.run(whole), nodes.watch_snapshots(leader, whole));
+    let (calls, snapshots) = (calls?, snapshots?);
+    anyhow::ensure!(snapshots.len() >= 2, "no snapshot was written in {SNAPSHOTS_S} s");
+    let during = |call: &Call| snapshots.iter().any(|span| call.overlaps(span));
+    let (in_snapshot, usual): (Vec<_>, Vec<_>) = calls.into_iter().partition(during);
+
+    nodes.kill(follower)?;
+    let alone = stream.run(Duration::from_secs(AWAY_S)).await?;
+    nodes.spawn(follower)?;
+    let begun = Instant::now();
+    let mut catching = Vec::new();
+    loop {
+        catching.extend(stream.run(Duration::from_secs(1)).await?);
+        let behind = nodes.behind(leader, follower).await;
+        if behind.is_some_and(|behind| behind < NEAR) {
+            break;
+        }
+        anyhow::ensure!(begun.elapsed() < BACK_WITHIN, "the follower never caught up");
+    }
+    let took = begun.elapsed();
+    let after = stream.run(Duration::from_secs(USUAL_S)).await?;
+
+    let mut text = format!(
+        "\nAppend of {EVENTS} events every {} ms ({} k events/s) on three nodes, {HOMES} residents, by \
+         what else goes on\n\n| meanwhile | calls | p50 | p99 | longest | p99 by the usual | goal |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
+        PERIOD.as_millis(),
+        EVENTS as u128 / PERIOD.as_millis(),
+    );
+    let rows = [
+        ("nothing".to_owned(), usual, None),
+        (format!("{} snapshots on the leader", snapshots.len()), in_snapshot, Some(GOAL_SNAPSHOT)),
+        ("a follower is away".to_owned(), alone, None),
+        (format!("it catches up, {:.1} s", took.as_secs_f64()), catching, Some(GOAL_CATCH_UP)),
+        ("nothing, afterwards".to_owned(), after, None),
+    ];
+    let mut usual_us = None;
+    for (what, calls, goal) in rows {
+        let count = calls.len().max(1);
+        let mut took: Vec<f64> = calls.iter().map(|call| call.took.as_secs_f64() * 1e3).collect();
+        took.sort_unstable_by(f64::total_cmp);
+        let at = |share: f64| took.get(((count - 1) as f64 * share).round() as usize).copied();
+        let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| at(share).unwrap_or(f64::NAN));
+        let ratio = p99 / *usual_us.get_or_insert(p99);
+        let goal = goal.map(|goal| format!("{goal:.0}")).unwrap_or_default();
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {what} | {count} | {p50:.1} ms | {p99:.1} ms | {most:.1} ms | {ratio:.2} | {goal} |"
+        );
+    }
+    Ok(text)
+}
+
+/// One append, from when it should have been sent.
+#[derive(Clone, Debug)]
+struct Call {
+    due: Instant,
+    took: Duration,
+}
+
+impl Call {
+    fn overlaps(&self, (from, to): &(Instant, Instant)) -> bool {
+        self.due <= *to && self.due + self.took >= *from
+    }
+}
+
+/// Appends at a steady rate, whatever the answers take.
+struct Stream {
+    client: EventsClient<Channel>,
+    feed: Feed,
+}
+
+impl Stream {
+    async fn to(address: &str) -> anyhow::Result<Self> {
+        let client = EventsClient::connect(format!("http://{address}")).await?;
+        let begin_us = nodes::clock::now_us() - 6 * 3_600_000_000;
+        Ok(Self { client, feed: Feed::new(HOMES, begin_us, "steady") })
+    }
+
+    async fn run(&mut self, length: Duration) -> anyhow::Result<Vec<Call>> {
+        let (mut calls, mut open) = (Vec::new(), JoinSet::new());
+        let begun = Instant::now();
+        let mut due = begun;
+        while due.duration_since(begun) < length {
+            let events = self.feed.take(EVENTS).into_iter().map(Into::into).collect();
+            tokio::time::sleep_until(due.into()).await;
+            let mut client = self.client.clone();
+            open.spawn(async move {
+                let request = AppendRequest { events, request_id: String::new() };
+                let answer = client.append(request).await?.into_inner();
+                anyhow::ensure!(answer.rejected.is_empty(), "{:?}", answer.rejected);
+                Ok(Call { due, took: due.elapsed() })
+            });
+            while let Some(done) = open.try_join_next() {
+                calls.push(done??);
+            }
+            due += PERIOD;
+        }
+        while let Some(done) = open.join_next().await {
+            calls.push(done??);
+        }
+        Ok(calls)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "where criterion keeps its figures, too")]
+fn keep(text: &str) -> anyhow::Result<()> {
+    let Some(folder) = std::env::var_os("CRITERION_HOME") else { return Ok(()) };
+    std::fs::create_dir_all(&folder)?;
+    Ok(std::fs::write(Path::new(&folder).join(TABLE), text)?)
+}

@@ -1,0 +1,185 @@
+//! Three processes of the built program that write snapshots often; they stop with this.
+
+use anyhow::Context as _;
+use benches::{Feed, registers};
+use nodes::client::Client;
+use nodes::config::{Cluster, Config, Limits, Listen, Member, Native, Node, Raft};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) const NODES: usize = 3;
+/// Three devices and one resident each.
+pub(crate) const HOMES: u32 = 30_000;
+const ROWS_PER_INGEST: usize = 5_000;
+/// Before anything is measured, about two events a device.
+const EVENTS_BEFORE: usize = 180_000;
+/// A snapshot this often, and hardly any log kept behind it, so that who was away needs it.
+const SNAPSHOT_ENTRIES: u64 = 1_500;
+const KEEP_ENTRIES: u64 = 200;
+const READY_WITHIN: Duration = Duration::from_mins(1);
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub(crate) struct Trio {
+    pub(crate) members: Vec<Member>,
+    configs: Vec<PathBuf>,
+    children: Vec<Child>,
+}
+
+impl Trio {
+    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let members: Vec<Member> = (1..=NODES as u64).map(member).collect::<anyhow::Result<_>>()?;
+        let mut nodes = Self { members, configs: Vec::new(), children: Vec::new() };
+        for node in 0..NODES {
+            let file = write_config(folder, &nodes.members, node)?;
+            nodes.configs.push(file);
+            let child = nodes.child(node)?;
+            nodes.children.push(child);
+        }
+        let begun = Instant::now();
+        while nodes.leader().await.is_err() {
+            anyhow::ensure!(begun.elapsed() < READY_WITHIN, "the nodes found no leader");
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        Ok(nodes)
+    }
+
+    fn child(&self, node: usize) -> anyhow::Result<Child> {
+        let log = self.configs[node].with_extension("log");
+        Ok(Command::new(program()?)
+            .args(["serve", "--config"])
+            .arg(&self.configs[node])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::options().create(true).append(true).open(log)?)
+            .spawn()?)
+    }
+
+    pub(crate) fn spawn(&mut self, node: usize) -> anyhow::Result<()> {
+        self.children[node] = self.child(node)?;
+        Ok(())
+    }
+
+    pub(crate) fn kill(&mut self, node: usize) -> anyhow::Result<()> {
+        self.children[node].kill()?;
+        self.children[node].wait()?;
+        Ok(())
+    }
+
+    pub(crate) async fn leader(&self) -> anyhow::Result<usize> {
+        let status = Client::new(&self.members[0].grpc)?.status().await?;
+        let found = self.members.iter().position(|member| member.id == status.leader_id);
+        found.context("no leader")
+    }
+
+    pub(crate) async fn fill(&self) -> anyhow::Result<()> {
+        let leader = &self.members[self.leader().await?];
+        let mut flight = flight::Client::connect(&format!("http://{}", leader.flight)).await?;
+        for (table, rows) in registers(0..HOMES) {
+            for part in rows.chunks(ROWS_PER_INGEST) {
+                flight.ingest_rows(table.name, part).await?;
+            }
+        }
+        let mut feed = Feed::new(HOMES, nodes::clock::now_us() - 12 * 3_600_000_000, "before");
+        let client = Client::new(&leader.grpc)?;
+        for _ in 0..EVENTS_BEFORE / 1_000 {
+            client.append(feed.take(1_000).into_iter().map(Into::into).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// When the leader was writing one: from when the log was long enough to when it was there.
+    pub(crate) async fn watch_snapshots(
+        &self,
+        leader: usize,
+        length: Duration,
+    ) -> anyhow::Result<Vec<(Instant, Instant)>> {
+        let client = Client::new(&self.members[leader].grpc)?;
+        let begun = Instant::now();
+        let mut spans = Vec::new();
+        let mut last = client.status().await?.snapshot_index;
+        let mut since: Option<Instant> = None;
+        while begun.elapsed() < length {
+            let status = client.status().await?;
+            if status.snapshot_index != last {
+                let from = since.take().unwrap_or_else(Instant::now);
+                spans.push((from, Instant::now()));
+                last = status.snapshot_index;
+            } else if since.is_none() && status.applied_index >= last + SNAPSHOT_ENTRIES {
+                since = Some(Instant::now());
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        Ok(spans)
+    }
+
+    /// By how many entries, as far as both answer.
+    pub(crate) async fn behind(&self, leader: usize, follower: usize) -> Option<u64> {
+        let applied = async |node: usize| {
+            let client = Client::new(&self.members[node].grpc).ok()?;
+            let status = tokio::time::timeout(ANSWER_WITHIN, client.status()).await.ok()?.ok()?;
+            Some(status.applied_index)
+        };
+        Some(applied(leader).await?.saturating_sub(applied(follower).await?))
+    }
+}
+
+impl Drop for Trio {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn write_config(folder: &Path, members: &[Member], node: usize) -> anyhow::Result<PathBuf> {
+    let member = &members[node];
+    let home = folder.join(format!("node{}", member.id));
+    std::fs::create_dir_all(&home)?;
+    let config = Config {
+        node: Node {
+            id: member.id,
+            group: "main".to_owned(),
+            cluster_id: "stalls".to_owned(),
+            dir: home.clone(),
+            insecure: false,
+        },
+        listen: Listen {
+            grpc: member.grpc.parse()?,
+            flight: member.flight.parse()?,
+            raft: member.raft.parse()?,
+            http: member.http.parse()?,
+        },
+        cluster: Cluster { members: members.to_vec(), bootstrap: true },
+        native: Native::default(),
+        limits: Limits { warehouse_mib: 512, warehouse_threads: 1, ..Limits::default() },
+        raft: Raft {
+            snapshot_entries: SNAPSHOT_ENTRIES,
+            keep_entries: KEEP_ENTRIES,
+            ..Raft::default()
+        },
+        rules: None,
+    };
+    let file = home.join("node.toml");
+    std::fs::write(&file, toml::to_string(&config)?)?;
+    Ok(file)
+}
+
+fn member(id: u64) -> anyhow::Result<Member> {
+    // All four are held until the last is found, so that none comes twice.
+    let held = (0..4).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let addresses = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let text = |at: usize| addresses.get(at).map(SocketAddr::to_string).unwrap_or_default();
+    Ok(Member { id, grpc: text(0), flight: text(1), raft: text(2), http: text(3) })
+}
+
+#[expect(clippy::disallowed_methods, reason = "which program is measured")]
+fn program() -> anyhow::Result<PathBuf> {
+    std::env::var_os("HEARTH_BIN")
+        .map(PathBuf::from)
+        .context("run `make bench`, which sets HEARTH_BIN")
+}
