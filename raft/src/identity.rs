@@ -101,7 +101,6 @@ pub(crate) fn claim(config: &Config) -> Result<bool, Error> {
 }
 
 /// Whether a folder is this node's, without marking it.
-#[cfg(not(feature = "sim"))]
 pub(crate) fn check(config: &Config) -> Result<(), Error> {
     let Some(found) = Identity::read(&config.dir)? else {
         return Err(Error::Refused(format!("{} holds no node's data", config.dir.display())));

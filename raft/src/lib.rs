@@ -20,7 +20,6 @@ mod founding;
 mod handle;
 mod handover;
 mod identity;
-#[cfg(not(feature = "sim"))]
 mod inspect;
 mod log;
 mod machine;
@@ -47,7 +46,6 @@ pub use error::Error;
 pub use founding::{Origin, found};
 pub use handle::{Applied, Raft};
 pub use identity::{place_aside, resolve_id, start_over};
-#[cfg(not(feature = "sim"))]
 pub use inspect::{Inspected, inspect};
 pub use log::LogFigures;
 pub use machine::{Frozen, Position, StateMachine};

@@ -17,10 +17,12 @@ use crate::state::State;
 use features::civil;
 use flight::{Recording, WAREHOUSE_FILE, Warehouse};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// In a folder that is not whole yet.
 const MARK: &str = "restoring";
+/// Where `hearth dev` has a node's words go.
+const WORDS: &str = "node.log";
 
 /// Why a node must not start from a folder, if a restore into it was cut off.
 pub(crate) fn refuse_unfinished(dir: &Path) -> Result<(), String> {
@@ -33,12 +35,16 @@ pub(crate) fn refuse_unfinished(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Fills the data folder of the configured node.
-pub(crate) async fn restore(dir: &Path, config: &Config) -> Result<Manifest, BackupError> {
+/// Fills the data folder of the configured node. `file` is its configuration.
+pub(crate) async fn restore(
+    dir: &Path,
+    config: &Config,
+    file: &Path,
+) -> Result<Manifest, BackupError> {
     let progress = Progress::new();
     let wanted = Manifest::read(dir)?;
     agree(&wanted, config)?;
-    let claimed = Claimed::take(&config.node.dir)?;
+    let claimed = Claimed::take(&config.node.dir, file)?;
     let Verified { manifest, mut state, file } = match backup(dir, &progress) {
         Ok(verified) => verified,
         Err(error) => {
@@ -122,19 +128,22 @@ fn fill_warehouse(
 
 /// A data folder that is being filled: marked, and held against others.
 struct Claimed {
-    dir: std::path::PathBuf,
+    dir: PathBuf,
+    /// The configuration may lie in it, as `hearth dev` puts it.
+    config: PathBuf,
     _lock: File,
 }
 
 impl Claimed {
     /// The folder must be empty, not there, or what a restore that was cut off has left.
-    fn take(dir: &Path) -> Result<Self, BackupError> {
+    fn take(dir: &Path, config: &Path) -> Result<Self, BackupError> {
         let trouble = || BackupError::io(dir);
         std::fs::create_dir_all(dir).map_err(trouble())?;
+        let config = config.canonicalize().map_err(BackupError::io(config))?;
         let mark = dir.join(MARK);
         let was_cut_off = mark.exists();
-        let is_empty = std::fs::read_dir(dir).map_err(trouble())?.next().is_none();
-        if !is_empty && !was_cut_off {
+        let found = data_in(dir, &config).map_err(trouble())?;
+        if !found.is_empty() && !was_cut_off {
             return Err(BackupError::Refused(format!(
                 "{} is not empty; a node is restored into a new folder: move it away or set another node.dir",
                 dir.display()
@@ -143,18 +152,14 @@ impl Claimed {
         if !was_cut_off {
             File::create(&mark).and_then(|file| file.sync_all()).map_err(BackupError::io(&mark))?;
         }
-        let claimed = Self { dir: dir.to_owned(), _lock: lock(&mark)? };
+        let claimed = Self { dir: dir.to_owned(), config, _lock: lock(&mark)? };
         claimed.empty().map_err(trouble())?;
         Ok(claimed)
     }
 
     /// Removes everything but the mark.
     fn empty(&self) -> std::io::Result<()> {
-        for entry in std::fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            if path.file_name().is_some_and(|name| name == MARK) {
-                continue;
-            }
+        for path in data_in(&self.dir, &self.config)? {
             if path.is_dir() {
                 std::fs::remove_dir_all(path)?;
             } else {
@@ -179,6 +184,20 @@ impl Claimed {
     }
 }
 
+/// What lies in a folder beside the mark, the configuration and the node's words.
+fn data_in(dir: &Path, config: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_named = |name: &str| path.file_name().is_some_and(|found| found == name);
+        let is_config = path.canonicalize().is_ok_and(|path| path == config);
+        if !is_named(MARK) && !is_named(WORDS) && !is_config {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,21 +206,26 @@ mod tests {
     fn a_folder_is_taken_only_where_nothing_is_lost() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        let first = Claimed::take(&data).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        let config = data.join("node.toml");
+        std::fs::write(&config, b"").unwrap();
+        let first = Claimed::take(&data, &config).unwrap();
         assert!(refuse_unfinished(&data).unwrap_err().contains("restore"));
-        assert!(Claimed::take(&data).err().unwrap().to_string().contains("another process"));
+        assert!(
+            Claimed::take(&data, &config).err().unwrap().to_string().contains("another process")
+        );
         std::fs::create_dir(data.join("raft")).unwrap();
         drop(first);
 
         // Cut off: begun anew.
-        let second = Claimed::take(&data).unwrap();
-        assert!(!data.join("raft").exists());
+        let second = Claimed::take(&data, &config).unwrap();
+        assert!(!data.join("raft").exists() && config.exists());
         std::fs::write(data.join("hearth.duckdb"), b"x").unwrap();
         second.finish().unwrap();
         assert_eq!(refuse_unfinished(&data), Ok(()));
 
         // Whole: left alone.
-        let error = Claimed::take(&data).err().unwrap();
+        let error = Claimed::take(&data, &config).err().unwrap();
         assert_eq!(error.exit_code(), crate::exit::REFUSED);
         assert!(error.to_string().contains("not empty"), "{error}");
         assert!(data.join("hearth.duckdb").exists());

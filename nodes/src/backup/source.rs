@@ -34,15 +34,19 @@ const RECORDED_WITHIN: Duration = Duration::from_mins(2);
 /// How long the voters' word is waited for. Without it the backup says that it has none.
 const AGREED_WITHIN: Duration = Duration::from_secs(20);
 /// Within the node's folder, while a copy is being written.
-const COPY_FILE: &str = "backup.tmp";
+const COPY_FOLDER: &str = "backup";
 
 /// Sends everything but the history.
 pub(crate) async fn send(node: &Arc<Node>, to: &Parts) -> Result<(), Status> {
-    let path = node.config().node.dir.join(COPY_FILE);
+    let folder = node.config().node.dir.join(COPY_FOLDER);
+    // A node that died in the middle has left its copy.
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir_all(&folder).map_err(|error| broken(&folder, &error))?;
+    let path = folder.join("state");
     let copied = copy(node, &path).await;
-    // Open files stay readable; a node that dies leaves at most one, and the next takes its name.
+    // An open file stays readable.
     let opened = File::open(&path);
-    drop(std::fs::remove_file(&path));
+    drop(std::fs::remove_dir_all(&folder));
     let (mut head, files) = copied?;
     let state = opened.map_err(|error| broken(&path, &error))?;
     wait_recorded(node, head.log_index).await?;

@@ -60,7 +60,7 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Changes who belongs to the cluster
+    /// Who belongs to the cluster; backups of it, and a new one from them
     Cluster {
         #[command(subcommand)]
         command: cluster::ClusterCommand,

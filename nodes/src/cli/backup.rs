@@ -39,8 +39,9 @@ pub(super) fn verify(dir: &Path, format: Format) -> anyhow::Result<()> {
 }
 
 pub(super) async fn restore(dir: &Path, config: &Path, remote: &Remote) -> anyhow::Result<()> {
-    let config = Config::read(config)?;
-    let manifest = backup::restore(dir, &config).await?;
+    let file = config;
+    let config = Config::read(file)?;
+    let manifest = backup::restore(dir, &config, file).await?;
     print_backup(dir, &manifest, remote.format);
     if remote.format == Format::Table {
         println!(

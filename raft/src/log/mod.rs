@@ -1,7 +1,6 @@
 //! The durable log: entries, vote, and how far the log is committed and purged.
 
 // Beside a simulated log the real one is only tested.
-#[cfg(not(feature = "sim"))]
 mod check;
 #[cfg_attr(feature = "sim", allow(dead_code))]
 mod codec;
@@ -15,7 +14,6 @@ mod store;
 
 #[cfg(feature = "sim")]
 pub(crate) use crate::sim::{LogHold, LogStore};
-#[cfg(not(feature = "sim"))]
 pub(crate) use check::check;
 pub(crate) use pending::Pending;
 #[cfg(feature = "sim")]

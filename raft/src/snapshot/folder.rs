@@ -81,7 +81,6 @@ impl Folder {
 }
 
 /// The snapshots in a folder, the newest last.
-#[cfg(not(feature = "sim"))]
 pub(crate) fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
     list(dir, ENDING)
 }

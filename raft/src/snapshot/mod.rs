@@ -14,7 +14,6 @@ mod walk;
 
 pub(crate) use file::{Head, Name, SnapshotFile, write};
 pub(crate) use folder::Folder;
-#[cfg(not(feature = "sim"))]
 pub(crate) use folder::paths;
 pub(crate) use partial::Partial;
 pub use state_file::StateFile;
