@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-#[expect(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
+#[allow(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
 use super::numbers::*;
 use super::{tensors, trees};
 use crate::Error;

@@ -2,7 +2,7 @@
 //! attributes, or the list from which the label is picked.
 
 use super::node::Node;
-#[expect(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
+#[allow(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
 use super::numbers::*;
 use super::tensors;
 use crate::wire::{Field, each_field};
@@ -18,8 +18,8 @@ pub(super) fn find(graph: &[Field<'_>]) -> Vec<String> {
         return of_attributes(map).unwrap_or_default();
     }
     let outputs = graph.iter().filter(|field| field.number == GRAPH_OUTPUT);
-    let names = outputs.filter_map(|field| super::named(field, VALUE_NAME));
-    names.filter_map(|name| trace(graph, &nodes, name)).next().unwrap_or_default()
+    let mut names = outputs.filter_map(|field| super::named(field, VALUE_NAME));
+    names.find_map(|name| trace(graph, &nodes, name)).unwrap_or_default()
 }
 
 /// From an output through what only changes its form.

@@ -14,7 +14,7 @@ mod trees;
 
 use std::borrow::Cow;
 
-#[expect(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
+#[allow(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
 use numbers::*;
 
 use crate::Error;

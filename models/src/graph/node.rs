@@ -1,6 +1,6 @@
 //! A node of the graph, as far as names go.
 
-#[expect(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
+#[allow(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
 use super::numbers::*;
 use crate::wire::{Field, each_field};
 

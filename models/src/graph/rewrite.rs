@@ -4,7 +4,7 @@
 //! tensors (several classifiers in one) becomes one output a tensor, `name_0`, `name_1` and so on.
 
 use super::node::Node;
-#[expect(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
+#[allow(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
 use super::numbers::*;
 use crate::wire::{Field, Value, each_field, write_bytes, write_number};
 

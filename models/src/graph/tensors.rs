@@ -1,7 +1,7 @@
 //! Weights: whether a tensor is as large as it says, and small ones of names and numbers.
 
 use super::check::short;
-#[expect(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
+#[allow(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
 use super::numbers::*;
 use crate::Error;
 use crate::wire::{Field, Value, each_field, read_varint};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-#[expect(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
+#[allow(clippy::wildcard_imports, reason = "field numbers, as the format names them")]
 use super::numbers::*;
 use super::tensors::numbers;
 use crate::Error;

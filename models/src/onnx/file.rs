@@ -286,11 +286,11 @@ impl Model for OnnxModel {
 
     fn score_into(&self, rows: &[f32], n: usize, scores: &mut Vec<f32>) -> Result<(), Error> {
         match &self.own {
-            Some(own) => {
-                score::check_rows(rows.len(), n, self.width)?;
+            // No tensor is made, so that no limit of tensors holds.
+            Some(own) if Some(rows.len()) == self.width.and_then(|width| width.checked_mul(n)) => {
                 own.evaluator().score_into(rows, scores);
             }
-            None => *scores = self.score(rows, n)?,
+            _ => *scores = self.score(rows, n)?,
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ impl OnnxModel {
         let Some(one) = self.try_rows(1) else { return self.check_runs() };
         if let Some(specs) = self.outputs.get_mut(..one.len()) {
             for (spec, answer) in specs.iter_mut().zip(&one) {
-                spec.shape = answer.shape.clone();
+                spec.shape.clone_from(&answer.shape);
             }
         }
         let is_free = self.inputs.iter().any(|spec| spec.shape.first() == Some(&-1));
