@@ -322,14 +322,11 @@ fn base_and_contributions_add_up() {
     let data = Families::read();
     let two: Vec<String> = data.column(3).iter().map(|grade| (*grade > 1.0).to_string()).collect();
     for family in Family::ALL {
-        let table = match family.classifies() {
-            true => Table::new(
-                data.table(family).names().to_vec(),
-                data.rows(),
-                Target::of_labels(&two).unwrap(),
-            )
-            .unwrap(),
-            false => data.table(family),
+        let table = if family.classifies() {
+            let names = data.table(family).names().to_vec();
+            Table::new(names, data.rows(), Target::of_labels(&two).unwrap()).unwrap()
+        } else {
+            data.table(family)
         };
         let model = fit(family, &table, &settings()).unwrap();
         let explainer = Explainer::new(&model, &[]);

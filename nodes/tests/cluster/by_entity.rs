@@ -162,7 +162,8 @@ async fn what_is_missing_or_stale_goes_by_the_manifest() {
     // A default in the place of a stale value is another row, and gives another score.
     let defaulted = infer(node, asking("defaults", &["r1"])).await.unwrap();
     assert_eq!(told(&defaulted)["stale_features"], words["stale_features"]);
-    let score_of = |answer: &ModelInferResponse| contents(answer, "score").fp32_contents[0];
+    let score_of =
+        |answer: &ModelInferResponse| contents(answer, "score").fp32_contents[0].to_bits();
     assert_ne!(score_of(&defaulted), score_of(&flagged));
 
     let precondition = Code::FailedPrecondition;
