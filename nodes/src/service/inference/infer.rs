@@ -254,7 +254,8 @@ fn answer(
 
 /// True where `features` means the model's features, and not an input that its file happens to name so.
 pub(super) fn takes_features(loaded: &Loaded) -> bool {
-    loaded.view().is_some() || loaded.manifest().format == Format::Linfa
+    let has_score = loaded.model().has_score();
+    loaded.view().is_some() || (loaded.manifest().format == Format::Linfa && has_score)
 }
 
 fn by_entity(
@@ -328,6 +329,16 @@ fn scored(
     ];
     if explain || asks_why(wanted) {
         tensors.extend(explained(loaded, values, rows)?);
+    }
+    let has_own = |name: &String| loaded.model().outputs().iter().any(|spec| spec.name == *name);
+    let own: Vec<String> =
+        wanted.iter().filter(|name| *name != "score" && has_own(name)).cloned().collect();
+    if !own.is_empty() {
+        if !unknown.is_empty() {
+            let said = format!("{} needs entities that are all known", own.join(", "));
+            return Err(ServingError::Invalid(said));
+        }
+        tensors.extend(loaded.model().infer(&loaded.inputs_of(values, rows)?, &own)?);
     }
     Ok(tensors)
 }
