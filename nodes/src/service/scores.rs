@@ -148,7 +148,7 @@ impl Scores for ScoresService {
             let of = Arc::clone(&of);
             async move {
                 let (this, model, version) = &*of;
-                if at % ENTITIES_PER_TURN == 0 {
+                if at.is_multiple_of(ENTITIES_PER_TURN) {
                     this.turn((model, version), asked, deadline).await?;
                 }
                 match this.run(model, version, &entity, explain) {
