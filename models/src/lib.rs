@@ -18,6 +18,7 @@ mod explain;
 mod gates;
 mod golden;
 mod graph;
+mod integers;
 mod layout;
 mod library;
 mod linfa;
