@@ -33,6 +33,7 @@ impl Gates {
     }
 
     /// The stricter of both in every respect.
+    #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let less = |a: Option<f64>, b: Option<f64>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -211,13 +212,14 @@ mod tests {
 
     #[test]
     fn each_gate_closes_by_its_own_figure() {
+        type Change = fn(&mut Gates);
         assert_eq!(Gates::default().closed_by(&Compared::default()), None);
-        let with = |change: fn(&mut Gates)| {
+        let with = |change: Change| {
             let mut gates = Gates::default();
             change(&mut gates);
             gates.closed_by(&compared())
         };
-        let cases: [(fn(&mut Gates), fn(&mut Gates), &str); 6] = [
+        let cases: [(Change, Change, &str); 6] = [
             (|g| g.min_shadow_rows = 100, |g| g.min_shadow_rows = 101, "100 rows"),
             (
                 |g| g.max_mean_difference = Some(0.02),

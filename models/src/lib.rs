@@ -15,6 +15,7 @@ mod digest;
 mod error;
 mod evaluator;
 mod explain;
+mod feed;
 mod gates;
 mod golden;
 mod graph;

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::feed::Feed;
 use crate::manifest::{Format, Manifest, check_name};
 use crate::package::{SUMS, write_durably};
 use crate::{
     Background, Digests, Error, Explainer, Explanation, Golden, LinfaModel, Model, OnnxModel,
-    Package, Runtime,
+    Package, Runtime, Tensor,
 };
 
 #[derive(Clone, Debug)]
@@ -28,6 +29,15 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// `n` rows of features as the inputs of the model's own file.
+    pub fn inputs_of(&self, rows: &[f32], n: usize) -> Result<Vec<Tensor>, Error> {
+        let specs = self.model.inputs();
+        let feed = Feed::plan(specs, &self.manifest.features)?;
+        let feed =
+            feed.ok_or_else(|| Error::NoScore("the model takes no rows of numbers".into()))?;
+        feed.tensors(specs, rows, n, rows.len().checked_div(n).unwrap_or(0))
+    }
+
     /// What each feature of a row added to its score.
     pub fn explain(&self, row: &[f32]) -> Result<Explanation, Error> {
         self.explainer.explain(self.model.as_ref(), row).map_err(|error| match error {
@@ -158,7 +168,7 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
     };
     if !manifest.is_bare() && !model.has_score() {
         return Err(Error::Model(
-            "the model has no single score (two classes, or one value); name it in [output] score, or push the bare file".into(),
+            "the model has no single score (two classes, or one value); name the output in [output] score or the class in [output] class, or push the bare file".into(),
         ));
     }
     let background = package.background()?;

@@ -102,6 +102,9 @@ pub struct Native {
     /// Full path of ONNX Runtime's library; `ORT_DYLIB_PATH` wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onnxruntime: Option<PathBuf>,
+    /// ONNX Runtime alone evaluates models, even those for which our evaluator gives the same bits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_onnxruntime: bool,
 }
 
 /// Past any of these the answer is RESOURCE_EXHAUSTED or INVALID_ARGUMENT with the limit in it.

@@ -141,10 +141,8 @@ impl Levels {
             1 => "debug",
             _ => "trace",
         };
-        let mut text = usual.to_owned();
-        for own in OWN.iter().filter(|_| !level.is_empty()) {
-            text += &format!(",{own}={level}");
-        }
+        let raised = OWN.iter().filter(|_| !level.is_empty());
+        let text = raised.fold(usual.to_owned(), |text, own| text + "," + own + "=" + level);
         let usual = EnvFilter::builder().parse_lossy(text);
         let Switches { info, warning, error, .. } = *switches;
         Self { usual, info, warning, error }

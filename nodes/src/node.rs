@@ -103,7 +103,10 @@ impl Node {
         };
         let serving = Serving::open(
             &dir.join("models"),
-            &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            (
+                &native::onnxruntime(config.native.onnxruntime.as_deref()),
+                !config.native.only_onnxruntime,
+            ),
             Groups::new(&config.watch.groups).map_err(NodeError::Start)?,
             config.models.validator,
         );

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Residents scored in one round; one round is one command.
 const RESIDENTS_PER_ROUND: usize = 512;
-/// Residents scored in one run: of a forest, well under a millisecond.
-const RESIDENTS_PER_RUN: usize = 64;
+/// Residents scored in one run: with the reasons of a forest, about a millisecond.
+const RESIDENTS_PER_RUN: usize = 32;
 /// Turns looked at while the state is held once.
 const TURNS_PER_LOOK: usize = 65_536;
 /// Between two rounds where nobody is left waiting, and where somebody is.

@@ -39,13 +39,7 @@ impl Blobs {
     }
 
     fn place(&self, id: &BlobId) -> PathBuf {
-        use std::fmt::Write as _;
-        let mut name = String::with_capacity(64);
-        for byte in id {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        self.dir.join(name)
+        self.dir.join(hex(id))
     }
 
     /// Where a blob is, if it is here. A file that has its name is whole.
@@ -182,4 +176,14 @@ where
         }
     }
     Ok(())
+}
+/// Names a file after its content.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(2 * digest.len());
+    for byte in digest {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -145,16 +145,13 @@ impl Evaluator {
                 Core::Linear(linear) => linear.run(row, outputs),
                 Core::Trees(trees) => {
                     let mut sums = [0.0; SCORED_OUTPUTS_MAX];
-                    match sums.get_mut(..trees.forest.outputs()) {
-                        Some(sums) => {
-                            trees.sum(row, sums);
-                            trees.finish.finish(sums, outputs)
-                        }
-                        None => {
-                            let mut sums = vec![0.0; trees.forest.outputs()];
-                            trees.sum(row, &mut sums);
-                            trees.finish.finish(&sums, outputs)
-                        }
+                    if let Some(sums) = sums.get_mut(..trees.forest.outputs()) {
+                        trees.sum(row, sums);
+                        trees.finish.finish(sums, outputs)
+                    } else {
+                        let mut sums = vec![0.0; trees.forest.outputs()];
+                        trees.sum(row, &mut sums);
+                        trees.finish.finish(&sums, outputs)
                     }
                 }
             };

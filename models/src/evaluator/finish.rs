@@ -1,8 +1,8 @@
 //! What becomes of the sums over trees: base values, classes, labels, the last transform.
 //!
 //! In single precision, and with the turns that ONNX Runtime takes (`TreeAggregatorClassifier` and
-//! its siblings): the score of a binary classifier whose leaves speak of one class only is `s` or
-//! `1 - s` where all weights are positive, a pair of opposite numbers else.
+//! its siblings): a binary classifier whose leaves speak of the first class only answers for both, an
+//! output of which no leaf speaks is 0 whatever its base value.
 
 use super::transform::{Transform, logistic, probit};
 use crate::Link;
@@ -153,10 +153,15 @@ impl Finish {
 
     fn targets(&self, aggregate: Aggregate, trees: f32, outputs: &mut [f32]) {
         if aggregate == Aggregate::Average {
-            outputs.iter_mut().for_each(|output| *output /= trees);
+            for output in outputs.iter_mut() {
+                *output /= trees;
+            }
         }
         if self.base.len() == outputs.len() {
-            for (output, base) in outputs.iter_mut().zip(&self.base) {
+            // A single target counts as reached, one of several only by its leaves.
+            let alone = outputs.len() == 1;
+            let each = outputs.iter_mut().zip(&self.base).zip(&self.present);
+            for ((output, base), _) in each.filter(|(_, present)| alone || **present) {
                 *output += base;
             }
         }
@@ -172,15 +177,12 @@ impl Finish {
         let second = self.present[1];
         match self.base.as_slice() {
             [_, base] if second => {
-                // Both sums are one here: the first one's, as ONNX Runtime adds them.
+                // The first sum stands for both here, as ONNX Runtime adds them.
                 *one = base + *zero;
-                *zero = -*one;
+                *zero = if self.present[0] { -*one } else { 0.0 };
             }
-            [first, base] => {
-                *one += base;
-                *zero += first;
-            }
-            [base] => *zero += base,
+            [first, _] => *zero += first,
+            [base] if self.present[0] => *zero += base,
             _ => {}
         }
         let weight = if second { *one } else { *zero };
@@ -194,12 +196,12 @@ impl Finish {
             let mut pair = [*zero, *one];
             self.transform.apply(&mut pair);
             [*zero, *one] = pair;
-        } else if positive {
-            *one = *zero;
-            *zero = 1.0 - *zero;
         } else if self.transform == Transform::Logistic {
             *one = logistic(*zero);
             *zero = logistic(-*zero);
+        } else if positive {
+            *one = *zero;
+            *zero = 1.0 - *zero;
         } else {
             *one = *zero;
             *zero = -*zero;
@@ -237,22 +239,28 @@ impl Finish {
                     Aggregate::Min | Aggregate::Max => None,
                 }
             }
-            (Kind::Classes { positive }, 2) if column == 1 => {
+            (Kind::Classes { .. }, 2) if column == 1 => {
+                let odds = self.transform == Transform::Logistic;
+                let link = if odds { Link::Logit } else { Link::Identity };
                 if self.alone() {
-                    let odds = !positive && self.transform == Transform::Logistic;
-                    let link = if odds { Link::Logit } else { Link::Identity };
                     return form(&[1.0, 0.0], base(0), link);
                 }
                 let doubled = self.base.len() == 2 && self.present[1];
+                let (first, second) = (base(0), if doubled { base(1) } else { 0.0 });
                 match self.transform {
-                    Transform::None | Transform::Logistic => {
-                        let odds = self.transform == Transform::Logistic;
-                        let link = if odds { Link::Logit } else { Link::Identity };
-                        let weights = if doubled { [1.0, 0.0] } else { [0.0, 1.0] };
-                        form(&weights, base(1), link)
+                    Transform::None | Transform::Logistic if doubled => {
+                        form(&[1.0, 0.0], second, link)
                     }
-                    Transform::Softmax if doubled => form(&[2.0, 0.0], 2.0 * base(1), Link::Logit),
-                    Transform::Softmax => form(&[-1.0, 1.0], base(1) - base(0), Link::Logit),
+                    Transform::None | Transform::Logistic => form(&[0.0, 1.0], second, link),
+                    // Both turn with the first sum where both have it.
+                    Transform::Softmax if doubled && self.present[0] => {
+                        form(&[2.0, 0.0], 2.0 * second, Link::Logit)
+                    }
+                    Transform::Softmax if doubled => form(&[1.0, 0.0], second, Link::Logit),
+                    Transform::Softmax => {
+                        let first = if self.present[0] { first } else { 0.0 };
+                        form(&[-1.0, 1.0], -first, Link::Logit)
+                    }
                     Transform::SoftmaxZero | Transform::Probit => None,
                 }
             }

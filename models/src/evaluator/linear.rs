@@ -96,7 +96,9 @@ impl Linear {
             }
             several => match self.transform {
                 Transform::Logistic => {
-                    several.iter_mut().for_each(|each| *each = logistic_rational(*each));
+                    for each in several {
+                        *each = logistic_rational(*each);
+                    }
                 }
                 Transform::Softmax => softmax(several),
                 other => other.apply(several),

@@ -52,6 +52,10 @@ impl Step {
         Some(vec![step])
     }
 
+    #[expect(
+        clippy::float_cmp,
+        reason = "the value that stands for a missing one, in all its bits"
+    )]
     pub(super) fn apply(&self, row: &mut [f32]) {
         let each = |row: &mut [f32], values: &[f32], change: fn(f32, f32) -> f32| {
             for (value, other) in row.iter_mut().zip(values.iter().cycle()) {
@@ -120,7 +124,9 @@ impl Post {
             Self::Normalize => {
                 let sum = outputs.iter().fold(0.0_f32, |sum, output| sum + output.abs());
                 if sum != 0.0 {
-                    outputs.iter_mut().for_each(|output| *output /= sum);
+                    for output in outputs {
+                        *output /= sum;
+                    }
                 }
             }
         }

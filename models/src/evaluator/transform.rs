@@ -62,7 +62,9 @@ pub(super) fn softmax(values: &mut [f32]) {
         *value = (*value - most).exp();
         sum += *value;
     }
-    values.iter_mut().for_each(|value| *value /= sum);
+    for value in values {
+        *value /= sum;
+    }
 }
 
 /// Zeros stay zeros.
@@ -79,7 +81,9 @@ fn softmax_zero(values: &mut [f32]) {
             *value *= factor;
         }
     }
-    values.iter_mut().for_each(|value| *value /= sum);
+    for value in values {
+        *value /= sum;
+    }
 }
 
 pub(super) fn probit(value: f32) -> f32 {
@@ -112,5 +116,7 @@ pub(super) fn logistic_rational(value: f32) -> f32 {
         sum
     };
     let odd = polynomial(&ODD) * value;
-    (odd / polynomial(&EVEN) + 0.5).clamp(0.0, 1.0)
+    let probability = odd / polynomial(&EVEN) + 0.5;
+    // Cut below, but not above: ONNX Runtime's may be a little more than 1.
+    if probability < 0.0 { 0.0 } else { probability }
 }

@@ -1,6 +1,6 @@
 //! The tree operators of ONNX: TreeEnsembleClassifier, TreeEnsembleRegressor and TreeEnsemble.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::file::Node;
 use super::finish::{Aggregate, Finish};
@@ -152,8 +152,8 @@ fn presence(weights: &Weights<'_>, outputs: usize) -> Option<Vec<bool>> {
     {
         return None;
     }
-    let mut leaves: HashMap<i64, std::collections::HashSet<i64>> = HashMap::new();
-    let mut with: HashMap<(i64, i64), usize> = HashMap::new();
+    let mut leaves: HashMap<i64, HashSet<i64>> = HashMap::new();
+    let mut with: BTreeMap<(i64, i64), usize> = BTreeMap::new();
     for ((id, tree), node) in ids.iter().zip(weights.trees).zip(weights.nodes) {
         usize::try_from(*id).ok().filter(|id| *id < outputs)?;
         leaves.entry(*tree).or_default().insert(*node);
@@ -171,7 +171,7 @@ fn presence(weights: &Weights<'_>, outputs: usize) -> Option<Vec<bool>> {
 /// The values of each leaf, in the order of `columns`; an output that a leaf lacks adds nothing.
 fn leaf_values(weights: &Weights<'_>, columns: &[usize]) -> Option<HashMap<(i64, i64), Vec<f32>>> {
     let mut by_leaf: HashMap<(i64, i64), Vec<f32>> = HashMap::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     for (at, id) in weights.ids.iter().enumerate() {
         let leaf = (weights.trees[at], weights.nodes[at]);
         if !seen.insert((leaf, *id)) || weights.values[at].is_nan() {

@@ -13,19 +13,18 @@ fn trees() -> impl Strategy<Value = Vec<Tree>> {
     let node = (0..WIDTH, -8_i8..8, any::<bool>());
     let tree = prop::collection::vec(node, 0..60).prop_map(|drawn| {
         let mut tree = Tree::default();
-        for at in 0..2 * drawn.len() + 1 {
-            tree.nodes.push(match drawn.get(at) {
-                Some((feature, threshold, nan_left)) => TreeNode::Branch {
+        for at in 0..=2 * drawn.len() {
+            tree.nodes.push(if let Some((feature, threshold, nan_left)) = drawn.get(at) {
+                TreeNode::Branch {
                     feature: *feature,
                     threshold: f32::from(*threshold),
                     nan_left: *nan_left,
                     left: 2 * at + 1,
                     right: 2 * at + 2,
-                },
-                None => {
-                    tree.values.push((at as f32 * 0.7).sin());
-                    TreeNode::Leaf { slot: tree.values.len() - 1 }
                 }
+            } else {
+                tree.values.push((at as f32 * 0.7).sin());
+                TreeNode::Leaf { slot: tree.values.len() - 1 }
             });
         }
         tree

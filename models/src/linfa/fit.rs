@@ -19,6 +19,14 @@ pub(super) fn failed(reason: impl ToString) -> Error {
 /// Fits a model of the family. The same table and settings give the same model.
 pub fn fit(family: Family, table: &Table, settings: &Settings) -> Result<LinfaModel, Error> {
     settings.check(table.len(), table.width())?;
+    if let Target::Classes { names, of_row } = table.target()
+        && let Some(absent) = (0..names.len()).find(|class| !of_row.contains(class))
+    {
+        return Err(failed(format!(
+            "no row to fit on is of class {}; hold fewer rows out, or take another seed",
+            names[absent]
+        )));
+    }
     let standard = Standard::of(table);
     let body = match (family, table.target()) {
         (Family::Logistic, Target::Classes { names, of_row }) => {

@@ -6,7 +6,10 @@
 
 mod file;
 mod own;
+mod refusal;
 mod runtime;
+mod scoring;
+mod shapes;
 mod value;
 
 pub use file::OnnxModel;

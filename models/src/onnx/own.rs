@@ -2,7 +2,8 @@
 
 use super::OnnxModel;
 use crate::evaluator::{Answer, Evaluator, differs, rows_that_try};
-use crate::score::{Feed, SCORE};
+use crate::feed::Feed;
+use crate::score::SCORE;
 use crate::{Data, Datatype, Error, Tensor};
 
 /// Rows that ONNX Runtime is asked at once when both are compared.
@@ -32,6 +33,9 @@ impl OnnxModel {
         else {
             return None;
         };
+        if scored.class.is_some() {
+            return None;
+        }
         let names: Vec<&str> =
             self.outputs[..self.own_outputs].iter().map(|spec| spec.name.as_str()).collect();
         let evaluator = Evaluator::read(bytes, width, names[scored.output], scored.classifier)?;

@@ -10,6 +10,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 
+use super::refusal::refused;
 use super::value::one_line;
 use crate::{Error, library};
 
@@ -82,9 +83,7 @@ impl Runtime {
                     "the model uses a type that is not served; export plain tensors".into(),
                 )
             })?
-            .map_err(|error| {
-                Error::Model(format!("ONNX Runtime refuses the model: {}", one_line(&error)))
-            })
+            .map_err(|error| refused(&error))
     }
 
     fn build(&self) -> Result<SessionBuilder, ort::Error> {

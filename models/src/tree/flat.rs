@@ -207,12 +207,19 @@ impl Forest {
         let whole = rows.len() / (LANES * width) * LANES;
         for tree in &self.trees {
             let nodes = &self.nodes[tree.start..tree.end];
+            let values = &self.values[tree.start * outputs..tree.end * outputs];
             let lanes = rows.chunks_exact(LANES * width);
             for (rows, sums) in lanes.zip(sums.chunks_exact_mut(LANES * outputs)) {
                 let rows: [&[f32]; LANES] =
                     std::array::from_fn(|lane| &rows[lane * width..(lane + 1) * width]);
                 let mut at = [ROOT; LANES];
                 walk(tree.depth, &mut at, |lane, at| step(nodes, at, rows[lane]));
+                if outputs == 1 {
+                    for (at, sum) in at.into_iter().zip(sums) {
+                        add(sum, values[at as usize]);
+                    }
+                    continue;
+                }
                 for (at, sums) in at.into_iter().zip(sums.chunks_exact_mut(outputs)) {
                     self.add_leaf(tree, at, sums, &add);
                 }

@@ -8,6 +8,7 @@
     reason = "a test may stop at once"
 )]
 
+mod exports;
 mod linfa;
 mod onnx;
 mod own;

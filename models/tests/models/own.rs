@@ -58,7 +58,7 @@ impl Ensemble {
     fn list(&self) -> Listed {
         let mut all = Listed::default();
         for (tree, drawn) in self.trees.iter().enumerate() {
-            for at in 0..2 * drawn.len() + 1 {
+            for at in 0..=2 * drawn.len() {
                 let (tree, id) = (tree as i64, at as i64);
                 all.ids.push(id);
                 all.trees.push(tree);
@@ -204,10 +204,10 @@ fn rows() -> impl Strategy<Value = Vec<f32>> {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 24, ..Config::default() })]
+    #![proptest_config(Config { cases: 48, ..Config::default() })]
 
     #[test]
-    fn classifiers_have_the_runtimes_bits(ensemble in ensembles(), rows in rows(), kind in 0_usize..11) {
+    fn classifiers_have_the_runtimes_bits(ensemble in ensembles(), rows in rows(), kind in 0_usize..17) {
         let (classes, ids, base, transform): (usize, &[i64], &[f32], &str) = [
             (2, &[0][..], &[0.3][..], "LOGISTIC"),
             (2, &[0], &[], "LOGISTIC"),
@@ -220,6 +220,12 @@ proptest! {
             (3, &[0, 1, 2], &[0.5, -0.5, 0.1], "SOFTMAX"),
             (4, &[0, 1, 2, 3], &[], "SOFTMAX_ZERO"),
             (2, &[0], &[0.1, 0.2], "LOGISTIC"),
+            (2, &[0], &[-2.0], "NONE"),
+            (2, &[1], &[0.1, 0.3], "LOGISTIC"),
+            (2, &[0, 1], &[-1.5], "LOGISTIC"),
+            (2, &[0], &[], "SOFTMAX"),
+            (2, &[0, 1], &[0.25, -0.5], "NONE"),
+            (2, &[1], &[0.5], "SOFTMAX"),
         ][kind];
         let bytes = ensemble.classifier(classes, ids, base, transform);
         if classes == 2 {

@@ -183,6 +183,16 @@ impl ExportFile {
         Ok(())
     }
 
+    pub fn entries(&self) -> u64 {
+        self.checker.checked().entries
+    }
+
+    /// Leaves nothing behind.
+    pub fn abandon(self) {
+        // Where it was not begun there is nothing to remove.
+        drop(std::fs::remove_file(draft(&self.file)));
+    }
+
     /// Whether the chain ends where it should.
     pub fn ends_at(&self, seq: u64, hash: &Hash) -> Result<(), FileError> {
         let file = self.file.clone();

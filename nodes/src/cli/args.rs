@@ -80,7 +80,7 @@ enum Command {
     /// Looks at one package within limits; nodes start it for themselves
     #[command(hide = true)]
     ValidateModel(ValidateArgs),
-    /// Fits a logistic model by linfa from the answer of a query and writes a package
+    /// Fits a model by linfa from the answer of a query, measures it and writes a package
     Train(train::TrainArgs),
     /// Scores one entity
     Score(score::ScoreArgs),

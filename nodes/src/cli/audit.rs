@@ -177,7 +177,8 @@ async fn outcome(args: OutcomeArgs, client: &Client) -> anyhow::Result<()> {
         model: args.model,
         scored_us: time(&args.at)?,
         observed: args.observed,
-        observed_us: time(&args.when)?,
+        // Said here, so that a call that is made again says the same.
+        observed_us: args.when.as_deref().map_or(Ok(crate::clock::now_us()), time_us)?,
         source: args.source,
     };
     let written = client
@@ -309,18 +310,30 @@ async fn export(args: &ExportArgs, remote: &Remote) -> anyhow::Result<()> {
     let known = head(&client).await?;
     let header = Header::new(&known.group, &known.cluster_id, &args.entity, crate::clock::now_us());
     let mut file = ExportFile::create(&args.out, &header).map_err(|error| file_failure(&error))?;
-    let told = each_entry(&client, &request, |entry| {
-        file.push(entry).map_err(|error| anyhow::Error::from(file_failure(&error)))
-    })
-    .await?;
-    if args.to.is_none() {
-        let hash: Hash = told.hash.as_slice().try_into().unwrap_or_default();
-        let is_empty = request.from_seq > told.seq || request.from_us > 0;
-        let ends = if is_empty { Ok(()) } else { file.ends_at(told.seq, &hash) };
-        ends.map_err(|error| file_failure(&error))?;
+    if let Err(error) = fill(&mut file, &client, &request).await {
+        file.abandon();
+        return Err(error);
     }
     let checked = file.finish().map_err(|error| file_failure(&error))?;
     print_checked(&[(args.out.display().to_string(), checked)], remote.format);
+    Ok(())
+}
+
+async fn fill(
+    file: &mut ExportFile,
+    client: &Client,
+    request: &ReadLedgerRequest,
+) -> anyhow::Result<()> {
+    let told = each_entry(client, request, |entry| {
+        file.push(entry).map_err(|error| anyhow::Error::from(file_failure(&error)))
+    })
+    .await?;
+    let is_open = request.to_seq == 0 && request.to_us == 0;
+    let is_part = request.from_seq > 0 || request.from_us > 0;
+    if is_open && !(is_part && file.entries() == 0) {
+        let hash: Hash = told.hash.as_slice().try_into().unwrap_or_default();
+        file.ends_at(told.seq, &hash).map_err(|error| file_failure(&error))?;
+    }
     Ok(())
 }
 

@@ -282,7 +282,7 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
             http: member.http.parse()?,
         },
         cluster: Cluster { members: members.to_vec(), bootstrap: true },
-        native: Native { onnxruntime: Some(native::onnxruntime(None)) },
+        native: Native { onnxruntime: Some(native::onnxruntime(None)), ..Native::default() },
         limits: Limits {
             warehouse_mib: 512,
             // The nodes share the machine. A thread too many waits actively for the others' work.

@@ -18,5 +18,7 @@ mod serve;
 mod simulate;
 mod sql;
 mod train;
+mod train_package;
+mod train_table;
 
 pub use args::{Cli, run};

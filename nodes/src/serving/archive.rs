@@ -82,13 +82,11 @@ impl Serving {
             .first()
             .map(|score| f64::from(*score))
             .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
-        let explained = match record.contributions.is_empty() {
-            true => None,
-            false => Some(loaded.explain(&row)?),
-        };
-        let (base, contributions) = explained
-            .map(|explanation| (explanation.base, explanation.contributions))
-            .unwrap_or_default();
+        let (mut base, mut contributions) = (0.0, Vec::new());
+        if !record.contributions.is_empty() {
+            let explained = loaded.explain(&row)?;
+            (base, contributions) = (explained.base, explained.contributions);
+        }
         let band = loaded.manifest().band(score).unwrap_or_default().to_owned();
         Ok(Replayed { score, band, base, contributions })
     }

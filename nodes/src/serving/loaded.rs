@@ -31,6 +31,15 @@ impl Loaded {
         &self.package.manifest
     }
 
+    /// `n` rows of features as the inputs of the model's own file.
+    pub(crate) fn inputs_of(
+        &self,
+        rows: &[f32],
+        n: usize,
+    ) -> Result<Vec<models::Tensor>, models::Error> {
+        self.package.inputs_of(rows, n)
+    }
+
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.package.model
     }

@@ -39,8 +39,16 @@ const VERDICTS_MAX: usize = 256;
 
 impl Serving {
     /// Never fails: what is missing is said by every call that needs it, and the rest goes on.
-    pub fn open(folder: &Path, library: &Path, groups: Groups, limits: ValidatorLimits) -> Self {
+    /// With the library comes whether our own evaluator may take models over from it.
+    pub fn open(
+        folder: &Path,
+        (library, own_evaluator): (&Path, bool),
+        groups: Groups,
+        limits: ValidatorLimits,
+    ) -> Self {
         let runtime = Runtime::load(library);
+        let runtime =
+            if own_evaluator { runtime } else { runtime.map(Runtime::without_own_evaluator) };
         if let Err(error) = &runtime {
             tracing::error!(%error, "models are not served");
         }

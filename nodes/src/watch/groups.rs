@@ -79,7 +79,8 @@ impl Groups {
         kind.map_or_else(Codes::default, |kind| self.of_kind(state, kind, entity))
     }
 
-    fn of_kind(&self, state: &State, kind: EntityKind, entity: &str) -> Codes {
+    /// The codes of an entity of a kind.
+    pub fn of_kind(&self, state: &State, kind: EntityKind, entity: &str) -> Codes {
         if kind != EntityKind::Resident || self.columns.is_empty() {
             return Codes::default();
         }

@@ -25,6 +25,7 @@ pub(crate) use flush::run;
 pub(crate) use gate::gate;
 pub use groups::{Codes, Groups};
 pub(crate) use reference::of_package;
+pub use reference::of_rows;
 pub(crate) use tables::{calibration_rows, drift_rows, group_rows, message, watched};
 
 use crate::node::Node;

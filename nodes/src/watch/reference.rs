@@ -17,7 +17,7 @@ const BACKGROUND: &str = "background.csv";
 const GOLDEN: &str = "golden.csv";
 
 /// Cuts rows of features, and their scores.
-pub(super) fn of_rows(source: &str, names: &[String], rows: &[f32], scores: &[f64]) -> Reference {
+pub fn of_rows(source: &str, names: &[String], rows: &[f32], scores: &[f64]) -> Reference {
     let width = rows.len() / scores.len().max(1);
     let column = |at: usize| -> Vec<f64> {
         rows.iter().skip(at).step_by(width.max(1)).map(|value| f64::from(*value)).collect()

@@ -13,7 +13,7 @@ import xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType as ToolsFloat
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import (
-    BooleanTensorType, DoubleTensorType, FloatTensorType, Int32TensorType, Int64TensorType, StringTensorType)
+    BooleanTensorType, DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType)
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -140,7 +140,7 @@ def svc_decision():
 
 
 def linear_svc():
-    return skl(LinearSVC().fit(X, Y3), None, "0,1,2", zipmap=False)
+    return skl(LinearSVC().fit(X, Y3), None, "0,1,2")
 
 
 def svr():
@@ -212,7 +212,7 @@ def calibrated_sigmoid():
 
 
 def voting():
-    model = VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft")
+    model = VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft", flatten_transform=False)
     return skl(model.fit(X, Y), ("output_probability", 1), "0,1", lambda n: {"X": np.clip(rows_of(n), -5, 5)})
 
 
@@ -252,7 +252,7 @@ def mlp():
 
 
 def mlp_regressor():
-    return skl(MLPRegressor((8,), max_iter=50, random_state=1).fit(X, NUMBER), ("variable", 0))
+    return skl(MLPRegressor(hidden_layer_sizes=(8,), max_iter=50, random_state=1).fit(X, NUMBER), ("variable", 0))
 
 
 def k_means():
@@ -268,7 +268,7 @@ def mixture():
 
 
 def isolation_forest():
-    return skl(IsolationForest(10, random_state=1).fit(X), ("scores", 0))
+    return skl(IsolationForest(n_estimators=10, random_state=1).fit(X), ("scores", 0))
 
 
 def principal_components():
@@ -307,7 +307,7 @@ def columns_of(names, unknown=True):
 
     def feed(n):
         rows = table(n)
-        made = {name: rows[[name]].to_numpy(kinds[name][0] if name in kinds else object) for name in names}
+        made = {name: np.array(rows[[name]], kinds[name][0] if name in kinds else object) for name in names}
         if unknown and "heating" in made:
             made["heating"][0, 0] = "solar"
             made["heating"][-1, 0] = ""
@@ -329,6 +329,24 @@ def mixed_columns():
     return skl(model, ("probabilities", 1), "0,1", columns_of(["age", "rooms", "heating"]), MIXED, zipmap=False)
 
 
+def truths():
+    rows = table(ROWS)
+    steps = ColumnTransformer([("age", StandardScaler(), ["age"]), ("alone", "passthrough", ["alone"])])
+    model = make_pipeline(steps, LogisticRegression()).fit(rows[["age", "alone"]].astype(float), Y)
+    return skl(model, ("probabilities", 1), "0,1", columns_of(["age", "alone"]),
+               [("age", FloatTensorType([None, 1])), ("alone", BooleanTensorType([None, 1]))], zipmap=False)
+
+
+def multi_output_lists():
+    model = MultiOutputClassifier(RandomForestClassifier(4, max_depth=3, random_state=1))
+    return skl(model.fit(X, np.stack([Y, Y3], axis=1)))
+
+
+def fixed_batch():
+    return skl(LogisticRegression().fit(X, Y), ("probabilities", 1), "0,1", lambda n: {"X": rows_of(0)[:1]},
+               [("X", FloatTensorType([1, WIDTH]))], zipmap=False)
+
+
 def mixed_forest():
     rows = table(ROWS)
     steps = ColumnTransformer([("words", OrdinalEncoder(), ["heating", "grade"])], remainder="passthrough")
@@ -341,10 +359,10 @@ def mixed_forest():
 
 def words_matrix():
     rows = table(ROWS)[["heating", "grade"]]
-    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(rows.to_numpy(), Y)
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(np.array(rows, object), Y)
 
     def feed(n):
-        return {"words": table(n)[["heating", "grade"]].to_numpy(object)}
+        return {"words": np.array(table(n)[["heating", "grade"]], object)}
     return skl(model, ("probabilities", 1), "0,1", feed, [("words", StringTensorType([None, 2]))], zipmap=False)
 
 
@@ -407,5 +425,5 @@ EXPORTS = [
     hist_gradient_boosting_regressor, ada_boost, calibrated, calibrated_sigmoid, voting, stacking, one_vs_rest,
     multi_output_classifier, multi_output_regressor, gaussian_bayes, bernoulli_bayes, neighbours, mlp,
     mlp_regressor, k_means, k_means_of_two, mixture, isolation_forest, principal_components, polynomial, binned,
-    imputed, mixed_columns, mixed_forest, words_matrix, number_columns, blocks, lightgbm_binary,
+    imputed, mixed_columns, mixed_forest, truths, multi_output_lists, fixed_batch, words_matrix, number_columns, blocks, lightgbm_binary,
     lightgbm_multiclass, lightgbm_regressor, xgboost_binary, xgboost_multiclass, xgboost_regressor]

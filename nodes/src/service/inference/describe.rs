@@ -16,8 +16,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tonic::Status;
 
-/// Rows that a client may put into one request, as the configuration tells it.
-pub(super) const BATCH_MAX: i32 = 4_096;
+/// Rows that a client may put into one request, as a model's configuration tells it.
+pub(super) fn rows_max(node: &Node) -> i32 {
+    i32::try_from(node.config().limits.rows_per_request).unwrap_or(i32::MAX)
+}
 
 pub(super) fn resolve(node: &Node, name: &str, version: &str) -> Result<Arc<Loaded>, Status> {
     node.serving()
@@ -97,7 +99,7 @@ pub(super) fn config(
     let config = ModelConfig {
         name: loaded.name().to_owned(),
         platform: platform(&loaded).to_owned(),
-        max_batch_size: if batched { BATCH_MAX } else { 0 },
+        max_batch_size: if batched { rows_max(node) } else { 0 },
         input: inputs
             .iter()
             .map(|spec| ModelInput {
@@ -137,6 +139,7 @@ fn stated(node: &Node, loaded: &Loaded) -> HashMap<String, ModelParameter> {
     let manifest = loaded.manifest();
     let mut stated = vec![
         ("model_sha256", crate::hex::encode(&loaded.sha256())),
+        ("engine", loaded.model().engine().to_owned()),
         ("author", manifest.author.clone()),
         ("intended_use", manifest.intended_use.clone()),
     ];

@@ -11,7 +11,7 @@ use crate::service::status::from_serving;
 use crate::serving::{Loaded, Moments, Routed, ServingError};
 use crate::watch::Codes;
 use features::Status as Found;
-use models::{Data, Datatype, Format, Tensor};
+use models::{Data, Datatype, Format, Priority, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ use tonic::Status;
 
 /// A run that will take longer does not hold up the thread that serves its connection.
 const SHORT: Duration = Duration::from_micros(500);
+/// Nor will so many rows with their exact contributions.
+const EXPLAINED_SHORT: usize = 8;
 /// The inputs that every model with a view takes.
 pub(super) const ENTITY: &str = "entity";
 pub(super) const FEATURES: &str = "features";
@@ -51,7 +53,7 @@ pub(super) async fn run(
     };
     let rows = request.inputs.first().and_then(|input| input.shape.first());
     let rows = rows.and_then(|rows| usize::try_from(*rows).ok()).unwrap_or(1);
-    if rows == 1 || loaded.runs.guess(rows) <= SHORT {
+    if is_short(loaded, &request, rows) {
         moments.admitted = Instant::now();
         return perform(node, surface, &routed, &request, moments);
     }
@@ -60,8 +62,21 @@ pub(super) async fn run(
         moments.admitted = Instant::now();
         perform(&own, &surface, &routed, &request, moments)
     };
+    if priority == Priority::Safety {
+        // At once, on a thread that gives way to nobody.
+        let outcome = tokio::task::spawn_blocking(work).await;
+        return outcome.unwrap_or_else(|error| Err(Status::internal(error.to_string())));
+    }
     let outcome = node.lane().run(priority, ask.deadline, work).await;
     outcome.map_err(|refused| from_serving(&refused.into()))?
+}
+
+/// Whether it may run where the connection is served, by the runs that were.
+fn is_short(loaded: &Loaded, request: &ModelInferRequest, rows: usize) -> bool {
+    let explains = request.parameters.get("explain").is_some_and(parameters::is_true)
+        || request.outputs.iter().any(|output| output.name == CONTRIBUTIONS || output.name == BASE);
+    let explained = !explains || rows <= EXPLAINED_SHORT && loaded.explains_exactly();
+    explained && loaded.runs.guess(rows) <= SHORT
 }
 
 fn perform(
@@ -239,7 +254,8 @@ fn answer(
 
 /// True where `features` means the model's features, and not an input that its file happens to name so.
 pub(super) fn takes_features(loaded: &Loaded) -> bool {
-    loaded.view().is_some() || loaded.manifest().format == Format::Linfa
+    let has_score = loaded.model().has_score();
+    loaded.view().is_some() || (loaded.manifest().format == Format::Linfa && has_score)
 }
 
 fn by_entity(
@@ -313,6 +329,16 @@ fn scored(
     ];
     if explain || asks_why(wanted) {
         tensors.extend(explained(loaded, values, rows)?);
+    }
+    let has_own = |name: &String| loaded.model().outputs().iter().any(|spec| spec.name == *name);
+    let own: Vec<String> =
+        wanted.iter().filter(|name| *name != "score" && has_own(name)).cloned().collect();
+    if !own.is_empty() {
+        if !unknown.is_empty() {
+            let said = format!("{} needs entities that are all known", own.join(", "));
+            return Err(ServingError::Invalid(said));
+        }
+        tensors.extend(loaded.model().infer(&loaded.inputs_of(values, rows)?, &own)?);
     }
     Ok(tensors)
 }

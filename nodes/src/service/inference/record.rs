@@ -79,9 +79,10 @@ pub(super) async fn run(
     let explains = request.parameters.get("explain").is_some_and(parameters::is_true)
         || wanted.iter().any(|name| name == "contributions" || name == "base");
     let tensors = outputs(&scored, &ids, explains).map_err(|error| from_serving(&error))?;
-    let tensors = match made.own_inputs {
-        true => tensors.into_iter().filter(|tensor| tensor.name == DECISION_ID).collect(),
-        false => in_order(tensors, &wanted).map_err(|error| from_serving(&error))?,
+    let tensors = if made.own_inputs {
+        tensors.into_iter().filter(|tensor| tensor.name == DECISION_ID).collect()
+    } else {
+        in_order(tensors, &wanted).map_err(|error| from_serving(&error))?
     };
     let raw = !request.raw_input_contents.is_empty();
     for tensor in tensors {

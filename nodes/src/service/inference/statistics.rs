@@ -9,17 +9,21 @@ use crate::proto::inference::{
 use crate::serving::{Counted, Loaded};
 use tonic::Status;
 
-/// Of one model, or of every loaded one where no name is given.
+/// Of one version, of all loaded ones of a model where no version is given, or of every model.
 pub(super) fn statistics(
     node: &Node,
     name: &str,
     version: &str,
 ) -> Result<ModelStatisticsResponse, Status> {
-    let models = if name.is_empty() {
-        node.serving().all_loaded()
-    } else {
-        vec![resolve(node, name, version)?]
+    let loaded = || node.serving().all_loaded().into_iter();
+    let mut models: Vec<_> = match (name, version) {
+        ("", _) => loaded().collect(),
+        (name, "") => loaded().filter(|each| each.name() == name).collect(),
+        _ => Vec::new(),
     };
+    if models.is_empty() && !name.is_empty() {
+        models.push(resolve(node, name, version)?);
+    }
     Ok(ModelStatisticsResponse {
         model_stats: models.iter().map(|loaded| counted(loaded)).collect(),
     })

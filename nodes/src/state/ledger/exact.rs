@@ -28,7 +28,7 @@ pub(super) mod real {
 
 /// A feature's value, as the model read it: every f32 is an f64 too.
 pub(super) mod single {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, Text};
+    use super::{Deserialize, Deserializer, Serialize, Serializer, Single};
 
     pub(in super::super) fn serialize<S: Serializer>(
         value: &f32,
@@ -49,28 +49,35 @@ pub(super) mod single {
         if !from.is_human_readable() {
             return f32::deserialize(from);
         }
-        struct Single;
-        impl serde::de::Visitor<'_> for Single {
-            type Value = f32;
-            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                to.write_str("a number or bits:XXXXXXXX")
-            }
-            fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<f32, E> {
-                Ok(value as f32)
-            }
-            fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<f32, E> {
-                Text.visit_i64(value).map(|value| value as f32)
-            }
-            fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<f32, E> {
-                Text.visit_u64(value).map(|value| value as f32)
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<f32, E> {
-                let bits = text.strip_prefix("bits:").filter(|bits| bits.len() == 8);
-                let bits = bits.and_then(|bits| u32::from_str_radix(bits, 16).ok());
-                bits.map(f32::from_bits).ok_or_else(|| E::custom("no number"))
-            }
-        }
         from.deserialize_any(Single)
+    }
+}
+
+struct Single;
+
+impl Visitor<'_> for Single {
+    type Value = f32;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a number or bits:XXXXXXXX")
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<f32, E> {
+        Ok(value as f32)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<f32, E> {
+        Ok(value as f32)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<f32, E> {
+        Ok(value as f32)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<f32, E> {
+        let bits = text.strip_prefix("bits:").filter(|bits| bits.len() == 8);
+        let bits = bits.and_then(|bits| u32::from_str_radix(bits, 16).ok());
+        bits.map(f32::from_bits).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 
