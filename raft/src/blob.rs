@@ -39,13 +39,7 @@ impl Blobs {
     }
 
     fn place(&self, id: &BlobId) -> PathBuf {
-        use std::fmt::Write as _;
-        let mut name = String::with_capacity(64);
-        for byte in id {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        self.dir.join(name)
+        self.dir.join(file_name(id))
     }
 
     /// Where a blob is, if it is here. A file that has its name is whole.
@@ -109,6 +103,17 @@ impl Blobs {
             .map_err(|e| Status::internal(format!("cannot keep a blob: {e}")))?
             .ok_or_else(|| Status::data_loss("the content of a blob does not match its name"))
     }
+}
+
+/// What the file of a blob is called.
+pub(crate) fn file_name(id: &BlobId) -> String {
+    use std::fmt::Write as _;
+    let mut name = String::with_capacity(64);
+    for byte in id {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }
 
 /// Copies a blob to one node; returns when it is on that node's disk.
