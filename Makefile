@@ -6,6 +6,8 @@ SHELL := bash
 
 NATIVE := $(CURDIR)/.native/lib
 VENV := $(CURDIR)/.native/venv
+# KServe's and MLServer's clients, whose needs clash with the others'.
+CLIENTS := $(CURDIR)/.native/venv-clients
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # The one place that says where the program is.
 HEARTH := $(abspath $(TARGET))/debug/hearth
@@ -27,20 +29,27 @@ endif
 step = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench bench-peers clean
+.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench bench-peers bench-serving clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 native: ## Fetch DuckDB and ONNX Runtime, ready-made and checked
 	@$(PYTHON) deploy/native/fetch
 
-venv: $(VENV)/.ready ## The Python clients that the tests use
+venv: $(VENV)/.ready $(CLIENTS)/.ready ## The Python clients that the tests use
+	@deploy/python/perf_analyzer
 
 $(VENV)/.ready: deploy/python/requirements.txt
 	$(call step,Python clients into .native/venv (a minute the first time))
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(CLIENTS)/.ready: deploy/python/requirements-clients.txt
+	$(call step,KServe's and MLServer's clients into .native/venv-clients (a minute the first time))
+	@$(PYTHON) -m venv --clear $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
 build: native ## Compile everything (a quarter of an hour the first time on two cores)
@@ -102,18 +111,27 @@ BENCHES := --package nodes --package benches --bench '*'
 # What is on the PATH wins over what was fetched; Debian puts servers where only root's PATH looks.
 PEERS := $(CURDIR)/.native/peers
 MEASURE := HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) \
+	HEARTH_RIVALS=$(CURDIR)/.native/rivals \
 	PATH="$$PATH:/usr/sbin:$(PEERS)/usr/bin:$(PEERS)/usr/sbin" $(CARGO) bench
 
+# `make bench serving` is `make bench-serving`.
+ifneq ($(filter serving,$(MAKECMDGOALS)),)
+.PHONY: serving
+bench: bench-serving
+serving: ; @:
+else
 bench: native ## Performance tables, each figure beside its peer and its floor
 	@deploy/peers/fetch
+	@deploy/peers/fetch-serving
 	$(call step,cargo build --release (half an hour the first time on two cores))
 	@$(CARGO) build --release $(BENCHES) --bin hearth --bin summary
-	$(call step,cargo bench (six minutes))
+	$(call step,cargo bench (twelve minutes))
 	@rm -rf $(FIGURES)
 	@$(MEASURE) $(BENCHES) $(ARGS)
 	$(call step,figures of this run)
 	@$(abspath $(TARGET))/release/summary $(FIGURES)
-	@if [ -f $(FIGURES)/peers.md ]; then cat $(FIGURES)/peers.md; fi
+	@for table in peers serving; do if [ -f $(FIGURES)/$$table.md ]; then cat $(FIGURES)/$$table.md; fi; done
+endif
 
 bench-peers: native ## Only durable events on three nodes, beside etcd and NATS JetStream
 	@deploy/peers/fetch
@@ -121,6 +139,13 @@ bench-peers: native ## Only durable events on three nodes, beside etcd and NATS 
 	@$(CARGO) build --release --package nodes --bin hearth
 	$(call step,hearth beside its peers (three minutes))
 	@$(MEASURE) --package benches --bench peers
+
+bench-serving: native ## Only scores by entity, beside MLServer, Feast with Redis, and a service made by hand
+	@deploy/peers/fetch-serving
+	$(call step,cargo build --release (half an hour the first time on two cores))
+	@$(CARGO) build --release --package nodes --bin hearth
+	$(call step,hearth beside its rivals in serving (six minutes); ARGS=--quick for a short look)
+	@$(MEASURE) --package benches --bench serving -- $(ARGS)
 
 clean: ## Remove what was built; the libraries and clients in .native stay
 	@$(CARGO) clean

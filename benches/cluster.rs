@@ -58,6 +58,15 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Runs the program's own command line against the leader.
+    pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let output =
+            Command::new(program()?).args(arguments).env("HEARTH_ADDR", &self.grpc).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "hearth {}: {said}", arguments.join(" "));
+        Ok(())
+    }
+
     /// Registers, and events that end at `now_us`.
     pub(crate) async fn fill(&self, now_us: i64) -> anyhow::Result<()> {
         let mut flight = flight::Client::connect(&format!("http://{}", self.flight)).await?;

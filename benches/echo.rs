@@ -49,6 +49,17 @@ impl Echo {
         BufReader::new(said).read_line(&mut address)?;
         Ok(Self { child, address: address.trim().to_owned() })
     }
+
+    #[allow(dead_code, reason = "not every bench asks")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Echo {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Echo {

@@ -1,13 +1,14 @@
 //! Whole calls over loopback sockets: the built program in its own processes, beside a bare server
 //! of the same messages and beside the disk's own flush, all in one run.
 //!
-//! Every loop is closed: the next call begins when the last one is answered. The word `appends` leaves
-//! all but those out.
+//! Every loop is closed: the next call begins when the last one is answered. The word `appends` or
+//! `inference` leaves out the other.
 
 mod appends;
 mod cluster;
 mod disk;
 mod echo;
+mod flood;
 mod latency;
 mod messages;
 mod usage;
@@ -24,13 +25,14 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::Path;
 use tonic::transport::{Channel, Endpoint};
+use usage::Usage;
 
 const REPETITIONS: usize = 3;
 const WARM_UP_CALLS: usize = 500;
 const INFER_CALLS: usize = 3_000;
 const BUSY_CONNECTIONS: usize = 4;
 const BUSY_LANES: usize = 64;
-const BUSY_CALLS: usize = 200;
+const BUSY_CALLS: usize = 400;
 /// The file that `summary` reads, in `CRITERION_HOME`.
 const TABLE: &str = "round_trip.md";
 
@@ -41,7 +43,13 @@ fn main() -> anyhow::Result<()> {
         let file = words.next().unwrap_or_default();
         return echo::serve(Path::new(&file));
     }
-    let only_appends = first.into_iter().chain(words).any(|word| word == "appends");
+    if first.as_ref().is_some_and(|word| word == flood::ROLE) {
+        let address = words.next().unwrap_or_default();
+        return flood::pour(&address.to_string_lossy());
+    }
+    let words: Vec<_> = first.into_iter().chain(words).collect();
+    let only = |name: &str| words.iter().any(|word| word == name);
+    let (only_appends, only_inference) = (only("appends"), only("inference"));
     let own = std::env::current_exe()?;
     // Beside the program, so that the logs lie on the disk that is measured.
     let folder = tempfile::tempdir_in(own.parent().unwrap_or(Path::new(".")))?;
@@ -51,10 +59,15 @@ fn main() -> anyhow::Result<()> {
         if !only_appends {
             inference(&mut table, folder.path()).await?;
         }
-        appends::measure(&mut table, folder.path()).await?;
+        if !only_inference {
+            appends::measure(&mut table, folder.path()).await?;
+        }
         anyhow::Ok(table)
     })?;
-    println!("\n| what | figure | floor or peer | ratio |\n|---|---|---|---|\n{}", table.text);
+    println!(
+        "\n| what | figure | floor or peer | ratio |\n|---|---|---|---|\n{}{}",
+        table.text, table.notes
+    );
     table.keep()
 }
 
@@ -121,20 +134,36 @@ async fn inference(table: &mut Table, folder: &Path) -> anyhow::Result<()> {
     infer(&cluster.grpc, 1, 1, WARM_UP_CALLS).await?;
     infer(&echo.address, 1, 1, WARM_UP_CALLS).await?;
     let (mut ours, mut bare, mut ours_busy, mut bare_busy) = (vec![], vec![], vec![], vec![]);
+    let (mut ours_us, mut bare_us) = (vec![], vec![]);
     for _ in 0..REPETITIONS {
         ours.push(infer(&cluster.grpc, 1, 1, INFER_CALLS).await?);
         bare.push(infer(&echo.address, 1, 1, INFER_CALLS).await?);
-        ours_busy.push(infer(&cluster.grpc, BUSY_CONNECTIONS, BUSY_LANES, BUSY_CALLS).await?);
-        bare_busy.push(infer(&echo.address, BUSY_CONNECTIONS, BUSY_LANES, BUSY_CALLS).await?);
+        let (taken, used_us) = busy(&cluster.grpc, cluster.pids[0]).await?;
+        ours_busy.push(taken);
+        ours_us.push(used_us);
+        let (taken, used_us) = busy(&echo.address, echo.pid()).await?;
+        bare_busy.push(taken);
+        bare_us.push(used_us);
     }
     let one = "ModelInfer by entity, 1 in flight";
     table.line(&format!("{one}, p50"), time, p50(&ours), "gRPC echo", p50(&bare));
     table.line(&format!("{one}, p99"), time, p99(&ours), "gRPC echo", p99(&bare));
-    let busy = format!("ModelInfer by entity, {BUSY_LANES} in flight");
+    let many = format!("ModelInfer by entity, {BUSY_LANES} in flight");
     let calls = |all: &[Taken]| all.iter().map(Taken::per_second).collect();
-    table.line(&format!("{busy}, calls"), rate, calls(&ours_busy), "gRPC echo", calls(&bare_busy));
-    table.line(&format!("{busy}, p99"), time, p99(&ours_busy), "gRPC echo", p99(&bare_busy));
-    Ok(())
+    table.line(&format!("{many}, calls"), rate, calls(&ours_busy), "gRPC echo", calls(&bare_busy));
+    table.line(&format!("{many}, p99"), time, p99(&ours_busy), "gRPC echo", p99(&bare_busy));
+    let spent = format!("{many}, processor time of the server a call");
+    table.line(&spent, time, ours_us, "gRPC echo", bare_us);
+    flood::measure(table, &cluster, folder).await
+}
+
+/// Many calls at once, and what processor time of the server each took, in microseconds.
+async fn busy(address: &str, pid: u32) -> anyhow::Result<(Taken, f64)> {
+    let before = Usage::now(&[pid])?;
+    let taken = infer(address, BUSY_CONNECTIONS, BUSY_LANES, BUSY_CALLS).await?;
+    let used = before.until(&Usage::now(&[pid])?);
+    let calls = BUSY_LANES * BUSY_CALLS;
+    Ok((taken, used.own_us.first().copied().unwrap_or(f64::NAN) / calls as f64))
 }
 
 async fn infer(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// What is measured, its figure, what it is held against, that one's figure, and of how many things
 /// one such figure is.
-const LINES: [(&str, &str, &str, &str, f64); 14] = [
+const LINES: [(&str, &str, &str, &str, f64); 22] = [
     ("entry of 1 event", "apply/state/1", "decode", "apply/decode/1", 1.0),
     ("entry of 100, an event", "apply/state/100", "decode", "apply/decode/100", 100.0),
     ("entry of 1,000, an event", "apply/state/1000", "decode", "apply/decode/1000", 1e3),
@@ -33,6 +33,26 @@ const LINES: [(&str, &str, &str, &str, f64); 14] = [
     ("1 row", "fall_risk/score/1", "flat walk", "fall_risk/floor/1", 1.0),
     ("64 rows, a row", "fall_risk/score/64", "flat walk", "fall_risk/floor/64", 64.0),
     ("1,024 rows, a row", "fall_risk/score/1024", "flat walk", "fall_risk/floor/1024", 1024.0),
+    ("1 row", "fall_risk/score/1", "ONNX Runtime", "fall_risk/onnxruntime/1", 1.0),
+    ("why, 1 row", "fall_risk/explain", "its score", "fall_risk/score/1", 1.0),
+    ("1 row of 100 trees of depth 6", "forest/score/1", "flat walk", "forest/floor/1", 1.0),
+    ("1 row", "forest/score/1", "ONNX Runtime", "forest/onnxruntime/1", 1.0),
+    ("1,024 rows, a row", "forest/score/1024", "ONNX Runtime", "forest/onnxruntime/1024", 1024.0),
+    ("why, 1 row", "forest/explain", "its score", "forest/score/1", 1.0),
+    (
+        "416,000 rows, a row",
+        "matrix/score",
+        "ONNX Runtime, 1,024 a batch",
+        "matrix/onnxruntime/1024",
+        416e3,
+    ),
+    (
+        "416,000 rows, a row",
+        "matrix/score",
+        "ONNX Runtime, all at once",
+        "matrix/onnxruntime/416000",
+        416e3,
+    ),
     ("1 row", "subsidy_triage/score/1", "dot product", "subsidy_triage/floor/1", 1.0),
     ("64 rows, a row", "subsidy_triage/score/64", "dot product", "subsidy_triage/floor/64", 64.0),
     (

@@ -3,15 +3,18 @@
 
 use benches::{BEGIN_US, registers, resident_key, rng};
 use criterion::{Criterion, criterion_group, criterion_main};
-use features::{EntityKind, Kind, RowSource, Store};
-use nodes::state::Rows;
+use features::table::encode_row;
+use features::{EntityKind, FeatureRows, Kind, RowSource};
+use nodes::state::{Command, State};
 use nodes::views;
+use raft::Position;
 use rand::Rng as _;
 use std::hint::black_box;
 use std::time::Duration;
 
 const RESIDENTS: u32 = 100_000;
 const WIDTH: usize = 16;
+const ROWS_PER_COMMAND: usize = 5_000;
 const DAY_US: i64 = 86_400_000_000;
 /// Readings of each resident over the last week.
 const READINGS: [(Kind, usize); 3] = [(Kind::Door, 6), (Kind::Motion, 12), (Kind::GaitSpeed, 2)];
@@ -19,32 +22,38 @@ const READINGS: [(Kind, usize); 3] = [(Kind::Door, 6), (Kind::Motion, 12), (Kind
 const ASKED: usize = 65_536;
 
 /// A week of everybody's readings and their register rows.
-fn district() -> (Store, Rows) {
-    let mut store = Store::new();
-    store.advance(BEGIN_US);
+fn district() -> State {
+    let mut state = State::new();
+    let mut index = 0;
+    for (table, all) in registers(0..RESIDENTS) {
+        if matches!(table.name, "resident" | "health_summary") {
+            for part in all.chunks(ROWS_PER_COMMAND) {
+                let rows = part.iter().map(|row| encode_row(row).expect("a row of the table"));
+                let table = table.name.to_owned();
+                let command = Command::UpsertRows { table, rows: rows.collect() }.encode();
+                index += 1;
+                let at = Position { index, term: 1, time_us: BEGIN_US };
+                state.apply(at, &[command]).expect("an entry");
+                state.take_changes();
+            }
+        }
+    }
     let mut rng = rng(3);
     for home in 0..RESIDENTS {
         let key = resident_key(home);
         for (kind, count) in READINGS {
             for _ in 0..count {
                 let at_us = BEGIN_US - rng.random_range(0..7 * DAY_US);
-                store.record(EntityKind::Resident, &key, kind, at_us, rng.random_range(0.5..1.5));
+                let value = rng.random_range(0.5..1.5);
+                state.features.record(EntityKind::Resident, &key, kind, at_us, value);
             }
         }
     }
-    let mut rows = Rows::default();
-    for (table, all) in registers(0..RESIDENTS) {
-        if matches!(table.name, "resident" | "health_summary") {
-            for row in &all {
-                rows.upsert(table, row).expect("a row of the table");
-            }
-        }
-    }
-    (store, rows)
+    state
 }
 
 fn benches(criterion: &mut Criterion) {
-    let (store, rows) = district();
+    let state = district();
     let view = views::find("fall_risk").expect("a built-in view");
     assert_eq!(view.names().len(), WIDTH);
     let mut rng = rng(4);
@@ -53,17 +62,24 @@ fn benches(criterion: &mut Criterion) {
     let matrix: Vec<f32> = (0..RESIDENTS as usize * WIDTH).map(|_| rng.random()).collect();
 
     let mut group = criterion.benchmark_group("vector_read");
-    let read = |key: &str, rows: &dyn RowSource| store.read(view, key, BEGIN_US, rows);
+    let rows = state.registers();
+    let read = |key: &str, rows: &dyn RowSource| state.features.read(view, key, BEGIN_US, rows);
     group.bench_function("same", |bencher| bencher.iter(|| read(&keys[0], &rows)));
     let mut turn = keys.iter().cycle();
     group.bench_function("random", |bencher| {
         bencher.iter(|| read(turn.next().expect("a cycle"), &rows));
     });
-    // Each row searched and decoded once, not once a column.
-    group.bench_function("random_open", |bencher| {
-        bencher.iter(|| read(turn.next().expect("a cycle"), &rows.reader()));
+    // As a batch of rows is read: behind the last one, without what all rows share.
+    let mut into = FeatureRows::with_capacity(WIDTH);
+    group.bench_function("random_into", |bencher| {
+        bencher.iter(|| {
+            into.truncate(0);
+            let key = turn.next().expect("a cycle");
+            state.features.read_into(view, key, BEGIN_US, &rows, &mut into)
+        });
     });
     // Without registers: what the windows alone cost.
+    group.bench_function("same_windows", |bencher| bencher.iter(|| read(&keys[0], &())));
     group.bench_function("random_windows", |bencher| {
         bencher.iter(|| read(turn.next().expect("a cycle"), &()));
     });

@@ -4,7 +4,7 @@ use prost::Message as _;
 
 #[expect(clippy::disallowed_methods, reason = "the folder that cargo names for what is made")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["proto/hearth.proto", "proto/inference.proto"];
+    let files = ["proto/hearth.proto", "proto/inference.proto", "proto/model_repository.proto"];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -3,11 +3,14 @@
 use crate::view::{FeatureView, ViewError};
 
 /// The TOML text of every built-in view.
-pub const VIEW_TEXTS: [&str; 4] = [
+pub const VIEW_TEXTS: [&str; 7] = [
     include_str!("../views/resident_activity.toml"),
     include_str!("../views/device_activity.toml"),
     include_str!("../views/fall_risk.toml"),
     include_str!("../views/subsidy.toml"),
+    include_str!("../views/dwelling_profile.toml"),
+    include_str!("../views/organisation_profile.toml"),
+    include_str!("../views/application_profile.toml"),
 ];
 
 /// Every built-in view.
@@ -23,7 +26,9 @@ mod tests {
     fn the_built_in_views_are_views() {
         let views = views().unwrap();
         let names: Vec<_> = views.iter().map(FeatureView::name).collect();
-        assert_eq!(names, ["resident_activity", "device_activity", "fall_risk", "subsidy"]);
+        let resident = ["resident_activity", "device_activity", "fall_risk", "subsidy"];
+        let others = ["dwelling_profile", "organisation_profile", "application_profile"];
+        assert_eq!(names, [&resident[..], &others].concat());
     }
 
     #[test]

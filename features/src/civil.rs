@@ -54,9 +54,14 @@ tables! {
     History audit_log [1] { audit_id Int, ts Time, who Text, role Text, purpose Text, action Text, object Text, rows Int, hash Text, log_index Int }
     Reference report_catalog [1] { report_id Text, title Text, domain Text, owner Text, schedule Text, version Int, src_dept Text, as_of Time }
     Reference metric_def [2] { metric_id Text, ver Int, name Text, formula Text, unit Text, owner Text, src_dept Text, as_of Time }
-    History decision [1] { decision_id Text, entity Text, model Text, version Text, model_sha256 Text, score Real, band Text, caller Text, purpose Text, policy Text, outcome Text, human_reviewer Text, decided_ts Time, previous_hash Text, hash Text, log_index Int }
+    History decision [1] { decision_id Text, seq Int, entity Text, model Text, version Text, model_sha256 Text, package_sha256 Text, view Text, view_fingerprint Text, as_of Time, read_index Int, score Real, band Text, base Real, link Text, contributions Text, features Text, caller Text, purpose Text, policy Text, effect Text, outcome Text, human_reviewer Text, decided_ts Time, term Int, previous_hash Text, hash Text, log_index Int }
+    History decision_review [2] { decision_id Text, seq Int, decision_seq Int, decision_hash Text, entity Text, reviewer Text, verdict Text, reason Text, recorded_ts Time, term Int, previous_hash Text, hash Text, log_index Int }
+    History decision_outcome [2] { decision_id Text, seq Int, entity Text, model Text, version Text, score Real, scored_ts Time, observed Real, observed_ts Time, source Text, recorded_ts Time, term Int, previous_hash Text, hash Text, log_index Int }
     History alert_history [2] { alert_id Text, seq Int, from_state Text, to_state Text, actor Text, ts Time, reason Text, log_index Int }
-    Current model_version [2] { model Text, version Text, state Text, format Text, entity Text, view Text, model_sha256 Text, author Text, approver Text, registered_ts Time, changed_ts Time, log_index Int }
+    Current model_version [2] { model Text, version Text, state Text, format Text, entity Text, view Text, model_sha256 Text, author Text, approver Text, registered_ts Time, changed_ts Time, log_index Int, reason Text, share Int, killed Bool }
+    History model_history [2] { model Text, seq Int, version Text, action Text, from_state Text, to_state Text, actor Text, ts Time, reason Text, share Int, forced Bool, log_index Int }
+    Current model_validation [3] { model Text, version Text, node Int, outcome Text, reason Text, checked_by Text, golden_rows Int, took_ms Int, row_us Real, ts Time }
+    Current model_shadow [2] { model Text, version Text, against Text, rows Int, mean_difference Real, max_difference Real, band_changes Int, errors Int, dropped Int, shadow_us Real, active_us Real }
     Current feature_view [1] { view Text, entity Text, version Int, fingerprint Text, features Texts, log_index Int }
     History query_log [1] { query_id Int, ts Time, who Text, sql Text, rows Int, elapsed_us Int, status Text }
 }

@@ -17,7 +17,9 @@ use crate::store::Store;
 use crate::varint;
 
 /// The version byte that stands before a stored store.
-const STORE_VERSION: u8 = 1;
+const STORE_VERSION: u8 = 2;
+/// What came before knew no applications.
+const WITHOUT_APPLICATIONS: u8 = 1;
 
 /// Why a stored store cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,12 +146,14 @@ struct Input<'a> {
 impl<'a> Input<'a> {
     fn store(&mut self) -> Result<Store, Stop> {
         let version = self.byte()?;
-        if version != STORE_VERSION {
-            return Err(Stop::Version(version));
-        }
+        let kinds = match version {
+            STORE_VERSION => EntityKind::ALL.len(),
+            WITHOUT_APPLICATIONS => EntityKind::Application as usize,
+            _ => return Err(Stop::Version(version)),
+        };
         let mut store = Store::new();
         store.now_us = self.signed()?;
-        for roster in &mut store.rosters {
+        for roster in store.rosters.iter_mut().take(kinds) {
             self.roster(roster)?;
         }
         for _ in 0..self.count(AHEAD_MAX)? {

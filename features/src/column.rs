@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::calendar::Day;
+use crate::cell_ref::CellRef;
 use crate::civil;
 use crate::entity::EntityKind;
 use crate::nearest::nearest;
-use crate::table::{Cell, Column, ColumnType, Table};
+use crate::table::{Column, ColumnType, Table};
 
 /// How many tables a path may pass through.
 pub const STEPS_MAX: usize = 4;
@@ -158,15 +159,15 @@ impl Transform {
     }
 
     /// The cell as a number; nothing for an empty or unreadable one.
-    pub fn apply(&self, cell: &Cell, as_of_us: i64) -> Option<f64> {
+    pub fn apply(&self, cell: CellRef<'_>, as_of_us: i64) -> Option<f64> {
         match (self, cell) {
             (Self::Number | Self::IsTrue, _) => cell.as_number(),
-            (Self::Equals(want), Cell::Text(text)) => Some(f64::from(u8::from(text == want))),
+            (Self::Equals(want), CellRef::Text(text)) => Some(f64::from(u8::from(text == want))),
             (Self::YearsSince, _) => {
                 let from = match cell {
-                    Cell::Text(text) => Day::of_text(text)?,
-                    Cell::Date(days) => Day::of_days(i64::from(*days)),
-                    Cell::Time(at_us) => Day::of_time(*at_us),
+                    CellRef::Text(text) => Day::of_text(text)?,
+                    CellRef::Date(days) => Day::of_days(i64::from(days)),
+                    CellRef::Time(at_us) => Day::of_time(at_us),
                     _ => return None,
                 };
                 Some(from.years_until(Day::of_time(as_of_us)) as f64)
@@ -206,6 +207,7 @@ impl FromStr for Transform {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Cell;
 
     fn refusal(path: &str, transform: &Transform) -> String {
         let checked =
@@ -244,17 +246,17 @@ mod tests {
     #[test]
     fn cells_become_numbers() {
         let now_us = 1_800_000_000_000_000; // 2027-01-15
-        let years = |cell| Transform::YearsSince.apply(&cell, now_us);
+        let years = |cell: Cell| Transform::YearsSince.apply(CellRef::from(&cell), now_us);
         assert_eq!(years(Cell::text("1940-02")), Some(86.0));
         assert_eq!(years(Cell::Date(0)), Some(57.0));
         assert_eq!(years(Cell::Time(-1)), Some(57.0));
         assert_eq!(years(Cell::text("unknown")), None);
         let alone = Transform::Equals("alone".into());
-        assert_eq!(alone.apply(&Cell::text("alone"), 0), Some(1.0));
-        assert_eq!(alone.apply(&Cell::text("couple"), 0), Some(0.0));
-        assert_eq!(alone.apply(&Cell::Null, 0), None);
-        assert_eq!(Transform::IsTrue.apply(&Cell::Bool(true), 0), Some(1.0));
-        assert_eq!(Transform::Number.apply(&Cell::Real(2.5), 0), Some(2.5));
+        assert_eq!(alone.apply(CellRef::from(&Cell::text("alone")), 0), Some(1.0));
+        assert_eq!(alone.apply(CellRef::from(&Cell::text("couple")), 0), Some(0.0));
+        assert_eq!(alone.apply(CellRef::from(&Cell::Null), 0), None);
+        assert_eq!(Transform::IsTrue.apply(CellRef::from(&Cell::Bool(true)), 0), Some(1.0));
+        assert_eq!(Transform::Number.apply(CellRef::from(&Cell::Real(2.5)), 0), Some(2.5));
     }
 
     #[test]

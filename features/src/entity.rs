@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::civil;
 use crate::table::Table;
 
-/// What a feature vector describes; each has its register table of the same name. An entity kind is
+/// What a feature vector describes; each has its register table. An entity kind is
 /// stored as its place in this list: new ones go last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,11 +19,19 @@ pub enum EntityKind {
     Resident,
     Household,
     Organisation,
+    /// For a grant: its register is `subsidy`.
+    Application,
 }
 
 impl EntityKind {
-    pub const ALL: [Self; 5] =
-        [Self::Device, Self::Dwelling, Self::Resident, Self::Household, Self::Organisation];
+    pub const ALL: [Self; 6] = [
+        Self::Device,
+        Self::Dwelling,
+        Self::Resident,
+        Self::Household,
+        Self::Organisation,
+        Self::Application,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -32,12 +40,22 @@ impl EntityKind {
             Self::Resident => "resident",
             Self::Household => "household",
             Self::Organisation => "organisation",
+            Self::Application => "application",
         }
     }
 
     /// The register table whose key is this entity's key.
     pub fn table(self) -> Option<&'static Table> {
-        civil::table(self.as_str())
+        civil::TABLES.get(self.table_place()?)
+    }
+
+    /// The place of [`EntityKind::table`] in [`civil::TABLES`].
+    pub(crate) fn table_place(self) -> Option<usize> {
+        let name = match self {
+            Self::Application => "subsidy",
+            other => other.as_str(),
+        };
+        civil::TABLES.iter().position(|each| each.name == name)
     }
 }
 
@@ -49,7 +67,9 @@ impl fmt::Display for EntityKind {
 
 /// Text that names no entity kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("entity {0:?} is unknown: it is device, dwelling, resident, household or organisation")]
+#[error(
+    "entity {0:?} is unknown: it is device, dwelling, resident, household, organisation or application"
+)]
 pub struct UnknownEntity(pub String);
 
 impl FromStr for EntityKind {

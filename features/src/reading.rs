@@ -1,30 +1,25 @@
 //! How a view becomes a vector: windows from the store, cells from the registers.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::aggregate::{Aggregate, Summary};
-use crate::column::{ColumnPath, Step, Transform};
+use crate::cell_ref::{CellRef, Cells};
 use crate::entity::EntityKind;
-use crate::kind::Kind;
+use crate::plan::{Plan, SeriesPlan};
 use crate::store::Store;
-use crate::table::{Cell, Table};
-use crate::vector::{FeatureVector, Status};
-use crate::view::{FeatureDef, FeatureView, Source};
+use crate::vector::{FeatureRows, FeatureVector, Status};
+use crate::view::FeatureView;
 use crate::window::Window;
-
-/// The column that says when a register row held.
-const HELD_COLUMN: &str = "as_of";
 
 /// The register rows, wherever they are kept.
 pub trait RowSource {
-    /// One cell of the row with this key; nothing where there is no such row.
-    fn cell(&self, table: &Table, key: &str, column: usize) -> Option<Cell>;
+    /// The row with this key of the table at this place in [`crate::civil::TABLES`], as
+    /// [`crate::table::encode_row`] stores it; nothing where there is no such row.
+    fn row(&self, table: usize, key: &str) -> Option<&[u8]>;
 }
 
 /// No rows at all: every column takes its default.
 impl RowSource for () {
-    fn cell(&self, _: &Table, _: &str, _: usize) -> Option<Cell> {
+    fn row(&self, _: usize, _: &str) -> Option<&[u8]> {
         None
     }
 }
@@ -39,166 +34,184 @@ impl Store {
         as_of_us: i64,
         rows: &dyn RowSource,
     ) -> FeatureVector {
-        let as_of_us = as_of_us.max(self.now_us);
-        let entity = view.entity();
-        let slot = self.rosters[entity as usize].find(key);
-        let mut reader = Reader {
-            store: self,
-            entity,
-            key,
-            slot,
-            as_of_us,
-            rows,
-            is_known: slot.is_some(),
-            recent: None,
-            held: None,
-        };
-        let count = view.features().len();
-        let mut vector = FeatureVector {
+        let mut read = FeatureRows::with_capacity(view.features().len());
+        self.read_into(view, key, as_of_us, rows, &mut read);
+        FeatureVector {
             view: Arc::clone(view.shared_name()),
             fingerprint: Arc::clone(view.fingerprint()),
             names: Arc::clone(view.names()),
-            values: Vec::with_capacity(count),
-            statuses: Vec::with_capacity(count),
-            event_times_us: Vec::with_capacity(count),
-            as_of_us,
-        };
-        for feature in view.features() {
-            let found = reader.find(feature);
-            let (value, at_us, status) = match found {
-                Some(Found { value, at_us }) if is_stale(feature, at_us, as_of_us) => {
-                    (value, at_us, Status::Stale)
+            values: read.values,
+            statuses: read.statuses,
+            event_times_us: read.event_times_us,
+            as_of_us: as_of_us.max(self.now_us),
+        }
+    }
+
+    /// Puts the row of one entity behind those that are there, and says whether the entity is known:
+    /// what [`Store::read`] gives, without a copy of what all rows of a view share.
+    pub fn read_into(
+        &self,
+        view: &FeatureView,
+        key: &str,
+        as_of_us: i64,
+        rows: &dyn RowSource,
+        into: &mut FeatureRows,
+    ) -> bool {
+        let as_of_us = as_of_us.max(self.now_us);
+        let (entity, plan) = (view.entity(), view.plan());
+        let slot = self.rosters[entity as usize].find(key);
+        let mut row = Row::open(plan, as_of_us, into);
+        let mut is_known = row.read_registers(key, rows) | slot.is_some();
+        if let Some(slot) = slot {
+            for series in &plan.series {
+                self.read_series(entity, slot, series, &mut row);
+            }
+        }
+        // The entity's own row is asked for only where nothing else is known of it.
+        is_known = is_known || entity.table_place().is_some_and(|at| rows.row(at, key).is_some());
+        if !is_known {
+            row.statuses.fill(Status::NotFound);
+        }
+        is_known
+    }
+
+    fn read_series(&self, entity: EntityKind, slot: usize, plan: &SeriesPlan, row: &mut Row<'_>) {
+        let as_of_us = row.as_of_us;
+        // Readings that wait for their time count only where the time is past the log's.
+        let series = match plan.kind {
+            Some(kind) if as_of_us == self.now_us => {
+                match self.rosters[entity as usize].find_series(slot, kind) {
+                    Some(series) => Some(series),
+                    None => return,
                 }
-                Some(Found { value, at_us }) => (value, at_us, Status::Present),
-                None => (feature.default, 0, Status::Default),
+            }
+            _ => None,
+        };
+        for (window, features) in &plan.windows {
+            let summary = match (series, window) {
+                (Some(series), Some(window)) => series.read_from(row.starts_us[*window as usize]),
+                (Some(series), None) => series.life(),
+                (None, _) => self.summary_at(entity, slot, plan.kind, *window, as_of_us),
             };
-            vector.values.push(value as f32);
-            vector.statuses.push(status);
-            vector.event_times_us.push(at_us);
+            let last = summary.last.or_else(|| match series {
+                // A silent sensor counts 0; a sensor that never spoke is not there, and says nothing.
+                Some(series) => series.last(),
+                None => self.summary_at(entity, slot, plan.kind, None, as_of_us).last,
+            });
+            let Some(last) = last else { continue };
+            for (feature, aggregate) in features {
+                if let Some(value) = summary.value(*aggregate, as_of_us) {
+                    row.put(*feature, value, last.at_us);
+                }
+            }
         }
-        if !reader.is_known && !reader.has_row() {
-            vector.statuses.fill(Status::NotFound);
-        }
-        vector
     }
 }
 
-/// A value without a time is taken as fresh: a register row without `as_of` says nothing about its age.
-fn is_stale(feature: &FeatureDef, at_us: i64, as_of_us: i64) -> bool {
-    at_us != 0 && feature.ttl_us.is_some_and(|ttl_us| as_of_us.saturating_sub(at_us) > ttl_us)
-}
-
-struct Found {
-    value: f64,
-    at_us: i64,
-}
-
-/// What the features of one vector share.
-struct Reader<'a> {
-    store: &'a Store,
-    entity: EntityKind,
-    key: &'a str,
-    slot: Option<usize>,
+/// One row while it is being read.
+struct Row<'a> {
+    plan: &'a Plan,
     as_of_us: i64,
-    rows: &'a dyn RowSource,
-    is_known: bool,
-    /// The window that was read last: its neighbours in a view often ask for the same.
-    recent: Option<(Option<Kind>, Option<Window>, Summary)>,
-    /// Since when the row that was read last holds.
-    held: Option<(&'a str, Cow<'a, str>, i64)>,
+    /// Where each window begins.
+    starts_us: [i64; Window::ALL.len()],
+    values: &'a mut [f32],
+    statuses: &'a mut [Status],
+    event_times_us: &'a mut [i64],
 }
 
-impl<'a> Reader<'a> {
-    fn find(&mut self, feature: &'a FeatureDef) -> Option<Found> {
-        match &feature.source {
-            Source::Window { kind, aggregate, window } => {
-                self.find_window(*kind, *aggregate, *window)
-            }
-            Source::Column { path, transform } => self.find_column(path, transform),
+impl<'a> Row<'a> {
+    /// A row of defaults behind those that are there.
+    fn open(plan: &'a Plan, as_of_us: i64, into: &'a mut FeatureRows) -> Self {
+        let from = into.values.len();
+        into.values.extend_from_slice(&plan.defaults);
+        let to = into.values.len();
+        into.statuses.resize(to, Status::Default);
+        into.event_times_us.resize(to, 0);
+        Self {
+            plan,
+            as_of_us,
+            starts_us: Window::ALL.map(|window| window.start_us(as_of_us)),
+            values: &mut into.values[from..],
+            statuses: &mut into.statuses[from..],
+            event_times_us: &mut into.event_times_us[from..],
         }
     }
 
-    fn find_window(
-        &mut self,
-        kind: Option<Kind>,
-        aggregate: Aggregate,
-        window: Option<Window>,
-    ) -> Option<Found> {
-        let slot = self.slot?;
-        let summary = match self.recent {
-            Some((of, over, summary)) if (of, over) == (kind, window) => summary,
-            _ => {
-                let read = self.store.summary_at(self.entity, slot, kind, window, self.as_of_us);
-                self.recent = Some((kind, window, read));
-                read
-            }
-        };
-        let last = match summary.last {
-            Some(last) => last,
-            // A silent sensor counts 0; a sensor that never spoke is not there, and says nothing.
-            None => self.store.summary_at(self.entity, slot, kind, None, self.as_of_us).last?,
-        };
-        Some(Found { value: summary.value(aggregate, self.as_of_us)?, at_us: last.at_us })
+    /// A value without a time is taken as fresh: a register row without `as_of` says nothing about its
+    /// age.
+    fn put(&mut self, feature: usize, value: f64, at_us: i64) {
+        let age_us = self.as_of_us.saturating_sub(at_us);
+        let stale = at_us != 0 && self.plan.ttls_us[feature].is_some_and(|ttl_us| age_us > ttl_us);
+        self.values[feature] = value as f32;
+        self.statuses[feature] = if stale { Status::Stale } else { Status::Present };
+        self.event_times_us[feature] = at_us;
     }
 
-    fn find_column(&mut self, path: &ColumnPath, transform: &Transform) -> Option<Found> {
-        let (last, before) = path.steps().split_last()?;
-        let mut key = Cow::Borrowed(self.key);
-        for step in before {
-            match self.cell(step, &key)? {
-                Cell::Text(next) => key = Cow::Owned(next),
-                _ => return None,
+    /// Says whether any row was there.
+    fn read_registers(&mut self, entity: &str, source: &dyn RowSource) -> bool {
+        let plan = self.plan;
+        let mut cells = vec![CellRef::Null; plan.cells];
+        let mut is_known = false;
+        for row in &plan.rows {
+            let key = match row.key.map(|cell| cells[cell]) {
+                None => entity,
+                Some(CellRef::Text(key)) => key,
+                Some(_) => continue,
+            };
+            let Some(bytes) = source.row(row.table, key) else { continue };
+            is_known = true;
+            let mut stored = Cells::of(bytes);
+            let mut passed = 0;
+            for (at, column) in row.columns.iter().enumerate() {
+                cells[row.first + at] = stored.nth(column - passed).unwrap_or_default();
+                passed = column + 1;
+            }
+            let held_us = match row.held.map(|cell| cells[cell]) {
+                Some(CellRef::Time(at_us)) => at_us,
+                _ => 0,
+            };
+            for feature in &row.features {
+                let value = feature.transform.apply(cells[feature.cell], self.as_of_us);
+                if let Some(value) = value {
+                    self.put(feature.feature, value, held_us);
+                }
             }
         }
-        let cell = self.cell(last, &key)?;
-        let value = transform.apply(&cell, self.as_of_us)?;
-        Some(Found { value, at_us: self.held_us(last.table, key) })
-    }
-
-    fn cell(&mut self, step: &Step, key: &str) -> Option<Cell> {
-        let cell = self.rows.cell(step.table, key, step.column);
-        self.is_known |= cell.is_some();
-        cell
-    }
-
-    fn held_us(&mut self, table: &'static Table, key: Cow<'a, str>) -> i64 {
-        if let Some((name, held_key, at_us)) = &self.held
-            && *name == table.name
-            && *held_key == key
-        {
-            return *at_us;
-        }
-        let cell =
-            table.position(HELD_COLUMN).and_then(|column| self.rows.cell(table, &key, column));
-        let at_us = if let Some(Cell::Time(at_us)) = cell { at_us } else { 0 };
-        self.held = Some((table.name, key, at_us));
-        at_us
-    }
-
-    /// Whether the entity has a register row: asked only where nothing else is known of it.
-    fn has_row(&self) -> bool {
-        self.entity.table().is_some_and(|table| self.rows.cell(table, self.key, 0).is_some())
+        is_known
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::civil;
+    use crate::kind::Kind;
+    use crate::table::{Cell, encode_row};
     use crate::window::{DAY_US, HOUR_US};
     use std::collections::BTreeMap;
 
     const NOW_US: i64 = 1_800_000_000_000_000;
 
     #[derive(Default)]
-    struct Rows(BTreeMap<(&'static str, &'static str, &'static str), Cell>);
+    struct Rows(BTreeMap<(usize, String), Vec<u8>>);
+
+    impl Rows {
+        fn with(mut self, table: &str, key: &str, cells: &[(&str, Cell)]) -> Self {
+            let at = civil::TABLES.iter().position(|each| each.name == table).unwrap();
+            let columns = civil::TABLES[at].columns;
+            let mut row = vec![Cell::Null; columns.len()];
+            row[0] = Cell::text(key);
+            for (name, cell) in cells {
+                row[civil::TABLES[at].position(name).unwrap()] = cell.clone();
+            }
+            self.0.insert((at, key.to_owned()), encode_row(&row).unwrap());
+            self
+        }
+    }
 
     impl RowSource for Rows {
-        fn cell(&self, table: &Table, key: &str, column: usize) -> Option<Cell> {
-            let exists = self.0.keys().any(|(name, of, _)| *name == table.name && *of == key);
-            let found = self.0.iter().find(|((name, of, cell), _)| {
-                *name == table.name && *of == key && *cell == table.columns[column].name
-            });
-            found.map(|(_, cell)| cell.clone()).or(exists.then_some(Cell::Null))
+        fn row(&self, table: usize, key: &str) -> Option<&[u8]> {
+            self.0.get(&(table, key.to_owned())).map(Vec::as_slice)
         }
     }
 
@@ -216,12 +229,17 @@ mod tests {
     }
 
     fn rows() -> Rows {
-        Rows(BTreeMap::from([
-            (("resident", "r", "household_id"), Cell::text("h")),
-            (("resident", "r", "birth_ym"), Cell::text("1940-02")),
-            (("resident", "r", "as_of"), Cell::Time(NOW_US - 2 * DAY_US)),
-            (("household", "h", "income_pc"), Cell::Real(1200.5)),
-        ]))
+        let held = Cell::Time(NOW_US - 2 * DAY_US);
+        let resident = [
+            ("household_id", Cell::text("h")),
+            ("birth_ym", Cell::text("1940-02")),
+            ("as_of", held),
+        ];
+        Rows::default().with("resident", "r", &resident).with(
+            "household",
+            "h",
+            &[("income_pc", Cell::Real(1200.5))],
+        )
     }
 
     #[test]

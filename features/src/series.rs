@@ -115,7 +115,11 @@ impl Series {
 
     /// The window as of a time at or after the log time.
     pub fn read(&self, window: Window, as_of_us: i64) -> Summary {
-        let start_us = window.start_us(as_of_us);
+        self.read_from(window.start_us(as_of_us))
+    }
+
+    /// The window that begins there.
+    pub(crate) fn read_from(&self, start_us: i64) -> Summary {
         let mut all = Summary::default();
         // The newest reading tells an empty window without a look at the tiles.
         if self.last.at_us >= start_us && self.lifetime > 0 {

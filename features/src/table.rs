@@ -5,8 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cell_ref::CellRef;
+
 /// The version byte that stands before every stored row.
-const ROW_VERSION: u8 = 1;
+pub(crate) const ROW_VERSION: u8 = 1;
 /// The largest stored row, in bytes.
 pub const ROW_BYTES_MAX: usize = 256 * 1024;
 
@@ -153,13 +155,7 @@ impl Cell {
 
     /// The cell as a number, where it is one; a truth counts as 0 or 1, a date as its day.
     pub fn as_number(&self) -> Option<f64> {
-        match self {
-            Self::Bool(value) => Some(f64::from(u8::from(*value))),
-            Self::Int(value) | Self::Time(value) => Some(*value as f64),
-            Self::Real(value) => Some(*value),
-            Self::Date(value) => Some(f64::from(*value)),
-            _ => None,
-        }
+        CellRef::from(self).as_number()
     }
 }
 

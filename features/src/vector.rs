@@ -42,6 +42,33 @@ pub struct FeatureVector {
     pub as_of_us: i64,
 }
 
+/// Rows of one view, one behind the other, as a model reads them; of each value where it came from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeatureRows {
+    pub values: Vec<f32>,
+    pub statuses: Vec<Status>,
+    /// As in [`FeatureVector`].
+    pub event_times_us: Vec<i64>,
+}
+
+impl FeatureRows {
+    /// Room for so many values.
+    pub fn with_capacity(values: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(values),
+            statuses: Vec::with_capacity(values),
+            event_times_us: Vec::with_capacity(values),
+        }
+    }
+
+    /// Leaves so many values and drops those behind them.
+    pub fn truncate(&mut self, values: usize) {
+        self.values.truncate(values);
+        self.statuses.truncate(values);
+        self.event_times_us.truncate(values);
+    }
+}
+
 impl FeatureVector {
     /// The event time of the oldest value that was found; nothing where none has a time.
     pub fn oldest_us(&self) -> Option<i64> {
@@ -59,6 +86,12 @@ impl FeatureVector {
             .zip(&self.statuses)
             .filter(move |(_, status)| absent(status))
             .map(|(name, _)| name.as_str())
+    }
+
+    /// The names of the features whose value is older than it may be.
+    pub fn stale(&self) -> impl Iterator<Item = &str> {
+        let stale = self.names.iter().zip(&self.statuses);
+        stale.filter(|(_, status)| **status == Status::Stale).map(|(name, _)| name.as_str())
     }
 
     /// Whether the entity is known at all.
@@ -84,6 +117,7 @@ mod tests {
         };
         assert_eq!(vector.oldest_us(), Some(20));
         assert_eq!(vector.missing().collect::<Vec<_>>(), ["c"]);
+        assert_eq!(vector.stale().collect::<Vec<_>>(), ["b"]);
         assert!(vector.is_found());
         let unknown = FeatureVector { statuses: vec![Status::NotFound; 4], ..vector };
         assert_eq!(unknown.oldest_us(), None);

@@ -11,6 +11,7 @@ use crate::aggregate::{Aggregate, UnknownAggregate};
 use crate::column::{ColumnPath, PathError, Transform};
 use crate::entity::{EntityKind, UnknownEntity};
 use crate::kind::{Kind, UnknownKind};
+use crate::plan::Plan;
 use crate::view_text::{FeatureText, ViewText};
 use crate::window::{UnknownWindow, Window};
 
@@ -31,6 +32,7 @@ pub struct FeatureView {
     features: Vec<FeatureDef>,
     names: Arc<[String]>,
     fingerprint: Arc<str>,
+    plan: Plan,
 }
 
 /// One feature of a view.
@@ -124,7 +126,8 @@ impl FeatureView {
         }
         let names = features.iter().map(|feature| feature.name.clone()).collect();
         let fingerprint = fingerprint(entity, &features).into();
-        Ok(Self { name: name.into(), entity, version, features, names, fingerprint })
+        let plan = Plan::of(&features);
+        Ok(Self { name: name.into(), entity, version, features, names, fingerprint, plan })
     }
 
     /// Reads a view from its TOML text.
@@ -148,6 +151,10 @@ impl FeatureView {
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     pub fn entity(&self) -> EntityKind {

@@ -23,7 +23,9 @@ mod warehouse;
 pub use client::{Answered, Client};
 pub use error::Error;
 pub use history::export_history;
-pub use live::{FeatureRow, Indicator, LastEvent, Live, NodeRow, Portrait};
+pub use live::{
+    CalibrationRow, DriftRow, FeatureRow, GroupRow, Indicator, LastEvent, Live, NodeRow, Portrait,
+};
 pub use portrait::{portrait_batch, portrait_schema};
 pub use rows::{batch_to_rows, nearest, rows_to_batch, table_schema};
 pub use server::{

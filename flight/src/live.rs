@@ -27,6 +27,21 @@ pub trait Live: Send + Sync + 'static {
 
     fn nodes(&self) -> Vec<NodeRow>;
 
+    /// How far each model version has moved from what it was made on.
+    fn model_drift(&self) -> Vec<DriftRow> {
+        Vec::new()
+    }
+
+    /// Scores and outcomes of each model version by group.
+    fn model_groups(&self) -> Vec<GroupRow> {
+        Vec::new()
+    }
+
+    /// How well each model version's scores came true.
+    fn model_calibration(&self) -> Vec<CalibrationRow> {
+        Vec::new()
+    }
+
     /// Replicates rows of a reference table, upserting by key; gives the index they are at.
     async fn ingest(&self, table: &'static Table, rows: Vec<Vec<Cell>>) -> Result<u64, Error>;
 
@@ -119,4 +134,56 @@ pub struct NodeRow {
     pub http: String,
     pub version: String,
     pub started_us: Option<i64>,
+}
+
+/// One row of `model_drift`: the score, as feature `score`, or one feature of a version.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DriftRow {
+    pub model: String,
+    pub version: String,
+    pub feature: String,
+    /// The newest scores, which the figures are of.
+    pub scores: u64,
+    pub scores_total: u64,
+    pub psi: Option<f64>,
+    pub ks: Option<f64>,
+    /// Of the score.
+    pub mean: Option<f64>,
+    pub missing_rate: Option<f64>,
+    pub stale_rate: Option<f64>,
+    pub reference: String,
+    pub reference_rows: u64,
+    pub counted_us: i64,
+}
+
+/// One row of `model_groups`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupRow {
+    pub model: String,
+    pub version: String,
+    pub column: String,
+    pub value: String,
+    pub scores: u64,
+    pub score_mean: Option<f64>,
+    pub selected: u64,
+    pub selected_rate: Option<f64>,
+    pub outcomes: u64,
+    pub positives: u64,
+    pub outcome_rate: Option<f64>,
+}
+
+/// One row of `model_calibration`: a tenth of the scores from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CalibrationRow {
+    pub model: String,
+    pub version: String,
+    pub score_from: f64,
+    pub score_to: f64,
+    pub outcomes: u64,
+    pub score_mean: Option<f64>,
+    pub outcome_rate: Option<f64>,
+    /// Of the whole version.
+    pub brier: Option<f64>,
+    pub ece: Option<f64>,
+    pub outcomes_total: u64,
 }

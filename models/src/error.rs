@@ -35,6 +35,9 @@ pub enum Error {
     Damaged { file: String, reason: String },
     #[error("{0}")]
     NotFound(String),
+    /// A request that no state would allow.
+    #[error("{0}")]
+    Invalid(String),
     /// A step that the state of the version does not allow.
     #[error("{0}")]
     Illegal(String),

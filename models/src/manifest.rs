@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Layout};
+use crate::oversight::check_bands;
+use crate::{Effect, Error, FeatureDemand, Gates, Layout, Priority, WatchRules};
 
 /// The longest manifest, in bytes.
 pub(crate) const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -26,11 +27,20 @@ pub struct Manifest {
     /// The features, in the order of the file's columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<String>,
+    /// How urgent a call is, unless the caller says that it is less so.
+    #[serde(default)]
+    pub priority: Priority,
     #[serde(default)]
     pub missing: Missing,
-    /// A feature older than this, in seconds, counts as missing.
+    /// What happens to a row with a stale feature; as for a missing one where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Missing>,
+    /// A feature older than this, in seconds, is stale, also where its view allows more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_s: Option<u64>,
+    /// Whether its decisions are about a benefit, which only a person may refuse.
+    #[serde(default, skip_serializing_if = "Effect::is_advice")]
+    pub effect: Effect,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub intended_use: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -45,11 +55,19 @@ pub struct Manifest {
     pub golden: GoldenRule,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
+    /// What it has to show before it is promoted.
+    #[serde(default, skip_serializing_if = "Gates::is_open")]
+    pub gates: Gates,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bands: Vec<Band>,
     /// By feature: the words a person reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reasons: BTreeMap<String, Reason>,
+    #[serde(default, skip_serializing_if = "WatchRules::is_empty")]
+    pub watch: WatchRules,
+    /// By feature: where it is treated otherwise than `missing`, `stale` and `max_age_s` say.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub demands: BTreeMap<String, FeatureDemand>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,16 +86,16 @@ impl Format {
     }
 }
 
-/// What happens to a row with a missing feature.
+/// What happens to a row with a missing or stale feature. The answer names them in every case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Missing {
-    /// Scored with the view's default.
+    /// Scored with the view's default, also in the place of a stale value.
     #[default]
     Default,
     /// Not scored.
     Refuse,
-    /// Scored with the default, and the answer lists what was missing.
+    /// Scored with the default, or with the stale value as it is.
     Flag,
 }
 
@@ -94,6 +112,9 @@ pub struct Output {
     /// The output that holds the score: two columns (the second is taken) or one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<String>,
+    /// The class whose probability is the score, where there are more than two or it is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,8 +180,11 @@ impl Manifest {
             entity: String::new(),
             view: String::new(),
             features: Vec::new(),
+            priority: Priority::default(),
             missing: Missing::default(),
+            stale: None,
             max_age_s: None,
+            effect: Effect::default(),
             intended_use: String::new(),
             author: String::new(),
             licence: String::new(),
@@ -168,8 +192,11 @@ impl Manifest {
             output: Output::default(),
             golden: GoldenRule::default(),
             alert: None,
+            gates: Gates::default(),
             bands: Vec::new(),
             reasons: BTreeMap::new(),
+            watch: WatchRules::default(),
+            demands: BTreeMap::new(),
         };
         manifest.check()?;
         Ok(manifest)
@@ -190,7 +217,8 @@ impl Manifest {
         Layout {
             input: self.input.name.clone(),
             score: self.output.score.clone(),
-            features: (!self.is_bare()).then_some(self.features.len()),
+            class: self.output.class.clone(),
+            features: self.features.clone(),
         }
     }
 
@@ -213,6 +241,8 @@ impl Manifest {
             }
             minima.push(band.min_score);
         }
+        check_bands(self.effect, self.bands.iter().map(|band| band.name.as_str()))?;
+        self.watch.check()?;
         if let Some(alert) = &self.alert {
             check_name("alert.kind", &alert.kind)?;
             if !alert.min_score.is_finite() {
@@ -228,7 +258,7 @@ impl Manifest {
         if !(self.golden.tolerance.is_finite() && self.golden.tolerance >= 0.0) {
             return Err(refuse("golden.tolerance must be a number of at least 0"));
         }
-        Ok(())
+        self.gates.check().map_err(|said| refuse(&said))
     }
 
     fn check_features(&self) -> Result<(), Error> {
@@ -252,6 +282,9 @@ impl Manifest {
         }
         if self.is_bare() && self.alert.is_some() {
             return Err(refuse("alert needs entity, view and features"));
+        }
+        if let Some(name) = self.demands.keys().find(|name| !seen.contains(name)) {
+            return Err(refuse(&format!("demands name `{name}`, which is no feature")));
         }
         match self.reasons.keys().find(|name| !seen.contains(name)) {
             Some(name) if !self.is_bare() => {
@@ -327,7 +360,7 @@ en = "first"
         assert_eq!(manifest.band(0.49), Some("low"));
         assert_eq!(manifest.band(0.5), Some("high"));
         assert_eq!(manifest.band(-1.0), None);
-        assert_eq!(manifest.layout().features, Some(2));
+        assert_eq!(manifest.layout().features, ["a", "b"]);
     }
 
     #[test]
@@ -339,6 +372,18 @@ en = "first"
         refused(&SMALL.replace("[reasons.a]", "[reasons.c]"), "`c`, which is no feature");
         refused(&SMALL.replace("name = \"m\"", "name = \"../m\""), "name `../m`");
         refused(&SMALL.replace("min_score = 0.5", "min_score = 0.0"), "band `high`");
+    }
+
+    #[test]
+    fn demands_are_of_features_and_priorities_are_known() {
+        let text = SMALL.replace("view =", "priority = \"safety\"\nstale = \"flag\"\nview =");
+        let text = text + "[demands.b]\nmissing = \"refuse\"\nmax_age_s = 60\n";
+        let manifest = Manifest::parse(&text).unwrap();
+        assert_eq!((manifest.priority, manifest.stale), (Priority::Safety, Some(Missing::Flag)));
+        assert_eq!(manifest.demands["b"].missing, Some(Missing::Refuse));
+        assert_eq!(Manifest::parse(&manifest.to_toml().unwrap()), Ok(manifest));
+        refused(&text.replace("\"safety\"", "\"urgent\""), "urgent");
+        refused(&text.replace("demands.b", "demands.c"), "`c`, which is no feature");
     }
 
     #[test]

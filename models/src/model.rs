@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Debug, Display};
 
-use crate::{Datatype, Error, Tensor};
+use crate::{Datatype, Error, Structure, Tensor};
 
 /// The name, type and shape of an input or output; `-1` is a free dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,26 @@ pub trait Model: Send + Sync + Debug {
     /// How many values a row has; 0 where the file leaves that open.
     fn features(&self) -> usize;
 
-    /// What each feature added, in logit space: `base + sum(contributions) = logit(score)`.
-    /// `None` where the model has no exact answer.
-    fn contributions(&self, row: &[f32]) -> Option<(f64, Vec<f64>)>;
+    /// The names of the classes, in the order of the probabilities; empty where none are known.
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    /// As [`score`](Self::score), into memory that is used again.
+    fn score_into(&self, rows: &[f32], n: usize, scores: &mut Vec<f32>) -> Result<(), Error> {
+        *scores = self.score(rows, n)?;
+        Ok(())
+    }
+
+    /// What computes the score: `onnxruntime`, `hearth` (our own evaluator) or `linfa`.
+    fn engine(&self) -> &'static str;
+
+    /// What can be said of the model's inside, for exact explanations.
+    fn structure(&self) -> Structure<'_> {
+        Structure::Opaque
+    }
+
+    /// Brings a row into the space that [`structure`](Self::structure) speaks of: what the model does
+    /// to each feature alone before its sums or trees.
+    fn prepare(&self, _row: &mut [f32]) {}
 }

@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{DIGEST_BYTES, sha256, sha256_hex};
 use crate::manifest::{Format, Manifest, check_name};
-use crate::{Error, Golden};
+use crate::{Background, Error, Golden};
 
 pub const PACKAGE_FILES_MAX: usize = 16;
 pub const PACKAGE_BYTES_MAX: usize = 200 * 1024 * 1024;
 
 pub(crate) const MANIFEST: &str = "manifest.toml";
 const GOLDEN: &str = "golden.csv";
+/// What people read before they approve a model.
+pub const CARD: &str = "card.md";
+const BACKGROUND: &str = "background.csv";
 /// Written beside the files of a stored package; never a file of the package itself.
 pub(crate) const SUMS: &str = "SHA256SUMS";
 const MAGIC: &[u8; 4] = b"HPKG";
@@ -190,11 +193,30 @@ impl Package {
         Digests { model: self.model_sha256(), package: sha256_hex(self.sums().as_bytes()) }
     }
 
+    /// What people need to judge the model by and the package does not have.
+    pub fn lacks(&self) -> Vec<&'static str> {
+        let mut lacks = Vec::new();
+        if self.manifest.intended_use.trim().is_empty() {
+            lacks.push("intended_use");
+        }
+        if self.files.get(CARD).is_none_or(Vec::is_empty) {
+            lacks.push(CARD);
+        }
+        lacks
+    }
+
     /// The golden rows, where the package has some.
     pub fn golden(&self) -> Result<Option<Golden>, Error> {
         let Some(bytes) = self.files.get(GOLDEN) else { return Ok(None) };
         let text = std::str::from_utf8(bytes).map_err(|_| refuse("golden.csv is not UTF-8"))?;
         Golden::parse(text, &self.manifest.features).map(Some)
+    }
+
+    /// The rows that scores are explained against, where the package has some of its own.
+    pub fn background(&self) -> Result<Option<Background>, Error> {
+        let Some(bytes) = self.files.get(BACKGROUND) else { return Ok(None) };
+        let text = std::str::from_utf8(bytes).map_err(|_| refuse("background.csv is not UTF-8"))?;
+        Background::parse(text, &self.manifest.features).map(Some)
     }
 
     /// In the form of sha256sum, so that a stored package can be checked by hand.

@@ -6,9 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::feed::Feed;
 use crate::manifest::{Format, Manifest, check_name};
 use crate::package::{SUMS, write_durably};
-use crate::{Digests, Error, LogisticModel, Model, OnnxModel, Package, Runtime, TensorSpec};
+use crate::{
+    Background, Digests, Error, Explainer, Explanation, Golden, LinfaModel, Model, OnnxModel,
+    Package, Runtime, Tensor,
+};
 
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -21,18 +25,29 @@ pub struct Loaded {
     pub manifest: Manifest,
     pub model: Arc<dyn Model>,
     pub digests: Digests,
+    pub explainer: Arc<Explainer>,
 }
 
-/// What was found out about a package before it was let in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Validation {
-    pub digests: Digests,
-    pub inputs: Vec<TensorSpec>,
-    pub outputs: Vec<TensorSpec>,
-    pub has_score: bool,
-    pub golden_rows: usize,
-    /// The largest distance of a score from its golden row.
-    pub golden_distance: f64,
+impl Loaded {
+    /// `n` rows of features as the inputs of the model's own file.
+    pub fn inputs_of(&self, rows: &[f32], n: usize) -> Result<Vec<Tensor>, Error> {
+        let specs = self.model.inputs();
+        let feed = Feed::plan(specs, &self.manifest.features)?;
+        let feed =
+            feed.ok_or_else(|| Error::NoScore("the model takes no rows of numbers".into()))?;
+        feed.tensors(specs, rows, n, rows.len().checked_div(n).unwrap_or(0))
+    }
+
+    /// What each feature of a row added to its score.
+    pub fn explain(&self, row: &[f32]) -> Result<Explanation, Error> {
+        self.explainer.explain(self.model.as_ref(), row).map_err(|error| match error {
+            Error::NoScore(reason) => {
+                let Manifest { name, version, .. } = &self.manifest;
+                Error::NoScore(format!("model {name} {version} cannot be explained: {reason}"))
+            }
+            error => error,
+        })
+    }
 }
 
 impl Repository {
@@ -132,12 +147,16 @@ fn blame(place: &Path, package: &Package, expected: &Digests) -> (PathBuf, Strin
 /// From a package in memory to a running model.
 pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Error> {
     let manifest = package.manifest().clone();
+    // What is wrong with golden.csv is said where it is checked.
+    let golden = package.golden().ok().flatten();
+    let golden = golden.as_ref().map_or(&[][..], Golden::rows);
     let model: Arc<dyn Model> = match manifest.format {
         Format::Onnx => {
-            Arc::new(OnnxModel::load_as(runtime, package.model_bytes(), &manifest.layout())?)
+            let (bytes, layout) = (package.model_bytes(), manifest.layout());
+            Arc::new(OnnxModel::load_with(runtime, bytes, &layout, golden)?)
         }
         Format::Linfa => {
-            let model = LogisticModel::from_bytes(package.model_bytes())?;
+            let model = LinfaModel::load_as(package.model_bytes(), &manifest.layout())?;
             if !manifest.is_bare() && manifest.features != model.feature_names() {
                 return Err(Error::Model(format!(
                     "the manifest's features differ from those the model was fitted with; list {} in this order",
@@ -149,26 +168,15 @@ pub fn load_package(runtime: &Runtime, package: &Package) -> Result<Loaded, Erro
     };
     if !manifest.is_bare() && !model.has_score() {
         return Err(Error::Model(
-            "the model has no single score (two classes, or one value); name it in [output] score, or push the bare file".into(),
+            "the model has no single score (two classes, or one value); name the output in [output] score or the class in [output] class, or push the bare file".into(),
         ));
     }
-    Ok(Loaded { manifest, model, digests: package.digests() })
-}
-
-/// Everything that can be known of a package before people approve it.
-pub fn validate(runtime: &Runtime, package: &Package) -> Result<Validation, Error> {
-    let Loaded { manifest, model, digests } = load_package(runtime, package)?;
-    let (mut golden_rows, mut golden_distance) = (0, 0.0);
-    if let Some(golden) = package.golden()? {
-        golden_rows = golden.len();
-        golden_distance = golden.check(model.as_ref(), manifest.golden.tolerance)?;
+    let background = package.background()?;
+    let reference = background.as_ref().map_or(golden, Background::rows);
+    if background.as_ref().is_some_and(|rows| rows.width() != model.features()) {
+        let width = model.features();
+        return Err(Error::Package(format!("background.csv must have {width} columns")));
     }
-    Ok(Validation {
-        digests,
-        inputs: model.inputs().to_vec(),
-        outputs: model.outputs().to_vec(),
-        has_score: model.has_score(),
-        golden_rows,
-        golden_distance,
-    })
+    let explainer = Arc::new(Explainer::new(model.as_ref(), reference));
+    Ok(Loaded { manifest, model, digests: package.digests(), explainer })
 }

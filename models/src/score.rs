@@ -1,44 +1,9 @@
-//! Which number of a model is its score, and how rows of numbers become its inputs.
+//! Which number of a model is its score.
 
 use crate::{Data, Datatype, Error, TensorSpec};
 
 /// The name under which a score stands beside a file's own outputs.
 pub(crate) const SCORE: &str = "score";
-
-/// How a row of numbers enters a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Feed {
-    /// One matrix `[rows, width]`; the width may be left open by the file.
-    Matrix { datatype: Datatype, width: Option<usize> },
-    /// One input a feature, each `[rows, 1]` or `[rows]`.
-    Columns,
-}
-
-impl Feed {
-    /// `None` where an input cannot be made of numbers alone, or takes only a fixed batch.
-    pub(crate) fn plan(inputs: &[TensorSpec]) -> Option<Self> {
-        let numeric = |spec: &TensorSpec| {
-            let known =
-                [Datatype::Fp32, Datatype::Fp64, Datatype::Int64, Datatype::Int32, Datatype::Bool];
-            known.contains(&spec.datatype) && spec.shape.first() == Some(&-1)
-        };
-        match inputs {
-            [one] if numeric(one) && one.shape.len() == 2 => {
-                let width = one.shape.get(1).and_then(|width| usize::try_from(*width).ok());
-                Some(Self::Matrix { datatype: one.datatype, width })
-            }
-            [] => None,
-            several if several.iter().all(|spec| numeric(spec) && is_column(&spec.shape)) => {
-                Some(Self::Columns)
-            }
-            _ => None,
-        }
-    }
-}
-
-fn is_column(shape: &[i64]) -> bool {
-    matches!(shape, [_] | [_, 1])
-}
 
 /// The output that holds the score: the one asked for, else one named for probabilities, else the
 /// only output of real numbers.
@@ -47,10 +12,13 @@ pub(crate) fn choose_output(outputs: &[TensorSpec], asked: Option<&str>) -> Opti
     if let Some(name) = asked {
         return outputs.iter().position(|spec| spec.name == name && real(spec));
     }
-    if let Some(named) =
-        outputs.iter().position(|spec| real(spec) && is_named_probability(&spec.name))
-    {
-        return Some(named);
+    let named = |spec: &TensorSpec| real(spec) && is_named_probability(&spec.name);
+    let mut named = outputs.iter().enumerate().filter(|(_, spec)| named(spec));
+    match (named.next(), named.next()) {
+        (Some((only, _)), None) => return Some(only),
+        // Several classifiers in one.
+        (Some(_), Some(_)) => return None,
+        _ => {}
     }
     let mut all = outputs.iter().enumerate().filter(|(_, spec)| real(spec));
     match (all.next(), all.next()) {
@@ -63,16 +31,23 @@ fn is_named_probability(name: &str) -> bool {
     name.to_ascii_lowercase().contains("probab")
 }
 
-/// Whether two columns of that output are two classes and not, say, two regression targets: the
-/// name says so, or a label stands beside it.
-pub(crate) fn is_classifier(outputs: &[TensorSpec], chosen: usize) -> bool {
-    outputs.iter().enumerate().any(|(at, spec)| {
-        if at == chosen {
-            is_named_probability(&spec.name)
-        } else {
-            matches!(spec.datatype, Datatype::Int64 | Datatype::Bytes) && spec.shape.len() == 1
+/// Whether two columns of that output are two classes and not, say, two regression targets or the
+/// distances from two centres: its name says so, or the file names its classes.
+pub(crate) fn is_classifier(outputs: &[TensorSpec], chosen: usize, classes: usize) -> bool {
+    classes == 2 || outputs.get(chosen).is_some_and(|spec| is_named_probability(&spec.name))
+}
+
+/// The column of a class, a number a row.
+pub(crate) fn pick_column(shape: &[i64], data: &Data, column: usize) -> Option<Vec<f32>> {
+    let [_, wide] = shape else { return None };
+    let wide = usize::try_from(*wide).ok().filter(|wide| column < *wide)?;
+    match data {
+        Data::Fp32(all) => Some(all.iter().skip(column).step_by(wide).copied().collect()),
+        Data::Fp64(all) => {
+            Some(all.iter().skip(column).step_by(wide).map(|each| *each as f32).collect())
         }
-    })
+        _ => None,
+    }
 }
 
 /// One number a row: the second of two classes, or the only column. `None` for any other shape.
@@ -162,27 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_feed_one_matrix_or_one_column_each() {
-        let matrix = [spec("X", Datatype::Fp32, &[-1, 3])];
-        assert_eq!(
-            Feed::plan(&matrix),
-            Some(Feed::Matrix { datatype: Datatype::Fp32, width: Some(3) })
-        );
-        let columns = [spec("a", Datatype::Fp32, &[-1, 1]), spec("b", Datatype::Int64, &[-1])];
-        assert_eq!(Feed::plan(&columns), Some(Feed::Columns));
-        assert_eq!(Feed::plan(&[spec("a", Datatype::Bytes, &[-1, 1])]), None);
-        assert_eq!(Feed::plan(&[spec("a", Datatype::Fp32, &[1, 3, 8, 8])]), None);
-    }
-
-    #[test]
     fn two_targets_of_a_regressor_are_not_two_classes() {
         let targets = [spec("variable", Datatype::Fp32, &[-1, 2])];
-        assert!(!is_classifier(&targets, 0));
+        assert!(!is_classifier(&targets, 0, 0));
         assert_eq!(pick(&[1, 2], &Data::Fp32(vec![3.0, 4.0]), false), None);
         let classes =
             [spec("label", Datatype::Int64, &[-1]), spec("scores", Datatype::Fp32, &[-1, 2])];
         assert_eq!(choose_output(&classes, None), Some(1));
-        assert!(is_classifier(&classes, 1));
+        assert!(is_classifier(&classes, 1, 2));
+        // A label beside two distances, as of k-means.
+        assert!(!is_classifier(&classes, 1, 0));
+        let three = Data::Fp32(vec![0.1, 0.2, 0.7, 0.5, 0.3, 0.2]);
+        assert_eq!(pick_column(&[2, 3], &three, 2), Some(vec![0.7, 0.2]));
+        assert_eq!(pick_column(&[2, 3], &three, 3), None);
         assert_eq!(
             pick(&[2, 2], &Data::Fp32(vec![0.9, 0.1, 0.3, 0.7]), true),
             Some(vec![0.1, 0.7])

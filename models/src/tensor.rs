@@ -154,6 +154,33 @@ impl Data {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    fn part(&self, from: usize, len: usize) -> Self {
+        macro_rules! part {
+            ($($kind:ident)*) => {
+                match self {
+                    $(Self::$kind(all) => {
+                        Self::$kind(all.get(from..from + len).unwrap_or_default().to_vec())
+                    })*
+                }
+            };
+        }
+        part!(Bool Int8 Int16 Int32 Int64 Uint8 Uint16 Uint32 Uint64 Fp32 Fp64 Bytes)
+    }
+
+    /// False where the types differ.
+    fn append(&mut self, other: Self) -> bool {
+        macro_rules! append {
+            ($($kind:ident)*) => {
+                match (self, other) {
+                    $((Self::$kind(all), Self::$kind(more)) => all.extend(more),)*
+                    _ => return false,
+                }
+            };
+        }
+        append!(Bool Int8 Int16 Int32 Int64 Uint8 Uint16 Uint32 Uint64 Fp32 Fp64 Bytes);
+        true
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -232,6 +259,29 @@ impl Tensor {
                 raw
             }
         }
+    }
+
+    /// One row alone, as a tensor of one row.
+    pub(crate) fn row(&self, at: usize) -> Self {
+        let wide = self.data.len().checked_div(self.rows()).unwrap_or(0);
+        let mut shape = self.shape.clone();
+        if let Some(rows) = shape.first_mut() {
+            *rows = 1;
+        }
+        let data = self.data.part(at * wide, wide);
+        Self { name: self.name.clone(), datatype: self.datatype, shape, data }
+    }
+
+    /// Puts the rows of another tensor of the same name and type below.
+    pub(crate) fn append(&mut self, other: Self) -> Result<(), Error> {
+        let same_columns = self.shape.get(1..) == other.shape.get(1..);
+        if self.shape.is_empty() || !same_columns || !self.data.append(other.data) {
+            return Err(Error::Run(format!("output `{}` changes its shape by row", self.name)));
+        }
+        if let (Some(rows), Some(more)) = (self.shape.first_mut(), other.shape.first()) {
+            *rows += more;
+        }
+        Ok(())
     }
 
     /// The first dimension; a scalar counts as one row.

@@ -29,33 +29,68 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields of a message, in order; `None` where the bytes are no message.
+/// The most fields of one message: the largest attribute of the largest file that is taken.
+const FIELDS_MAX: usize = 4 * 1024 * 1024;
+/// The highest number a field can have.
+const NUMBER_MAX: u64 = (1 << 29) - 1;
+
+/// The fields of a message, in order; `None` where the bytes are no message, or past its limit.
 pub(crate) fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut all = Vec::new();
-    let mut rest = message;
-    while !rest.is_empty() {
-        let before = rest;
-        let tag = read_varint(&mut rest)?;
-        let value = match tag & 7 {
-            0 => Value::Varint(read_varint(&mut rest)?),
-            1 => skip(&mut rest, 8)?,
-            2 => {
-                let length = usize::try_from(read_varint(&mut rest)?).ok()?;
-                let (bytes, tail) = rest.split_at_checked(length)?;
-                rest = tail;
-                Value::Bytes(bytes)
-            }
-            5 => skip(&mut rest, 4)?,
-            _ => return None,
-        };
-        let raw = before.get(..before.len() - rest.len())?;
-        let number = tag >> 3;
-        if number == 0 {
+    for field in (Fields { rest: message }) {
+        if all.len() == FIELDS_MAX {
             return None;
         }
-        all.push(Field { number, value, raw });
+        all.push(field?);
     }
     Some(all)
+}
+
+/// The fields of a message one by one, without holding them; `None` at the place that cannot be read.
+pub(crate) fn each_field(message: &[u8]) -> Fields<'_> {
+    Fields { rest: message }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Option<Field<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let field = read_field(&mut self.rest);
+        if field.is_none() {
+            self.rest = &[];
+        }
+        Some(field)
+    }
+}
+
+/// Groups, which nobody writes any more, and numbers that other readers cut off are not read: what is
+/// checked here must be what the runtime sees.
+fn read_field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
+    let before = *rest;
+    let tag = read_varint(rest)?;
+    let value = match tag & 7 {
+        0 => Value::Varint(read_varint(rest)?),
+        1 => skip(rest, 8)?,
+        2 => {
+            let length = usize::try_from(read_varint(rest)?).ok()?;
+            let (bytes, tail) = rest.split_at_checked(length)?;
+            *rest = tail;
+            Value::Bytes(bytes)
+        }
+        5 => skip(rest, 4)?,
+        _ => return None,
+    };
+    let raw = before.get(..before.len() - rest.len())?;
+    let number = tag >> 3;
+    (1..=NUMBER_MAX).contains(&number).then_some(Field { number, value, raw })
 }
 
 fn skip<'a>(rest: &mut &[u8], length: usize) -> Option<Value<'a>> {
@@ -63,7 +98,7 @@ fn skip<'a>(rest: &mut &[u8], length: usize) -> Option<Value<'a>> {
     Some(Value::Fixed)
 }
 
-fn read_varint(rest: &mut &[u8]) -> Option<u64> {
+pub(crate) fn read_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, tail) = rest.split_first()?;

@@ -2,7 +2,7 @@
 
 use crate::checker;
 use crate::client::{cluster_client, events_client};
-use crate::config::{Cluster, Config, Limits, Listen, Member, Native, Raft};
+use crate::config::{Cluster, Config, Limits, Listen, Member, Native, Raft, Watch};
 use crate::node::{Node, NodeError};
 use crate::proto::hearth::{AppendRequest, StatusRequest, StatusResponse};
 use crate::state::Command;
@@ -57,6 +57,8 @@ fn configs(dir: &Path) -> Vec<Config> {
         native: Native::default(),
         limits: Limits::default(),
         raft: Raft { check_seconds: 1, ..Raft::default() },
+        watch: Watch::default(),
+        models: crate::config::Models::default(),
         rules: None,
     };
     members.iter().map(config).collect()

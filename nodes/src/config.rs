@@ -1,6 +1,9 @@
 //! The configuration of one node: every key typed, unknown keys refused with the nearest known one.
 
 use crate::state::Rules;
+pub use crate::validator::ValidatorLimits;
+use crate::watch::Groups;
+use models::{Gates, WatchRules};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +30,10 @@ pub struct Config {
     pub limits: Limits,
     #[serde(default)]
     pub raft: Raft,
+    #[serde(default)]
+    pub watch: Watch,
+    #[serde(default)]
+    pub models: Models,
     /// The alert rules that a new cluster starts with; later ones go through the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
@@ -95,6 +102,9 @@ pub struct Native {
     /// Full path of ONNX Runtime's library; `ORT_DYLIB_PATH` wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub onnxruntime: Option<PathBuf>,
+    /// ONNX Runtime alone evaluates models, even those for which our evaluator gives the same bits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_onnxruntime: bool,
 }
 
 /// Past any of these the answer is RESOURCE_EXHAUSTED or INVALID_ARGUMENT with the limit in it.
@@ -107,14 +117,45 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Calls at once on one connection.
     pub calls_per_connection: usize,
-    /// Residents in one ScoreMany.
+    /// Entities in one ScoreMany.
     pub entities_per_request: usize,
+    /// Rows in one ModelInfer.
+    pub rows_per_request: usize,
+    /// Inferences that are under way or wait, all together.
+    pub inferences_in_flight: usize,
+    /// Inferences of one priority that wait while more urgent ones come in.
+    pub waiting_inferences: usize,
     /// DuckDB's memory, in MiB.
     pub warehouse_mib: usize,
     /// DuckDB's threads; 0 means one for each processor.
     pub warehouse_threads: usize,
     /// A query is stopped after this time.
     pub query_ms: u64,
+}
+
+/// How model files are taken in and promoted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// Whoever pushed a version cannot approve it.
+    pub four_eyes: bool,
+    /// Refuses packages without `intended_use` or `card.md`, bare files among them.
+    pub require_card: bool,
+    /// What a file may take while it is validated.
+    pub validator: ValidatorLimits,
+    /// Asked of every version beside its manifest's own.
+    pub gates: Gates,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self {
+            four_eyes: true,
+            require_card: false,
+            validator: ValidatorLimits::default(),
+            gates: Gates::default(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -142,6 +183,83 @@ pub struct Raft {
     pub dial: BTreeMap<String, String>,
 }
 
+/// How models are watched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Watch {
+    /// How often a node puts what it counted into the log.
+    pub flush_ms: u64,
+    /// The first scores of a version whose package has no background.csv or golden.csv of 200 rows:
+    /// later ones are compared with them.
+    pub reference_scores: usize,
+    /// What a version must keep to be promoted, where its manifest does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_scores: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ks_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ece_max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_ratio_min: Option<f64>,
+    /// Columns of the registers whose values are groups of residents.
+    pub groups: Vec<Group>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    pub name: String,
+    /// A path from the resident, such as `resident.household_id>household.type`.
+    pub column: String,
+    /// Lower ends of bands of whole years since the column's date; without them values are groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub years: Vec<i64>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        let group = |name: &str, column: &str, years: &[i64]| Group {
+            name: name.to_owned(),
+            column: column.to_owned(),
+            years: years.to_vec(),
+        };
+        Self {
+            flush_ms: 1_000,
+            reference_scores: 1_000,
+            min_scores: None,
+            psi_max: None,
+            ks_max: None,
+            missing_max: None,
+            ece_max: None,
+            group_ratio_min: None,
+            groups: vec![
+                group("sex", "resident.sex", &[]),
+                group("age", "resident.birth_ym", &[60, 70, 80, 90]),
+                group("household", "resident.household_id>household.type", &[]),
+            ],
+        }
+    }
+}
+
+impl Watch {
+    /// A manifest's rules, with these where it is silent.
+    pub(crate) fn fill(&self, own: WatchRules) -> WatchRules {
+        WatchRules {
+            min_scores: own.min_scores.or(self.min_scores),
+            psi_max: own.psi_max.or(self.psi_max),
+            ks_max: own.ks_max.or(self.ks_max),
+            missing_max: own.missing_max.or(self.missing_max),
+            ece_max: own.ece_max.or(self.ece_max),
+            group_ratio_min: own.group_ratio_min.or(self.group_ratio_min),
+            ..own
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -149,6 +267,9 @@ impl Default for Limits {
             request_bytes: 8 << 20,
             calls_per_connection: 256,
             entities_per_request: 10_000,
+            rows_per_request: 4_096,
+            inferences_in_flight: 4_096,
+            waiting_inferences: 1_024,
             warehouse_mib: 1_024,
             warehouse_threads: 0,
             query_ms: 30_000,
@@ -217,6 +338,18 @@ impl Config {
         }
         if self.raft.check_seconds == 0 || self.raft.flush_stall_ms == 0 {
             return Err("raft: check_seconds and flush_stall_ms must be 1 or more".to_owned());
+        }
+        if self.watch.flush_ms < 100 || !(200..=4_000).contains(&self.watch.reference_scores) {
+            return Err(
+                "watch: flush_ms must be 100 or more, reference_scores from 200 to 4000".to_owned()
+            );
+        }
+        Groups::new(&self.watch.groups)?;
+        self.models.gates.check().map_err(|said| format!("models.{said}"))?;
+        if self.models.validator.seconds == 0 || self.models.validator.memory_mib < 256 {
+            return Err(
+                "models.validator: seconds must be 1 or more and memory_mib 256 or more".to_owned()
+            );
         }
         let is_address = |text: &str| {
             text.rsplit_once(':')

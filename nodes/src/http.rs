@@ -4,7 +4,7 @@ use crate::gate::out_of_service;
 use crate::node::{Node, NodeError};
 use crate::proto::hearth::{ActRequest, AppendRequest, AppendResponse};
 use crate::service::{act, alert_message, append, cluster_status, diverged_members};
-use crate::{intake, json as messages, portrait, rendering};
+use crate::{intake, json as messages, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -120,7 +120,7 @@ impl Node {
 async fn metrics(State(node): Shared) -> Response {
     let status = node.raft().status();
     let recorded = node.machine().recorded_index();
-    let (events, open, closed, residents, memory, checked, diverged) = {
+    let (events, open, closed, residents, memory, checked, diverged, ledger) = {
         let state = node.machine().read();
         let residents = state.rows.count("resident") as u64;
         (
@@ -131,8 +131,10 @@ async fn metrics(State(node): Shared) -> Response {
             state.features.memory_bytes(),
             state.checks.agreed().map_or(0, |(index, _)| index),
             diverged_members(&status, state.checks.diverged()).count(),
+            state.ledger.counts(),
         )
     };
+    let (waiting, under_way) = (node.gate().waiting(), node.gate().in_flight());
     let gauges = [
         ("hearth_has_leader", "1 where a leader is known.", u64::from(status.leader_id.is_some())),
         ("hearth_is_leader", "1 on the leader.", u64::from(node.raft().is_leader())),
@@ -159,13 +161,20 @@ async fn metrics(State(node): Shared) -> Response {
             "How far this node's clock is from the group's time, where that is more than 2 s.",
             status.clock_off_us.unsigned_abs(),
         ),
+        ("hearth_ledger_entries", "Decisions, reviews and outcomes in the ledger.", ledger.0),
+        ("hearth_ledger_reviews", "Reviews in the ledger.", ledger.1),
+        ("hearth_ledger_outcomes", "Outcomes in the ledger.", ledger.2),
         ("hearth_events", "Events counted, each once.", events),
         ("hearth_alerts_open", "Alerts that are not closed.", open as u64),
         ("hearth_alerts_closed", "Closed alerts in memory.", closed as u64),
         ("hearth_residents", "Residents in the register.", residents),
         ("hearth_feature_bytes", "Memory of the resident features, about.", memory as u64),
+        ("hearth_inferences_waiting", "Inferences that wait for their turn.", waiting as u64),
+        ("hearth_inferences_in_flight", "Inferences that wait or are under way.", under_way as u64),
     ];
-    let text = node.metrics().expose(&node.config().node.group, &gauges);
+    let mut text = node.metrics().expose(&node.config().node.group, &gauges);
+    text.push_str(&crate::serving::expose(&node));
+    text.push_str(&watch::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -1,6 +1,6 @@
 //! Protocol messages as JSON, with the protocol's field names.
 
-use crate::proto::hearth::{Alert, ScoreResponse, StatusResponse};
+use crate::proto::hearth::{Alert, Decision, ObservedOutcome, ScoreResponse, StatusResponse};
 use features::civil;
 use features::table::Cell;
 use flight::Portrait;
@@ -30,7 +30,8 @@ pub(crate) fn status(status: &StatusResponse) -> Value {
         "scored_index": status.scored_index, "state_hash": crate::hex::encode(&status.state_hash),
         "state_hash_index": status.state_hash_index, "checked_index": status.checked_index,
         "checked_hash": crate::hex::encode(&status.checked_hash), "quarantined": status.quarantined,
-        "next_node_id": status.next_node_id,
+        "next_node_id": status.next_node_id, "ledger_seq": status.ledger_seq,
+        "ledger_head": crate::hex::encode(&status.ledger_head),
         "diverged": status.diverged.iter().map(|found| json!({
             "id": found.id, "log_index": found.log_index, "found_us": found.found_us,
         })).collect::<Vec<_>>(),
@@ -48,10 +49,42 @@ pub(crate) fn score(score: &ScoreResponse) -> Value {
         "model_sha256": crate::hex::encode(&score.model_sha256), "score": score.score, "band": score.band,
         "contributions": score.contributions.iter().map(|each| json!({
             "feature": each.feature, "value": each.value, "contribution": each.contribution, "reason": each.reason,
+            "reason_zh": each.reason_zh, "reason_en": each.reason_en,
         })).collect::<Vec<_>>(),
         "base": score.base, "link": score.link, "log_index": score.log_index,
         "oldest_feature_us": score.oldest_feature_us, "missing_features": score.missing_features,
         "decision_id": score.decision_id,
+    })
+}
+
+pub(crate) fn decision(of: &Decision) -> Value {
+    json!({
+        "decision_id": of.decision_id, "seq": of.seq, "log_index": of.log_index,
+        "score": of.score.as_ref().map(score),
+        "features": of.features.iter().map(|each| json!({
+            "feature": each.feature, "value": each.value, "event_time_us": each.event_time_us,
+            "status": each.status,
+        })).collect::<Vec<_>>(),
+        "view": of.view, "view_fingerprint": of.view_fingerprint, "as_of_us": of.as_of_us,
+        "caller": of.caller, "purpose": of.purpose, "decided_us": of.decided_us,
+        "policy": of.policy, "effect": of.effect, "outcome": of.outcome,
+        "needs_review": of.needs_review, "human_reviewer": of.human_reviewer,
+        "package_sha256": of.package_sha256,
+        "reviews": of.reviews.iter().map(|each| json!({
+            "reviewer": each.reviewer, "verdict": each.verdict, "reason": each.reason,
+            "reviewed_us": each.reviewed_us, "seq": each.seq, "hash": crate::hex::encode(&each.hash),
+        })).collect::<Vec<_>>(),
+        "outcomes": of.outcomes.iter().map(outcome).collect::<Vec<_>>(),
+        "previous_hash": crate::hex::encode(&of.previous_hash), "hash": crate::hex::encode(&of.hash),
+    })
+}
+
+pub(crate) fn outcome(of: &ObservedOutcome) -> Value {
+    json!({
+        "decision_id": of.decision_id, "entity": of.entity, "model": of.model, "version": of.version,
+        "score": of.score, "scored_us": of.scored_us, "observed": of.observed,
+        "observed_us": of.observed_us, "source": of.source, "seq": of.seq,
+        "hash": crate::hex::encode(&of.hash),
     })
 }
 

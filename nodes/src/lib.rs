@@ -9,6 +9,8 @@
     )
 )]
 
+pub mod admission;
+pub mod audit;
 mod backlog;
 mod backup;
 mod checker;
@@ -26,6 +28,7 @@ mod http;
 mod intake;
 mod json;
 mod live;
+mod logging;
 pub mod machine;
 mod metrics;
 mod native;
@@ -43,5 +46,8 @@ pub mod service;
 pub mod serving;
 mod shipped;
 pub mod simulate;
+mod sized;
 pub mod state;
+mod validator;
 pub mod views;
+pub mod watch;

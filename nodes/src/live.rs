@@ -1,12 +1,12 @@
 //! What the analysts' server reads from the running node.
 
 use crate::node::Node;
-use crate::portrait;
 use crate::service::reading;
 use crate::state::{Command, Reply};
+use crate::{portrait, watch};
 use async_trait::async_trait;
 use features::table::{Cell, Table, encode_row};
-use flight::{Error, FeatureRow, Live, NodeRow, Portrait};
+use flight::{CalibrationRow, DriftRow, Error, FeatureRow, GroupRow, Live, NodeRow, Portrait};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,18 @@ impl Live for NodeLive {
 
     fn feature_page(&self, page: usize) -> Option<Vec<FeatureRow>> {
         portrait::feature_page(&self.node.machine().read(), page)
+    }
+
+    fn model_drift(&self) -> Vec<DriftRow> {
+        watch::drift_rows(&watch::watched(&self.node))
+    }
+
+    fn model_groups(&self) -> Vec<GroupRow> {
+        watch::group_rows(&watch::watched(&self.node))
+    }
+
+    fn model_calibration(&self) -> Vec<CalibrationRow> {
+        watch::calibration_rows(&watch::watched(&self.node))
     }
 
     fn nodes(&self) -> Vec<NodeRow> {

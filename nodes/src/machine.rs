@@ -91,6 +91,11 @@ impl Machine {
         self.state.read()
     }
 
+    /// What is applied, without the state's lock.
+    pub fn applied(&self) -> u64 {
+        *self.applied.borrow()
+    }
+
     /// The applied index, as it moves.
     pub fn watch_applied(&self) -> watch::Receiver<u64> {
         self.applied.subscribe()

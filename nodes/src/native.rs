@@ -5,6 +5,27 @@ use std::path::{Path, PathBuf};
 /// ONNX Runtime's file name begins so, with its version behind.
 const PREFIX: &str = "libonnxruntime.";
 
+/// ONNX Runtime from 1.31 on counts its sessions for its makers, and stores that below the user's folder,
+/// before any call could forbid it: only this variable stops it, and only from the start of the process.
+pub(crate) const NO_TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+
+/// Starts this process anew without telemetry, under the same id; returns where that is so already.
+pub(crate) fn without_telemetry() {
+    use std::os::unix::process::CommandExt as _;
+    #[expect(clippy::disallowed_methods, reason = "the library's own variable, read once at start")]
+    if std::env::var_os(NO_TELEMETRY).is_some() {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut arguments = std::env::args_os();
+    let mut command = std::process::Command::new(program);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let error = command.args(arguments).env(NO_TELEMETRY, "1").exec();
+    eprintln!("hearth: set {NO_TELEMETRY}=1: the process could not be started anew: {error}");
+}
+
 /// `ORT_DYLIB_PATH`, else the configured path, else a library beside the program or the project.
 pub(crate) fn onnxruntime(configured: Option<&Path>) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "the library's own variable, read once at start")]

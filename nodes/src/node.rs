@@ -8,7 +8,8 @@ use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
-use crate::{backup, exit, native, rebuild, scorer};
+use crate::watch::{self as watching, Groups};
+use crate::{admission, backup, exit, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -63,6 +64,8 @@ pub struct Node {
     raft: Raft,
     machine: Arc<Machine>,
     serving: Arc<Serving>,
+    gate: admission::Gate,
+    lane: admission::Lane,
     warehouse: Arc<Warehouse>,
     metrics: Metrics,
     recorded: watch::Receiver<u64>,
@@ -100,10 +103,22 @@ impl Node {
         };
         let serving = Serving::open(
             &dir.join("models"),
-            &native::onnxruntime(config.native.onnxruntime.as_deref()),
+            (
+                &native::onnxruntime(config.native.onnxruntime.as_deref()),
+                !config.native.only_onnxruntime,
+            ),
+            Groups::new(&config.watch.groups).map_err(NodeError::Start)?,
+            config.models.validator,
         );
+        let gate = admission::Gate::new(
+            config.limits.inferences_in_flight,
+            config.limits.waiting_inferences,
+        );
+        let lane = admission::Lane::new(config.limits.waiting_inferences);
         let node = Arc::new(Self {
             config,
+            gate,
+            lane,
             raft,
             machine,
             serving: Arc::new(serving),
@@ -127,7 +142,10 @@ impl Node {
         tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
         tokio::spawn(checker::obey(Arc::clone(&node)));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
+        tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
         node.tasks.lock().extend(tasks);
         Ok(node)
@@ -160,20 +178,27 @@ impl Node {
     }
 
     /// What a second carrying-out would harm gets an id: a proposal is repeated when leaders change.
-    fn encode(&self, command: &Command) -> Vec<u8> {
+    pub(crate) fn encode(&self, command: &Command) -> Vec<u8> {
         match command {
             Command::IngestEvents { .. }
             | Command::RecordScores { .. }
             | Command::Tick
             | Command::CheckState { .. }
             | Command::ReportState { .. }
+            | Command::ReportModel(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
+            | Command::PushModel(_)
+            | Command::StepModel(_)
+            | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
-            | Command::RecordDecision(_) => {
+            | Command::RecordDecision(_)
+            | Command::RecordReview(_)
+            | Command::RecordOutcome { .. }
+            | Command::RecordWatch(_) => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()
@@ -200,6 +225,16 @@ impl Node {
 
     pub fn serving(&self) -> &Arc<Serving> {
         &self.serving
+    }
+
+    /// The door of every inference.
+    pub fn gate(&self) -> &admission::Gate {
+        &self.gate
+    }
+
+    /// Where long runs go.
+    pub(crate) fn lane(&self) -> &admission::Lane {
+        &self.lane
     }
 
     pub fn warehouse(&self) -> &Arc<Warehouse> {

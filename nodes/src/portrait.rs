@@ -3,7 +3,7 @@
 use crate::state::{Alert, Homes, State};
 use crate::views;
 use features::table::{Cell, Table};
-use features::{EntityKind, RowSource as _, Status, Transform};
+use features::{CellRef, EntityKind, Status, Transform};
 use features::{civil, fixed};
 use flight::{FeatureRow, Indicator, LastEvent, Portrait};
 use std::sync::Arc;
@@ -72,9 +72,9 @@ fn devices(state: &State, dwelling: &str) -> Vec<Vec<Cell>> {
 }
 
 fn age(state: &State, resident_key: &str) -> Option<i64> {
-    let table = civil::table("resident")?;
-    let born = state.rows.cell(table, resident_key, table.position("birth_ym")?)?;
-    Transform::YearsSince.apply(&born, state.clock_us).map(|years| years as i64)
+    let resident = state.rows.get("resident", resident_key.as_bytes())?;
+    let born = CellRef::from(cell("resident", &resident, "birth_ym")?);
+    Transform::YearsSince.apply(born, state.clock_us).map(|years| years as i64)
 }
 
 /// The newest score of every model, then the live features of the resident's view.
@@ -87,7 +87,7 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
         version: Some(score.version.clone()),
     });
     let features = views::find("resident_activity").into_iter().flat_map(|view| {
-        let vector = state.features.read(view, resident_key, state.clock_us, &state.rows.reader());
+        let vector = state.features.read(view, resident_key, state.clock_us, &state.registers());
         let named = vector.names.iter().cloned().zip(vector.values).zip(vector.statuses);
         named
             .filter(|(_, status)| *status == Status::Present)
@@ -133,7 +133,7 @@ pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>
             .take(ENTITIES_PER_PAGE)
         {
             any = true;
-            let vector = state.features.read(view, key, state.clock_us, &state.rows.reader());
+            let vector = state.features.read(view, key, state.clock_us, &state.registers());
             let key: Arc<str> = key.into();
             for (at, feature) in names.iter().enumerate() {
                 rows.push(FeatureRow {

@@ -16,6 +16,11 @@ pub mod hearth {
 
 pub mod inference {
     tonic::include_proto!("inference");
+
+    /// Where MLServer's clients look for the same.
+    pub mod model_repository {
+        tonic::include_proto!("inference.model_repository");
+    }
 }
 
 /// Every message and service, for server reflection.

@@ -192,6 +192,8 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
             (Mode::Reference, name) => state.rows.scan(name).collect(),
             (Mode::Current, "alert") => state.alerts.iter().map(Alert::to_row).collect(),
             (Mode::Current, "model_version") => state.model_rows(),
+            (Mode::Current, "model_validation") => state.validation_rows(),
+            (Mode::Current, "model_shadow") => state.shadow_rows(),
             _ => continue,
         };
         recording.replaces.push(table);

@@ -9,8 +9,10 @@ use crate::proto::hearth::events_server::EventsServer;
 use crate::proto::hearth::models_server::ModelsServer;
 use crate::proto::hearth::scores_server::ScoresServer;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-use crate::service::inference::InferenceService;
+use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
+use crate::service::inference::{InferenceService, MlServerRepository};
 use crate::service::{AlertsService, ClusterService, EventsService, ModelsService, ScoresService};
+use crate::sized::Sized;
 use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,6 +105,7 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
     Ok(builder(node)
         .add_service(health)
         .add_service(reflection)
+        .add_service(ModelRepositoryServiceServer::new(MlServerRepository::new(shared())))
         .add_service(
             EventsServer::new(EventsService::new(shared())).max_decoding_message_size(bytes),
         )
@@ -112,11 +115,12 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         .add_service(AlertsServer::new(AlertsService::new(shared())))
         .add_service(ClusterServer::new(ClusterService::new(shared())))
         .add_service(ModelsServer::new(ModelsService::new(shared())))
-        .add_service(
+        .add_service(Sized::new(
+            InferenceService::new(shared()),
+            bytes,
             // A model file comes in one message here, as Triton's clients send it.
-            GrpcInferenceServiceServer::new(InferenceService::new(shared()))
-                .max_decoding_message_size(models::PACKAGE_BYTES_MAX),
-        ))
+            models::PACKAGE_BYTES_MAX,
+        )))
 }
 
 async fn serve(

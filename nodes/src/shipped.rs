@@ -72,6 +72,7 @@ async fn change(client: &Client, model: &ModelVersion, action: &str) -> anyhow::
         version: model.version.clone(),
         action: action.to_owned(),
         actor: AUTHOR.to_owned(),
+        ..ChangeModelRequest::default()
     };
     client
         .call(|channel| {
@@ -87,7 +88,10 @@ async fn wait_ready(client: &Client, model: &ModelVersion) -> anyhow::Result<()>
     let begun = tokio::time::Instant::now();
     for node in client.each() {
         loop {
-            let request = crate::proto::hearth::ListModelsRequest { name: model.name.clone() };
+            let request = crate::proto::hearth::ListModelsRequest {
+                name: model.name.clone(),
+                ..Default::default()
+            };
             let listed = node.call(|channel| {
                 let request = request.clone();
                 async move { Ok(models_client(channel).list(request).await?.into_inner()) }

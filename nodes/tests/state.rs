@@ -14,6 +14,7 @@ use nodes::state::{
 };
 use proptest::prelude::*;
 use raft::Position;
+use std::collections::BTreeMap;
 
 const NOW_US: i64 = 1_790_000_000_000_000;
 const SECOND_US: i64 = 1_000_000;
@@ -77,6 +78,11 @@ fn street() -> State {
 fn gas(state: &mut State, index: u64, id: &str, value: f64) -> Reply {
     let now_us = NOW_US + index as i64 * SECOND_US;
     apply(state, index, now_us, &ingest([event(id, "gas", value, now_us)]))
+}
+
+/// Everybody who may be scored at a time.
+fn due(state: &State, now_us: i64) -> Vec<String> {
+    state.due_residents(now_us, (0, usize::MAX), usize::MAX).0
 }
 
 fn act(state: &mut State, index: u64, action: Action, outcome: &str, action_id: &str) -> Reply {
@@ -244,7 +250,7 @@ fn a_proposal_that_is_repeated_does_not_put_an_old_row_over_a_newer_one() {
 fn who_moved_while_being_scored_is_scored_again() {
     let mut state = street();
     gas(&mut state, 10, "1", 1.0);
-    assert_eq!(state.due_residents(state.clock_us, 10), [RESIDENT]);
+    assert_eq!(due(&state, state.clock_us), [RESIDENT]);
     gas(&mut state, 11, "2", 1.0);
     let score = ScoreRecord {
         resident_key: RESIDENT.to_owned(),
@@ -266,10 +272,41 @@ fn who_moved_while_being_scored_is_scored_again() {
     };
     // Read at 10, moved at 11: due again after the interval.
     apply(&mut state, 12, NOW_US + 12 * SECOND_US, &command(10));
-    assert_eq!(state.due_residents(state.clock_us, 10).len(), 0);
-    assert_eq!(state.due_residents(state.clock_us + 61 * SECOND_US, 10), [RESIDENT]);
+    assert_eq!(due(&state, state.clock_us).len(), 0);
+    assert_eq!(due(&state, state.clock_us + 61 * SECOND_US), [RESIDENT]);
     apply(&mut state, 13, NOW_US + 80 * SECOND_US, &command(12));
-    assert_eq!(state.due_residents(i64::MAX, 10).len(), 0);
+    assert_eq!(due(&state, i64::MAX).len(), 0);
+}
+
+#[test]
+fn everybody_is_scored_in_turn_however_many_wait() {
+    const RESIDENTS: usize = 40;
+    let mut state = street();
+    for at in 1..RESIDENTS {
+        let cells = [
+            ("resident_key", Cell::text(format!("r{}", at + 1))),
+            ("household_id", Cell::text("h1")),
+        ];
+        apply(&mut state, 6, NOW_US, &row("resident", &cells));
+    }
+    let mut scored = BTreeMap::new();
+    let mut slot = 0;
+    for round in 0..30 {
+        // All of them move again before each round, so all of them are always due.
+        let index = 10 + 2 * round;
+        gas(&mut state, index, &format!("{round}"), 1.0);
+        let (residents, next) = state.due_residents(i64::MAX, (slot, 16), 8);
+        assert!(residents.len() <= 8 && next < RESIDENTS);
+        slot = next;
+        for resident in &residents {
+            *scored.entry(resident.clone()).or_insert(0) += 1;
+        }
+        let command = Command::RecordScores { residents, read_index: index, scores: Vec::new() };
+        apply(&mut state, index + 1, NOW_US + index as i64 * SECOND_US, &command);
+    }
+    let (fewest, most) = (scored.values().min().unwrap(), scored.values().max().unwrap());
+    assert_eq!(scored.len(), RESIDENTS, "some were never scored");
+    assert!(most - fewest <= 1, "{scored:?}");
 }
 
 /// A command of a small world, so that ids, places and times meet often.

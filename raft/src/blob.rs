@@ -39,7 +39,7 @@ impl Blobs {
     }
 
     fn place(&self, id: &BlobId) -> PathBuf {
-        self.dir.join(file_name(id))
+        self.dir.join(hex(id))
     }
 
     /// Where a blob is, if it is here. A file that has its name is whole.
@@ -103,17 +103,6 @@ impl Blobs {
             .map_err(|e| Status::internal(format!("cannot keep a blob: {e}")))?
             .ok_or_else(|| Status::data_loss("the content of a blob does not match its name"))
     }
-}
-
-/// What the file of a blob is called.
-pub(crate) fn file_name(id: &BlobId) -> String {
-    use std::fmt::Write as _;
-    let mut name = String::with_capacity(64);
-    for byte in id {
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    name
 }
 
 /// Copies a blob to one node; returns when it is on that node's disk.
@@ -187,4 +176,14 @@ where
         }
     }
     Ok(())
+}
+/// Names a file after its content.
+pub(crate) fn hex(digest: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(2 * digest.len());
+    for byte in digest {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::blob::{BlobId, file_name};
+use crate::blob::{BlobId, hex};
 use crate::config::Config;
 use crate::error::Error;
 use crate::identity;
@@ -59,7 +59,8 @@ fn blob(path: &Path) -> Result<BlobId, Error> {
         .and_then(|mut file| std::io::copy(&mut file, &mut hash))
         .map_err(|e| Error::io(format!("cannot read {}", path.display()), e))?;
     let id: BlobId = hash.finalize().into();
-    if path.file_name().is_none_or(|found| found != file_name(&id).as_str()) {
+    let name = hex(&id);
+    if path.file_name().is_none_or(|found| found != name.as_str()) {
         return Err(Error::damaged(path, None, "its content does not match its name"));
     }
     Ok(id)

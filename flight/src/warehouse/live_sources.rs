@@ -16,12 +16,12 @@ use crate::{FeatureRow, Live, NodeRow, portrait_batch, portrait_schema};
 const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// One column: its name, its type, and how it is taken from a row.
-struct Taken<R> {
+pub(super) struct Taken<R> {
     name: &'static str,
     from: From<R>,
 }
 
-enum From<R> {
+pub(super) enum From<R> {
     Text(fn(&R) -> &str),
     Number(fn(&R) -> Option<u64>),
     Real(fn(&R) -> Option<f64>),
@@ -29,11 +29,11 @@ enum From<R> {
     Bool(fn(&R) -> bool),
 }
 
-const fn taken<R>(name: &'static str, from: From<R>) -> Taken<R> {
+pub(super) const fn taken<R>(name: &'static str, from: From<R>) -> Taken<R> {
     Taken { name, from }
 }
 
-fn schema_of<R>(columns: &[Taken<R>]) -> SchemaRef {
+pub(super) fn schema_of<R>(columns: &[Taken<R>]) -> SchemaRef {
     let field = |column: &Taken<R>| {
         let kind = match column.from {
             From::Text(_) => DataType::Utf8,
@@ -47,7 +47,7 @@ fn schema_of<R>(columns: &[Taken<R>]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
-fn column_of<R>(column: &Taken<R>, rows: &[R]) -> ArrayRef {
+pub(super) fn column_of<R>(column: &Taken<R>, rows: &[R]) -> ArrayRef {
     match column.from {
         From::Text(of) => Arc::new(StringArray::from_iter_values(rows.iter().map(of))),
         From::Number(of) => {

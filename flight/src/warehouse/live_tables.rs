@@ -27,6 +27,7 @@ use duckdb::{
 use parking_lot::{Mutex, RwLock};
 
 use super::live_sources::{FeatureTable, NodeTable, PortraitTable};
+use super::watch_sources::{CalibrationTable, DriftTable, GroupTable};
 use crate::Live;
 
 /// DuckDB's own chunk.
@@ -57,6 +58,10 @@ impl LiveTables {
         connection.register_table_function::<LiveTable<FeatureTable>>("hearth_live_features")?;
         connection.register_table_function::<LiveTable<NodeTable>>("hearth_live_nodes")?;
         connection.register_table_function::<LiveTable<PortraitTable>>("hearth_live_portrait")?;
+        connection.register_table_function::<LiveTable<DriftTable>>("hearth_live_drift")?;
+        connection.register_table_function::<LiveTable<GroupTable>>("hearth_live_groups")?;
+        connection
+            .register_table_function::<LiveTable<CalibrationTable>>("hearth_live_calibration")?;
         Ok(tables)
     }
 

@@ -17,6 +17,7 @@ mod pool;
 mod query;
 mod reader;
 mod record;
+mod watch_sources;
 
 pub use guard::Checked;
 pub use layout::Relation;

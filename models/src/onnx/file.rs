@@ -5,53 +5,56 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
-use ort::value::TensorRef;
 
 use super::Runtime;
+use super::own::Own;
+use super::shapes::served;
 use super::value::{from_value, one_line, specs_of, to_value};
-use crate::score::{self, Feed, SCORE};
-use crate::{Data, Datatype, Error, Model, Tensor, TensorSpec, graph};
-
-/// What a manifest says about the names inside a file; all open for a bare file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layout {
-    /// The input that takes the features.
-    pub input: Option<String>,
-    /// The output that holds the score.
-    pub score: Option<String>,
-    /// How many features a row has.
-    pub features: Option<usize>,
-}
+use crate::feed::Feed;
+use crate::graph::{self, Prepared};
+use crate::score;
+use crate::{Datatype, Error, Layout, Model, Structure, Tensor, TensorSpec};
 
 /// A model file in memory, ready to run.
 pub struct OnnxModel {
     workers: Vec<Mutex<Worker>>,
     next: AtomicUsize,
-    inputs: Vec<TensorSpec>,
+    pub(super) inputs: Vec<TensorSpec>,
     /// The file's own outputs, then `score` where it has one.
-    outputs: Vec<TensorSpec>,
-    own_outputs: usize,
-    feed: Option<Feed>,
-    scored: Option<Scored>,
-    width: Option<usize>,
+    pub(super) outputs: Vec<TensorSpec>,
+    pub(super) own_outputs: usize,
+    pub(super) feed: Option<Feed>,
+    pub(super) scored: Option<Scored>,
+    pub(super) width: Option<usize>,
+    /// Our own evaluator, where its bits are those of the runtime.
+    pub(super) own: Option<Own>,
+    /// The names of the classes, where the file has them.
+    pub(super) classes: Vec<String>,
+    /// Whether the file takes one row at a time.
+    pub(super) one_row: bool,
+    /// Whether a row alone is run as a batch of two.
+    pub(super) pairs: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Scored {
-    output: usize,
-    classifier: bool,
+pub(super) struct Scored {
+    pub(super) output: usize,
+    pub(super) classifier: bool,
+    /// The column of the class that the manifest names.
+    pub(super) class: Option<usize>,
 }
 
-struct Worker {
-    session: Session,
-    score_only: Option<RunOptions<HasSelectedOutputs>>,
+pub(super) struct Worker {
+    pub(super) session: Session,
+    pub(super) score_only: Option<RunOptions<HasSelectedOutputs>>,
 }
 
 impl fmt::Debug for OnnxModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("OnnxModel");
         debug.field("inputs", &self.inputs).field("outputs", &self.outputs);
-        debug.field("feed", &self.feed).field("scored", &self.scored).finish_non_exhaustive()
+        debug.field("feed", &self.feed).field("scored", &self.scored);
+        debug.field("engine", &self.engine()).finish_non_exhaustive()
     }
 }
 
@@ -62,16 +65,24 @@ impl OnnxModel {
     }
 
     pub fn load_as(runtime: &Runtime, bytes: &[u8], layout: &Layout) -> Result<Self, Error> {
-        let bytes = graph::prepare(bytes)?;
+        Self::load_with(runtime, bytes, layout, &[])
+    }
+
+    /// `golden` holds rows that our own evaluator must agree on, beside those that it is tried with.
+    pub(crate) fn load_with(
+        runtime: &Runtime,
+        bytes: &[u8],
+        layout: &Layout,
+        golden: &[f32],
+    ) -> Result<Self, Error> {
+        let Prepared { bytes, classes, shapeless } = graph::prepare(bytes)?;
         let session = runtime.open(&bytes)?;
-        let inputs = specs_of(session.inputs(), "input")?;
+        let (inputs, one_row) = served(specs_of(session.inputs(), "input")?, &shapeless)?;
         let outputs = specs_of(session.outputs(), "output")?;
-        let feed = plan_feed(&inputs, layout)?;
-        let width = match &feed {
-            Some(Feed::Matrix { width, .. }) => width.or(layout.features),
-            Some(Feed::Columns) => Some(inputs.len()),
-            None => None,
-        };
+        let feed = Feed::plan(&inputs, &layout.features)?;
+        let listed = Some(layout.features.len()).filter(|len| *len > 0);
+        let width = feed.as_ref().and_then(|feed| feed.width().or(listed));
+        check_input_name(&inputs, layout)?;
         let mut model = Self {
             workers: vec![Mutex::new(Worker { session, score_only: None })],
             next: AtomicUsize::new(0),
@@ -81,94 +92,26 @@ impl OnnxModel {
             feed,
             scored: None,
             width,
+            own: None,
+            classes,
+            one_row,
+            pairs: false,
         };
         model.learn_output_shapes();
         model.choose_score(layout)?;
-        for _ in 1..runtime.sessions {
+        if runtime.own_evaluator {
+            model.own = model.find_own(&bytes, golden);
+        }
+        // A session that only answers what few ask for needs no others beside it.
+        let sessions = if model.own_answers_all() { 1 } else { runtime.sessions };
+        for _ in 1..sessions {
             model
                 .workers
                 .push(Mutex::new(Worker { session: runtime.open(&bytes)?, score_only: None }));
         }
         model.warm_up()?;
+        model.pairs = model.own.is_none() && model.differs_alone(golden);
         Ok(model)
-    }
-
-    /// Exporters often leave the columns of an output open; one row of zeros tells.
-    fn learn_output_shapes(&mut self) {
-        let Some(zeros) = self.zeros() else { return };
-        let Ok(answers) = self.run(&zeros.iter().collect::<Vec<_>>()) else { return };
-        for (spec, answer) in self.outputs.iter_mut().zip(answers) {
-            if spec.shape.len() != answer.shape.len() {
-                spec.shape = answer
-                    .shape
-                    .iter()
-                    .enumerate()
-                    .map(|(at, size)| if at == 0 { -1 } else { *size })
-                    .collect();
-                continue;
-            }
-            for (open, size) in spec.shape.iter_mut().zip(&answer.shape).skip(1) {
-                *open = *size;
-            }
-        }
-    }
-
-    /// One row of zeros, where only the batch is free.
-    fn zeros(&self) -> Option<Vec<Tensor>> {
-        self.inputs
-            .iter()
-            .map(|spec| {
-                let mut shape = spec.shape.clone();
-                if let (Some(Feed::Matrix { .. }), Some(last)) = (&self.feed, shape.get_mut(1)) {
-                    *last = self.width? as i64;
-                }
-                if let Some(rows) = shape.first_mut().filter(|rows| **rows < 0) {
-                    *rows = 1;
-                }
-                let elements = shape
-                    .iter()
-                    .map(|size| usize::try_from(*size).ok())
-                    .product::<Option<usize>>()?;
-                if elements > crate::TENSOR_ELEMENTS_MAX {
-                    return None;
-                }
-                let data = match spec.datatype {
-                    Datatype::Bytes => Data::Bytes(vec![Vec::new(); elements]),
-                    _ => score::convert(
-                        &spec.name,
-                        spec.datatype,
-                        std::iter::repeat_n(0.0, elements),
-                    )
-                    .ok()?,
-                };
-                Tensor::new(&spec.name, shape, data).ok()
-            })
-            .collect()
-    }
-
-    fn choose_score(&mut self, layout: &Layout) -> Result<(), Error> {
-        let chosen = score::choose_output(&self.outputs, layout.score.as_deref());
-        if let (None, Some(name)) = (chosen, &layout.score) {
-            return Err(Error::Model(format!(
-                "[output] score names `{name}`, which is no FP32 or FP64 output; the file has {}",
-                list(&self.outputs)
-            )));
-        }
-        let Some(output) = chosen else { return Ok(()) };
-        let classifier = layout.score.is_some() || score::is_classifier(&self.outputs, output);
-        let countable = match self.outputs.get(output).map(|spec| spec.shape.as_slice()) {
-            Some([_] | [_, -1 | 1]) => true,
-            Some([_, 2]) => classifier,
-            _ => false,
-        };
-        if !countable {
-            return Ok(());
-        }
-        self.scored = Some(Scored { output, classifier });
-        if self.outputs.iter().all(|spec| spec.name != SCORE) {
-            self.outputs.push(TensorSpec::new(SCORE, Datatype::Fp32, [-1, 1]));
-        }
-        Ok(())
     }
 
     fn warm_up(&mut self) -> Result<(), Error> {
@@ -184,7 +127,7 @@ impl OnnxModel {
                     Some(options.with_outputs(OutputSelector::no_default().with(name)));
             }
         }
-        if let Some(zeros) = self.zeros() {
+        if let Some(zeros) = self.zeros(1) {
             for _ in 0..self.workers.len() {
                 // A model may refuse zeros; it still serves the rows it was made for.
                 let _ = self.run(&zeros.iter().collect::<Vec<_>>());
@@ -193,7 +136,7 @@ impl OnnxModel {
         Ok(())
     }
 
-    fn worker(&self) -> MutexGuard<'_, Worker> {
+    pub(super) fn worker(&self) -> MutexGuard<'_, Worker> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let turns =
             (0..self.workers.len()).map(|turn| (start.wrapping_add(turn)) % self.workers.len());
@@ -208,7 +151,25 @@ impl OnnxModel {
     }
 
     /// Inputs in the file's order, already checked; the file's own outputs.
-    fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+    pub(super) fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+        let rows = inputs.first().map_or(1, |tensor| tensor.rows());
+        if !self.one_row || rows < 2 {
+            return self.run_once(inputs);
+        }
+        let row = |at| -> Result<Vec<Tensor>, Error> {
+            let alone: Vec<Tensor> = inputs.iter().map(|tensor| tensor.row(at)).collect();
+            self.run_once(&alone.iter().collect::<Vec<_>>())
+        };
+        let mut all = row(0)?;
+        for at in 1..rows {
+            for (whole, more) in all.iter_mut().zip(row(at)?) {
+                whole.append(more)?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn run_once(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
         let values = inputs.iter().map(|tensor| to_value(tensor)).collect::<Result<Vec<_>, _>>()?;
         let mut worker = self.worker();
         let answers =
@@ -251,38 +212,6 @@ impl OnnxModel {
         }
         Ok(ordered)
     }
-
-    /// `score` beside the file's own outputs, from what was just computed.
-    fn score_of(&self, own: &[Tensor]) -> Option<Tensor> {
-        let scored = self.scored?;
-        let answer = own.get(scored.output)?;
-        let scores = score::pick(&answer.shape, &answer.data, scored.classifier)?;
-        Tensor::new(SCORE, [scores.len() as i64, 1], Data::Fp32(scores)).ok()
-    }
-
-    fn score_matrix(&self, rows: &[f32], n: usize, width: usize) -> Result<Vec<f32>, Error> {
-        let failed = |error: ort::Error| Error::Run(one_line(&error));
-        let input = TensorRef::from_array_view(([n, width], rows)).map_err(failed)?;
-        let mut worker = self.worker();
-        let Worker { session, score_only: Some(options) } = &mut *worker else {
-            return Err(self.no_score());
-        };
-        let answers = session.run_with_options([input.into()], options).map_err(failed)?;
-        let answer = from_value(SCORE, &answers[0])?;
-        self.pick(&answer)
-    }
-
-    fn pick(&self, answer: &Tensor) -> Result<Vec<f32>, Error> {
-        let classifier = self.scored.is_some_and(|scored| scored.classifier);
-        score::pick(&answer.shape, &answer.data, classifier).ok_or_else(|| self.no_score())
-    }
-
-    fn no_score(&self) -> Error {
-        let (inputs, outputs) = (list(&self.inputs), list(&self.outputs[..self.own_outputs]));
-        Error::NoScore(format!(
-            "the model has no single score: inputs {inputs}, outputs {outputs}; ask for its outputs"
-        ))
-    }
 }
 
 impl Model for OnnxModel {
@@ -303,7 +232,13 @@ impl Model for OnnxModel {
                 list(&self.outputs)
             )));
         }
-        let mut answers = self.run(&self.order_inputs(inputs)?)?;
+        let ordered = self.order_inputs(inputs)?;
+        if let (Some(_), [input]) = (&self.own, &ordered[..])
+            && let Some(answers) = self.infer_own(input, wanted)?
+        {
+            return Ok(answers);
+        }
+        let mut answers = self.run(&ordered)?;
         if self.outputs.len() > self.own_outputs {
             answers.extend(self.score_of(&answers));
         }
@@ -322,27 +257,23 @@ impl Model for OnnxModel {
         if n == 0 {
             return Ok(Vec::new());
         }
+        if let Some(own) = &self.own {
+            let mut scores = Vec::new();
+            own.evaluator().score_into(rows, &mut scores);
+            return Ok(scores);
+        }
         let inputs = match feed {
             Feed::Matrix { datatype: Datatype::Fp32, .. } => {
                 return self.score_matrix(rows, n, width);
             }
-            Feed::Matrix { datatype, .. } => {
-                let name = &self.inputs[0].name;
-                let data = score::convert(name, *datatype, rows.iter().copied())?;
-                vec![Tensor::new(name, [n as i64, width as i64], data)?]
-            }
-            Feed::Columns => (self.inputs.iter().enumerate())
-                .map(|(at, spec)| {
-                    let column = rows.iter().skip(at).step_by(width).copied();
-                    let data = score::convert(&spec.name, spec.datatype, column)?;
-                    let shape =
-                        if spec.shape.len() == 1 { vec![n as i64] } else { vec![n as i64, 1] };
-                    Tensor::new(&spec.name, shape, data)
-                })
-                .collect::<Result<_, _>>()?,
+            feed => feed.tensors(&self.inputs, rows, n, width)?,
         };
         let answers = self.run(&inputs.iter().collect::<Vec<_>>())?;
         self.pick(&answers[scored.output])
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
     }
 
     fn has_score(&self) -> bool {
@@ -353,44 +284,46 @@ impl Model for OnnxModel {
         self.width.unwrap_or(0)
     }
 
-    fn contributions(&self, _row: &[f32]) -> Option<(f64, Vec<f64>)> {
-        None
+    fn score_into(&self, rows: &[f32], n: usize, scores: &mut Vec<f32>) -> Result<(), Error> {
+        match &self.own {
+            // No tensor is made, so that no limit of tensors holds.
+            Some(own) if Some(rows.len()) == self.width.and_then(|width| width.checked_mul(n)) => {
+                own.evaluator().score_into(rows, scores);
+            }
+            _ => *scores = self.score(rows, n)?,
+        }
+        Ok(())
     }
-}
 
-fn plan_feed(inputs: &[TensorSpec], layout: &Layout) -> Result<Option<Feed>, Error> {
-    if let Some(name) = &layout.input {
-        let [only] = inputs else {
-            return Err(Error::Model(format!(
-                "[input] name needs a file with one input, this one has {}; export one matrix of features",
-                list(inputs)
-            )));
-        };
-        if only.name != *name {
-            let has = &only.name;
-            return Err(Error::Model(format!(
-                "[input] name is `{name}`, but the file's input is `{has}`"
-            )));
+    fn engine(&self) -> &'static str {
+        if self.own.is_some() { "hearth" } else { "onnxruntime" }
+    }
+
+    fn structure(&self) -> Structure<'_> {
+        self.own.as_ref().map_or(Structure::Opaque, |own| own.evaluator().structure())
+    }
+
+    fn prepare(&self, row: &mut [f32]) {
+        if let Some(own) = &self.own {
+            own.evaluator().prepare(row);
         }
     }
-    let feed = Feed::plan(inputs);
-    let width = match &feed {
-        Some(Feed::Matrix { width, .. }) => *width,
-        Some(Feed::Columns) => Some(inputs.len()),
-        None => None,
-    };
-    match (layout.features, &feed, width) {
-        (Some(_), None, _) => Err(Error::Model(format!(
-            "the file's inputs {} cannot take a row of features; export one FP32 input [-1, features]",
+}
+
+fn check_input_name(inputs: &[TensorSpec], layout: &Layout) -> Result<(), Error> {
+    match (&layout.input, inputs) {
+        (Some(name), [only]) if only.name != *name => Err(Error::Model(format!(
+            "[input] name is `{name}`, but the file's input is `{}`",
+            only.name
+        ))),
+        (Some(_), [_, _, ..]) => Err(Error::Model(format!(
+            "[input] name needs a file with one input, this one has {}; leave it out",
             list(inputs)
         ))),
-        (Some(want), _, Some(got)) if want != got => Err(Error::Model(format!(
-            "the manifest lists {want} features, the file takes {got}; list them all in the file's order, or export again"
-        ))),
-        _ => Ok(feed),
+        _ => Ok(()),
     }
 }
 
-fn list(specs: &[TensorSpec]) -> String {
+pub(super) fn list(specs: &[TensorSpec]) -> String {
     specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -5,8 +5,12 @@
 //! and the number of threads changes the bits of the sum.
 
 mod file;
+mod own;
+mod refusal;
 mod runtime;
+mod scoring;
+mod shapes;
 mod value;
 
-pub use file::{Layout, OnnxModel};
+pub use file::OnnxModel;
 pub use runtime::Runtime;

@@ -10,6 +10,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 
+use super::refusal::refused;
 use super::value::one_line;
 use crate::{Error, library};
 
@@ -23,6 +24,8 @@ pub struct Runtime {
     path: PathBuf,
     /// How many sessions each model keeps.
     pub(super) sessions: usize,
+    /// Whether models may get our own evaluator.
+    pub(super) own_evaluator: bool,
 }
 
 /// A process can hold one environment, and never a second one after the first is dropped.
@@ -50,12 +53,26 @@ impl Runtime {
             .map_err(|error| wrong(one_line(&error)))?;
         environment.set_log_level(LogLevel::Warning);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = Self { environment, path, sessions: cores.clamp(1, SESSIONS_MAX) };
+        let runtime =
+            Self { environment, path, sessions: cores.clamp(1, SESSIONS_MAX), own_evaluator: true };
         Ok(loaded.insert(runtime).clone())
+    }
+
+    /// For looking at a model once: one session instead of one for each processor.
+    #[must_use]
+    pub fn with_one_session(self) -> Self {
+        Self { sessions: 1, ..self }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same library, with every model evaluated by ONNX Runtime itself.
+    #[must_use]
+    pub fn without_own_evaluator(mut self) -> Self {
+        self.own_evaluator = false;
+        self
     }
 
     pub(super) fn open(&self, bytes: &[u8]) -> Result<Session, Error> {
@@ -66,9 +83,7 @@ impl Runtime {
                     "the model uses a type that is not served; export plain tensors".into(),
                 )
             })?
-            .map_err(|error| {
-                Error::Model(format!("ONNX Runtime refuses the model: {}", one_line(&error)))
-            })
+            .map_err(|error| refused(&error))
     }
 
     fn build(&self) -> Result<SessionBuilder, ort::Error> {

@@ -8,11 +8,14 @@
     reason = "a test may stop at once"
 )]
 
-mod linear;
+mod exports;
+mod linfa;
 mod onnx;
+mod own;
 mod registry;
 mod repository;
 mod runtime;
+mod writer;
 mod zoo;
 
 use std::path::{Path, PathBuf};

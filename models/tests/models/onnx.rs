@@ -111,7 +111,7 @@ fn columns_as_outputs_leave_the_second_probability_to_be_named() {
     let names: Vec<&str> = model.outputs().iter().map(|spec| spec.name.as_str()).collect();
     assert!(names.len() >= 3, "{names:?}");
     let layout =
-        Layout { input: Some("X".into()), score: Some(names[2].into()), features: Some(3) };
+        Layout { input: Some("X".into()), score: Some(names[2].into()), ..Layout::default() };
     let named = OnnxModel::load_as(&runtime(), &fixture("forest_columns.onnx"), &layout).unwrap();
     let row = [1.0, -1.0, 0.5];
     let answers = named.infer(&[matrix(&[row])], &[names[2].to_owned()]).unwrap();

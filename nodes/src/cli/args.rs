@@ -1,8 +1,11 @@
 //! What can be typed.
 
 use super::output::{Format, exit_code};
-use super::{alert, cluster, demo, dev, events, model, report, score, serve, simulate, sql, train};
+use super::{
+    alert, audit, cluster, demo, dev, events, model, report, score, serve, simulate, sql, train,
+};
 use crate::client::Client;
+use crate::validator::{self, ValidateArgs};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -74,10 +77,20 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Fits a logistic model by linfa from the answer of a query and writes a package
+    /// Looks at one package within limits; nodes start it for themselves
+    #[command(hide = true)]
+    ValidateModel(ValidateArgs),
+    /// Fits a model by linfa from the answer of a query, measures it and writes a package
     Train(train::TrainArgs),
     /// Scores one entity
     Score(score::ScoreArgs),
+    /// The decision ledger: verify, export, review
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// The 360 portrait of a resident
     Portrait {
         resident: String,
@@ -110,6 +123,12 @@ enum Command {
 pub fn run() -> i32 {
     // Wrong usage is said by the parser, which ends with 2 as promised.
     let cli = Cli::parse();
+    if let Command::ValidateModel(args) = &cli.command {
+        return validator::run(args);
+    }
+    if matches!(cli.command, Command::Serve { .. }) {
+        crate::native::without_telemetry();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -153,8 +172,11 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Status { remote } => cluster::status(&remote).await?,
         Command::Cluster { command, remote } => cluster::run(command, &remote).await?,
         Command::Model { command, remote } => model::run(command, &remote).await?,
+        // Ran before there was a runtime.
+        Command::ValidateModel(_) => {}
         Command::Train(args) => train::run(args).await?,
         Command::Score(args) => score::run(args).await?,
+        Command::Audit { command, remote } => audit::run(command, &remote).await?,
         Command::Portrait { resident, remote } => sql::portrait(&resident, &remote).await?,
         Command::Sql { query, remote } => sql::run(&query, &remote).await?,
         Command::Report { command, remote } => report::run(command, &remote).await?,

@@ -144,6 +144,11 @@ pub(super) fn print_status(status: &StatusResponse, format: Format) {
             status.scored_index,
             status.snapshot_index
         );
+        println!(
+            "ledger: {} entries, head {}",
+            status.ledger_seq,
+            crate::hex::encode(&status.ledger_head)
+        );
     }
     if !status.quarantined.is_empty() {
         eprintln!("ALARM: node {} is out of service: {}", status.node_id, status.quarantined);

@@ -3,7 +3,7 @@
 use super::output::Failure;
 use super::serve::PARENT_PIPE;
 use crate::client::{Client, cluster_client};
-use crate::config::{Cluster, Config, Limits, Listen, Member, Native, Node, Raft};
+use crate::config::{Cluster, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch};
 use crate::proto::hearth::StatusRequest;
 use crate::{exit, native};
 use anyhow::Context as _;
@@ -282,7 +282,7 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
             http: member.http.parse()?,
         },
         cluster: Cluster { members: members.to_vec(), bootstrap: true },
-        native: Native { onnxruntime: Some(native::onnxruntime(None)) },
+        native: Native { onnxruntime: Some(native::onnxruntime(None)), ..Native::default() },
         limits: Limits {
             warehouse_mib: 512,
             // The nodes share the machine. A thread too many waits actively for the others' work.
@@ -290,6 +290,9 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
             ..Limits::default()
         },
         raft: Raft::default(),
+        watch: Watch::default(),
+        // Nobody has a name here, so nobody can be asked for a second one.
+        models: Models { four_eyes: false, ..Models::default() },
         rules: None,
     };
     let file = home.join("node.toml");

@@ -2,6 +2,7 @@
 
 mod alert;
 mod args;
+mod audit;
 mod backup;
 mod cluster;
 mod demo;
@@ -9,6 +10,7 @@ mod dev;
 mod events;
 mod folder;
 mod model;
+mod model_show;
 mod output;
 mod report;
 mod score;
@@ -16,5 +18,7 @@ mod serve;
 mod simulate;
 mod sql;
 mod train;
+mod train_package;
+mod train_table;
 
 pub use args::{Cli, run};

@@ -4,7 +4,7 @@ use super::args::Remote;
 use super::output::{Format, print_rows, time_text};
 use crate::client::scores_client;
 use crate::json as messages;
-use crate::proto::hearth::{Contribution, ScoreRequest};
+use crate::proto::hearth::{Contribution, ScoreRequest, ScoreResponse};
 use clap::Args;
 use serde_json::json;
 
@@ -38,6 +38,12 @@ pub(crate) struct ScoreArgs {
     /// Why the score is asked for
     #[arg(long, default_value = "")]
     purpose: String,
+    /// With --record: who is to look at the decision
+    #[arg(long, default_value = "")]
+    reviewer: String,
+    /// safety, normal or batch; only lowers what the model's manifest says
+    #[arg(long, default_value = "")]
+    priority: String,
     /// Waits until the state has reached this log index
     #[arg(long, default_value_t = 0)]
     min_log_index: u64,
@@ -54,6 +60,8 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         min_log_index: args.min_log_index,
         record: args.record,
         purpose: args.purpose,
+        reviewer: args.reviewer,
+        priority: args.priority,
     };
     let answer = args
         .remote
@@ -82,15 +90,17 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
     print_rows(args.remote.format, &HEADINGS, &[row]);
     if args.explain {
         println!();
-        print_contributions(&answer.contributions, args.remote.format);
+        print_contributions(&answer, args.remote.format);
     }
     Ok(())
 }
 
-fn print_contributions(all: &[Contribution], format: Format) {
+/// The last row is the base, from which the contributions lead to the score.
+fn print_contributions(answer: &ScoreResponse, format: Format) {
     let row = |each: &Contribution| {
         vec![json!(each.feature), json!(each.value), json!(each.contribution), json!(each.reason)]
     };
-    let rows: Vec<_> = all.iter().map(row).collect();
+    let mut rows: Vec<_> = answer.contributions.iter().map(row).collect();
+    rows.push(vec![json!("(base)"), json!(null), json!(answer.base), json!(answer.link)]);
     print_rows(format, &["feature", "value", "contribution", "reason"], &rows);
 }

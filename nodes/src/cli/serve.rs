@@ -13,13 +13,7 @@ pub(crate) const PARENT_PIPE: &str = "HEARTH_PARENT_PIPE";
 
 pub(crate) async fn run(file: &Path, rebuilds: bool) -> anyhow::Result<i32> {
     let config = Config::read(file)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(
-            |_| "info,openraft=warn,raft_log=warn,chunked_wal=warn,ort=warn".into(),
-        ))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    crate::logging::start();
     if config.node.insecure {
         tracing::warn!(
             "INSECURE: this node listens without TLS and without tokens, by node.insecure = true"

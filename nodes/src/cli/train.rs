@@ -1,109 +1,163 @@
-//! `hearth train`: a logistic model by linfa from the answer of a query, as a package to be pushed.
+//! `hearth train`: a model by linfa from the answer of a query, as a package to be pushed.
 
 use super::args::Remote;
 use super::output::Failure;
 use super::sql::{connect, failure};
+use super::{train_package, train_table};
 use crate::rendering::to_answer;
-use crate::views;
 use clap::Args;
-use models::{Format, Manifest, fit_logistic};
+use models::{Family, LinfaModel, Measure, Settings, Table};
 use std::path::PathBuf;
-
-/// Rows that are fitted in memory at most.
-const ROWS_MAX: usize = 2_000_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
     /// SELECT of the features, in order, and of the label
-    query: String,
-    /// The column that is learned: true or 1 is the positive class
+    pub(super) query: String,
+    /// logistic, linear, elastic-net, tree, forest, k-means, bayes or pca
+    #[arg(long, default_value_t = Family::Logistic)]
+    pub(super) family: Family,
+    /// The column that is learned: a class or, for linear and elastic-net, a number; k-means and pca take none
+    #[arg(long, default_value = "")]
+    pub(super) label: String,
     #[arg(long)]
-    label: String,
-    #[arg(long)]
-    name: String,
+    pub(super) name: String,
     #[arg(long, default_value = "1")]
-    version: String,
+    pub(super) version: String,
     /// The feature view whose row the model reads; the columns must be its features
     #[arg(long, default_value = "")]
-    view: String,
+    pub(super) view: String,
     /// What a row is about; empty for the view's own entity
     #[arg(long, default_value = "")]
-    entity: String,
-    /// Strength of the L2 penalty
-    #[arg(long, default_value_t = 1.0)]
-    l2: f64,
+    pub(super) entity: String,
+    /// The class whose probability is the score; of two classes it is the second
+    #[arg(long)]
+    pub(super) class: Option<String>,
+    /// What the model is for, as its card and manifest say it
+    #[arg(long, default_value = "")]
+    pub(super) intended_use: String,
+    /// Who fits it
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(super) author: String,
+    /// The share of the rows that is held out to measure the model; 0 measures on the training rows
+    #[arg(long, default_value_t = 0.2)]
+    pub(super) holdout: f64,
+    /// Of the split, the forest and k-means
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) knobs: Knobs,
     /// The folder that the package is written to
     #[arg(long)]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     #[command(flatten)]
     remote: Remote,
 }
 
-pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
-    let answered =
-        connect(&args.remote).await?.query(&args.query).await.map_err(|error| failure(&error))?;
-    let answer =
-        to_answer(&answered.schema, &answered.batches, answered.log_index.unwrap_or(0), 0)?;
-    let label = answer.columns.iter().position(|(name, _)| *name == args.label);
-    let label = label
-        .ok_or_else(|| Failure::refused(format!("the query has no column {:?}", args.label)))?;
-    if answer.rows.len() > ROWS_MAX {
-        return Err(Failure::refused(format!(
-            "{} rows; at most {ROWS_MAX} are fitted: sample in the query",
-            answer.rows.len()
-        ))
-        .into());
-    }
-    let names: Vec<&str> = answer
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| *at != label)
-        .map(|(_, (name, _))| name.as_str())
-        .collect();
-    let mut values = Vec::with_capacity(answer.rows.len() * names.len());
-    let mut labels = Vec::with_capacity(answer.rows.len());
-    for (at, row) in answer.rows.iter().enumerate() {
-        for (column, cell) in row.iter().enumerate() {
-            let number = match cell {
-                reports::Value::Bool(value) => Some(f64::from(u8::from(*value))),
-                other => other.as_number(),
-            };
-            let number = number.ok_or_else(|| {
-                Failure::refused(format!(
-                    "row {}: column {:?} is not a number: fill it in the query",
-                    at + 1,
-                    answer.columns[column].0
-                ))
-            })?;
-            if column == label {
-                labels.push(number != 0.0);
-            } else {
-                values.push(number as f32);
-            }
+/// What can be set about a family.
+#[derive(Debug, Args)]
+pub(crate) struct Knobs {
+    /// logistic: strength of the L2 penalty
+    #[arg(long, default_value_t = Settings::default().l2)]
+    l2: f64,
+    /// elastic-net: strength of the penalty, features and label standardised
+    #[arg(long, default_value_t = Settings::default().penalty)]
+    penalty: f64,
+    /// elastic-net: the share of the penalty that is absolute
+    #[arg(long, default_value_t = Settings::default().l1_ratio)]
+    l1_ratio: f64,
+    /// tree, forest: levels of questions
+    #[arg(long, default_value_t = Settings::default().max_depth)]
+    max_depth: usize,
+    /// tree, forest: rows that a leaf holds at least
+    #[arg(long, default_value_t = Settings::default().min_leaf)]
+    min_leaf: usize,
+    /// forest
+    #[arg(long, default_value_t = Settings::default().trees)]
+    trees: usize,
+    /// forest: the share of the features that each tree may ask
+    #[arg(long, default_value_t = Settings::default().feature_share)]
+    feature_share: f64,
+    /// k-means
+    #[arg(long, default_value_t = Settings::default().clusters)]
+    clusters: usize,
+    /// pca
+    #[arg(long, default_value_t = Settings::default().components)]
+    components: usize,
+}
+
+impl TrainArgs {
+    pub(super) fn settings(&self) -> Settings {
+        let Knobs { l2, penalty, l1_ratio, max_depth, min_leaf, .. } = self.knobs;
+        let Knobs { trees, feature_share, clusters, components, .. } = self.knobs;
+        let seed = self.seed;
+        Settings {
+            l2,
+            penalty,
+            l1_ratio,
+            max_depth,
+            min_leaf,
+            trees,
+            feature_share,
+            clusters,
+            components,
+            seed,
         }
     }
-    let refused = |error: models::Error| Failure::refused(error.to_string());
-    let model = fit_logistic(&values, &labels, &names, args.l2).map_err(refused)?;
-    let mut manifest = Manifest::bare(&args.name, &args.version, Format::Linfa).map_err(refused)?;
-    // Without a view the model takes rows from its caller; the file itself knows their columns.
-    if !args.view.is_empty() {
-        let of_view = || views::find(&args.view).map(|view| view.entity().as_str().to_owned());
-        manifest.entity =
-            if args.entity.is_empty() { of_view().unwrap_or_default() } else { args.entity };
-        manifest.view = args.view;
-        manifest.features = names.iter().map(|name| (*name).to_owned()).collect();
+}
+
+/// What was fitted, and on what.
+pub(super) struct Trained {
+    pub(super) model: LinfaModel,
+    pub(super) train: Table,
+    /// The rows that it was measured on: held out, or the training rows where none were.
+    pub(super) test: Table,
+    pub(super) measures: Vec<Measure>,
+    pub(super) log_index: u64,
+}
+
+pub(super) fn refused(error: impl ToString) -> Failure {
+    Failure::refused(error.to_string())
+}
+
+pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
+    if args.family.has_label() == args.label.is_empty() {
+        let said = match args.family.has_label() {
+            true => {
+                format!("family {} learns from a label: name its column with --label", args.family)
+            }
+            false => format!("family {} takes no label: leave --label out", args.family),
+        };
+        return Err(Failure::usage(said).into());
     }
-    std::fs::create_dir_all(&args.out)?;
-    std::fs::write(args.out.join("manifest.toml"), manifest.to_toml().map_err(refused)?)?;
-    std::fs::write(args.out.join(Format::Linfa.file()), model.to_bytes().map_err(refused)?)?;
+    if !(0.0..1.0).contains(&args.holdout) {
+        return Err(Failure::usage("--holdout must be at least 0 and below 1").into());
+    }
+    let answered =
+        connect(&args.remote).await?.query(&args.query).await.map_err(|error| failure(&error))?;
+    let log_index = answered.log_index.unwrap_or(0);
+    let answer = to_answer(&answered.schema, &answered.batches, log_index, 0)?;
+    let table = train_table::of(&answer, args.family, &args.label)?;
+    let (train, test) = if args.holdout > 0.0 {
+        table.split(args.holdout, args.seed).map_err(refused)?
+    } else {
+        (table.clone(), table)
+    };
+    let model = models::fit(args.family, &train, &args.settings()).map_err(refused)?;
+    let measures = models::measure(&model, &test).map_err(refused)?;
+    let trained = Trained { model, train, test, measures, log_index };
+    train_package::write(&args, &trained)?;
+    let measured = if args.holdout > 0.0 { "held out" } else { "the training rows themselves" };
     println!(
-        "{}: {} rows, {} features, log index {}; push it with `hearth model push {}`",
+        "{}: {} of {} features on {} rows at log index {log_index}; on {} rows ({measured}):",
         args.out.display(),
-        labels.len(),
-        names.len(),
-        answer.log_index,
-        args.out.display()
+        args.family,
+        trained.train.width(),
+        trained.train.len(),
+        trained.test.len(),
     );
+    for Measure { name, value } in &trained.measures {
+        println!("  {name}: {value:.4}");
+    }
+    println!("push it with `hearth model push {}`", args.out.display());
     Ok(())
 }

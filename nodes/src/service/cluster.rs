@@ -59,6 +59,8 @@ pub(crate) fn status(node: &Node) -> StatusResponse {
             .map(|(id, found)| Divergence { id, log_index: found.index, found_us: found.found_us })
             .collect(),
         quarantined: node.quarantined().unwrap_or_default().to_owned(),
+        ledger_seq: state.ledger.head().0,
+        ledger_head: state.ledger.head().1.to_vec(),
     }
 }
 

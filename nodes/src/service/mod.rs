@@ -3,8 +3,11 @@
 mod alerts;
 mod cluster;
 mod convert;
+mod deadline;
+pub(crate) mod decisions;
 mod events;
 pub mod inference;
+mod model_message;
 mod models;
 pub(crate) mod reading;
 mod scores;

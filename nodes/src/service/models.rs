@@ -1,5 +1,6 @@
 //! Model packages in, and from one state of the registry to the next.
 
+use super::model_message::{Detail, describe};
 use super::reading::reach;
 use super::status::{from_raft, from_refusal, from_serving};
 use crate::node::Node;
@@ -7,15 +8,23 @@ use crate::proto::hearth::models_server::Models;
 use crate::proto::hearth::{
     ChangeModelRequest, ListModelsRequest, ListModelsResponse, ModelVersion, PushRequest,
 };
-use crate::state::{Command, ModelAction, ModelRecord, Reply};
+use crate::serving::{Serving, ServingError};
+use crate::state::{Command, ModelAction, ModelPush, ModelRecord, ModelStep, Reply};
+use crate::validator::Source;
 use bytes::Bytes;
-use models::{PACKAGE_BYTES_MAX, Package};
+use models::{CARD, Outcome, PACKAGE_BYTES_MAX, Package, Status as Stage};
 use raft::ReadLevel;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Longest author or actor, in bytes.
 const NAME_BYTES_MAX: usize = 128;
+/// Longest reason, in bytes; the registry keeps the first 300 characters.
+const REASON_BYTES_MAX: usize = 2_048;
+/// How long a push waits for the nodes' word. It stands in the log either way.
+const JUDGED_WITHIN: Duration = Duration::from_secs(45);
 
 #[derive(Clone, Debug)]
 pub struct ModelsService {
@@ -48,6 +57,7 @@ impl Models for ModelsService {
             }
         }
         let package = Package::from_bytes(&bytes).map_err(|error| from_serving(&error.into()))?;
+        drop(bytes);
         register(&self.node, package, author).await.map(Response::new)
     }
 
@@ -56,20 +66,25 @@ impl Models for ModelsService {
         request: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
-        let name = request.into_inner().name;
+        let ListModelsRequest { name, detail, version } = request.into_inner();
         let records: Vec<(String, String)> = {
             let state = self.node.machine().read();
-            let named = state.models().filter(|record| name.is_empty() || record.name == name);
+            let named = state.models().filter(|record| {
+                (name.is_empty() || record.name == name)
+                    && (version.is_empty() || record.version == version)
+            });
             named.map(|record| (record.name.clone(), record.version.clone())).collect()
         };
         if records.is_empty() && !name.is_empty() {
+            let version = if version.is_empty() { version } else { format!(" {version:?}") };
             return Err(Status::not_found(format!(
-                "no model {name:?}: list them with `hearth model list`"
+                "no model {name:?}{version}: list them with `hearth model list`"
             )));
         }
+        let detail = if detail { Detail::Whole } else { Detail::Line };
         let models = records
             .iter()
-            .filter_map(|(name, version)| describe(&self.node, name, version))
+            .filter_map(|(name, version)| describe(&self.node, name, version, detail))
             .collect();
         Ok(Response::new(ListModelsResponse { models }))
     }
@@ -78,13 +93,17 @@ impl Models for ModelsService {
         &self,
         request: Request<ChangeModelRequest>,
     ) -> Result<Response<ModelVersion>, Status> {
-        let ChangeModelRequest { name, version, action, actor } = request.into_inner();
-        let Some(action) = ModelAction::parse(&action) else {
-            let said =
-                format!("unknown action {action:?}: one of {}", ModelAction::WORDS.join(", "));
+        let request = request.into_inner();
+        let Some(action) = ModelAction::parse(&request.action) else {
+            let said = format!(
+                "unknown action {:?}: one of {}",
+                request.action,
+                ModelAction::WORDS.join(", ")
+            );
             return Err(Status::invalid_argument(said));
         };
-        change(&self.node, &name, &version, action, &actor).await?;
+        let (name, version) = (request.name.clone(), request.version.clone());
+        step(&self.node, request, action).await?;
         let version = match version.as_str() {
             "" => self
                 .node
@@ -95,12 +114,13 @@ impl Models for ModelsService {
                 .map(|active| active.version.clone()),
             _ => Some(version),
         };
-        let found = version.and_then(|version| describe(&self.node, &name, &version));
+        let found = version.and_then(|version| describe(&self.node, &name, &version, Detail::Line));
         Ok(Response::new(found.unwrap_or(ModelVersion { name, ..ModelVersion::default() })))
     }
 }
 
-/// Validates a package, makes it durable on a quorum and names it in the registry.
+/// Validates a package, makes it durable on a quorum, names it in the registry and waits for the word
+/// of the nodes.
 pub(crate) async fn register(
     node: &Arc<Node>,
     package: Package,
@@ -111,25 +131,19 @@ pub(crate) async fn register(
             "say who pushes: author has 1 to {NAME_BYTES_MAX} bytes"
         )));
     }
-    let serving = Arc::clone(node.serving());
-    let checked =
-        tokio::task::spawn_blocking(move || serving.validate(&package).map(|_| package)).await;
-    let package = checked
-        .map_err(|error| {
-            Status::invalid_argument(format!("the model broke its validation: {error}"))
-        })?
-        .map_err(|error| from_serving(&error))?;
-    let bytes = package.to_bytes();
-    let size_bytes = bytes.len() as u64;
-    let blob = node.raft().put_blob(Bytes::from(bytes)).await.map_err(|error| from_raft(&error))?;
     let manifest = package.manifest();
+    Serving::check_manifest(manifest).map_err(|error| from_serving(&error))?;
+    check_card(node, &package)?;
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
+    let gates = manifest.gates;
+    let bytes = Bytes::from(package.to_bytes());
+    let blob: [u8; 32] = Sha256::digest(&bytes).into();
     let record = ModelRecord {
         name: name.clone(),
         version: version.clone(),
         digests: package.digests(),
         blob,
-        size_bytes,
+        size_bytes: bytes.len() as u64,
         format: match manifest.format {
             models::Format::Onnx => "onnx",
             models::Format::Linfa => "linfa",
@@ -140,11 +154,61 @@ pub(crate) async fn register(
         features: manifest.features.clone(),
         author,
     };
-    propose(node, &Command::RegisterModel(Box::new(record))).await?;
-    describe(node, &name, &version)
+    drop(package);
+    let verdict = node.serving().validate(blob, Source::Bytes(bytes.clone())).await;
+    match verdict.outcome {
+        Outcome::Ready => {}
+        Outcome::Refused => return Err(Status::invalid_argument(verdict.said)),
+        Outcome::Unable => {
+            return Err(from_serving(&ServingError::NotReady { said: verdict.said }));
+        }
+    }
+    node.raft().put_blob(bytes).await.map_err(|error| from_raft(&error))?;
+    propose(node, &Command::PushModel(Box::new(ModelPush { record, gates }))).await?;
+    judged(node, &name, &version).await?;
+    describe(node, &name, &version, Detail::Line)
         .ok_or_else(|| Status::unavailable("registered; this node is still catching up"))
 }
 
+fn check_card(node: &Node, package: &Package) -> Result<(), Status> {
+    let lacks = package.lacks();
+    if node.config().models.require_card && !lacks.is_empty() {
+        return Err(Status::invalid_argument(format!(
+            "the package has no {}: say what the model is for and what it is not for ({CARD} beside manifest.toml)",
+            lacks.join(" and no ")
+        )));
+    }
+    Ok(())
+}
+
+/// Waits until the nodes have said what they think of a version.
+async fn judged(node: &Node, name: &str, version: &str) -> Result<(), Status> {
+    let mut applied = node.machine().watch_applied();
+    let until = tokio::time::Instant::now() + JUDGED_WITHIN;
+    loop {
+        applied.mark_unchanged();
+        let (stage, reason) = {
+            let state = node.machine().read();
+            let known = state.registry.version(name, version);
+            let known = known.map_err(|error| Status::not_found(error.to_string()))?;
+            (known.status, known.reason.clone())
+        };
+        match stage {
+            Stage::Pushed => {}
+            Stage::Refused => {
+                return Err(Status::invalid_argument(format!(
+                    "model {name} {version} is refused by {reason}"
+                )));
+            }
+            _ => return Ok(()),
+        }
+        if !matches!(tokio::time::timeout_at(until, applied.changed()).await, Ok(Ok(()))) {
+            return Ok(());
+        }
+    }
+}
+
+/// A step without a reason, as protocols ask for it that know none.
 pub(crate) async fn change(
     node: &Node,
     name: &str,
@@ -152,13 +216,44 @@ pub(crate) async fn change(
     action: ModelAction,
     actor: &str,
 ) -> Result<(), Status> {
+    let request = ChangeModelRequest {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        actor: actor.to_owned(),
+        ..ChangeModelRequest::default()
+    };
+    step(node, request, action).await
+}
+
+async fn step(node: &Node, request: ChangeModelRequest, action: ModelAction) -> Result<(), Status> {
+    let ChangeModelRequest { name, version, actor, reason, share, force, .. } = request;
     if actor.is_empty() || actor.len() > NAME_BYTES_MAX {
         return Err(Status::invalid_argument(format!(
             "say who acts: actor has 1 to {NAME_BYTES_MAX} bytes"
         )));
     }
-    let (name, version, actor) = (name.to_owned(), version.to_owned(), actor.to_owned());
-    propose(node, &Command::ChangeModel { name, version, action, actor }).await
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(Status::invalid_argument(format!(
+            "a reason has {REASON_BYTES_MAX} bytes at most"
+        )));
+    }
+    // What was seen of the version itself. A rollback asks nobody, and `force` says that somebody knows.
+    if matches!(action, ModelAction::Activate | ModelAction::Canary) && !force {
+        crate::watch::gate(node, &name, &version).await.map_err(Status::failed_precondition)?;
+    }
+    let config = &node.config().models;
+    let step = ModelStep {
+        name,
+        version,
+        action,
+        actor,
+        reason,
+        share: u8::try_from(share).unwrap_or(u8::MAX),
+        forced: force,
+        four_eyes: config.four_eyes,
+        gates: config.gates,
+    };
+    propose(node, &Command::StepModel(Box::new(step))).await
 }
 
 /// Proposes, and waits until this node shows what was changed.
@@ -169,33 +264,4 @@ async fn propose(node: &Node, command: &Command) -> Result<(), Status> {
     }
     let waited = node.raft().wait_applied(index, super::APPLY_WITHIN).await;
     waited.map(drop).map_err(|error| from_raft(&error))
-}
-
-fn describe(node: &Node, name: &str, version: &str) -> Option<ModelVersion> {
-    let state = node.machine().read();
-    let record = state.model(name, version)?;
-    let known = state.registry.version(name, version).ok()?;
-    let ready = node.serving().is_loaded(name, version);
-    Some(ModelVersion {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        state: known.status.name().to_owned(),
-        format: record.format.clone(),
-        entity: record.entity.clone(),
-        view: record.view.clone(),
-        model_sha256: crate::hex::decode32(&record.digests.model).unwrap_or_default().to_vec(),
-        package_sha256: record.blob.to_vec(),
-        author: known.author.clone(),
-        approver: known.approver.clone(),
-        registered_us: known.pushed_us,
-        changed_us: known.changed_us,
-        features: record.features.clone(),
-        ready,
-        reason: if ready {
-            String::new()
-        } else {
-            node.serving().failure(name, version).unwrap_or_default()
-        },
-        log_index: state.applied,
-    })
 }

@@ -4,12 +4,13 @@
 //! the caller's own last write. `within=2s` or `within=250ms`: everything acknowledged so long ago.
 //! `local`: whatever this node has applied.
 
+use super::deadline;
 use super::status::from_raft;
 use crate::node::Node;
 use flight::{MIN_LOG_INDEX_HEADER, READ_HEADER};
 use futures::FutureExt as _;
 use raft::ReadLevel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -30,15 +31,31 @@ pub(crate) async fn reach(
         })?,
         (None, None) => default,
     };
-    reach_level(node, level).await.map_err(|error| from_raft(&error))
+    if level == ReadLevel::Local {
+        return Ok(node.machine().applied());
+    }
+    reach_by(node, level, deadline::of(metadata)).await.map_err(|error| from_raft(&error))
 }
 
 pub(crate) async fn reach_level(node: &Node, level: ReadLevel) -> Result<u64, raft::Error> {
-    if level == ReadLevel::Local {
-        return Ok(node.machine().read().applied);
+    reach_by(node, level, None).await
+}
+
+/// Waits no longer than the caller does.
+pub(crate) async fn reach_by(
+    node: &Node,
+    level: ReadLevel,
+    deadline: Option<Instant>,
+) -> Result<u64, raft::Error> {
+    let applied = node.machine().applied();
+    match level {
+        ReadLevel::Local => return Ok(applied),
+        ReadLevel::AtLeast(index) if index <= applied => return Ok(applied),
+        _ => {}
     }
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     // Boxed: every call waits here, and the type of the whole way would be part of each of them.
-    node.raft().read_index_at(level, WAIT).boxed().await
+    node.raft().read_index_at(level, left.map_or(WAIT, |left| left.min(WAIT))).boxed().await
 }
 
 pub(crate) fn parse(text: &str) -> Result<ReadLevel, String> {

@@ -1,19 +1,35 @@
 //! Scores by entity, and the decisions made from them.
 
+use super::deadline;
+use super::decisions::{self, Asked, caller_of, decision_message, find, score_message};
 use super::reading::reach;
-use super::status::{from_raft, from_refusal, from_serving};
+use super::status::from_serving;
+use crate::admission::Permit;
+use crate::audit;
 use crate::node::Node;
 use crate::proto::hearth::scores_server::Scores;
 use crate::proto::hearth::{
-    Contribution, Decision, FeatureReading, GetDecisionRequest, ReplayResponse, ScoreManyRequest,
-    ScoreRequest, ScoreResponse,
+    Decision, GetDecisionRequest, LedgerHead, LedgerHeadRequest, LedgerPart, ModelWatch,
+    ObservedOutcome, ReadLedgerRequest, RecordOutcomeRequest, RecordReviewRequest, ReplayResponse,
+    ScoreManyRequest, ScoreRequest, ScoreResponse, WatchRequest,
 };
-use crate::serving::{Loaded, Scored};
-use crate::state::{Command, DecisionRecord, Reply};
+use crate::serving::{Beside, Loaded, Replayed, Scored, version_of};
+use crate::state::Entry;
+use crate::watch;
 use futures::stream::{BoxStream, StreamExt as _};
+use models::Priority;
 use raft::ReadLevel;
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+
+/// Parts of the ledger on their way to a reader.
+const PARTS_AHEAD: usize = 4;
+
+/// Entities of one request that are scored in one turn: well under a millisecond.
+const ENTITIES_PER_TURN: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct ScoresService {
@@ -33,48 +49,38 @@ impl ScoresService {
         explain: bool,
     ) -> Result<(Arc<Loaded>, Scored), Status> {
         let serving = self.node.serving();
-        let loaded = serving
-            .resolve(&self.node.machine().read(), model, version)
-            .map_err(|error| from_serving(&error))?;
-        let scored = {
+        // Version and row are of one index.
+        let (routed, loaded, row) = {
             let state = self.node.machine().read();
-            serving.read_row(&state, &loaded, entity).map_err(|error| from_serving(&error))?
+            let routed =
+                serving.route(&state, model, version).map_err(|error| from_serving(&error))?;
+            let loaded = routed.of(entity.as_bytes()).map_err(|error| from_serving(&error))?;
+            let loaded = Arc::clone(loaded);
+            let row = serving.read_row(&state, &loaded, entity);
+            (routed, loaded, row.map_err(|error| from_serving(&error))?)
         };
+        let begun = Instant::now();
         let scored =
-            serving.score_row(&loaded, scored, explain).map_err(|error| from_serving(&error))?;
+            serving.score_row(&loaded, row, explain).map_err(|error| from_serving(&error))?;
+        let (values, scores) = (&scored.row.vector.values, &[scored.score as f32][..]);
+        let beside =
+            Beside { routed: &routed, answered: &loaded, values, scores, took: begun.elapsed() };
+        serving.shade(&beside, std::iter::once(entity));
         Ok((loaded, scored))
     }
 
-    async fn write_down(
+    /// Waits for the call's turn, by the model's priority or a lower one that is asked for.
+    async fn turn(
         &self,
-        loaded: &Loaded,
-        scored: &Scored,
-        caller: String,
-        purpose: String,
-    ) -> Result<DecisionRecord, Status> {
-        let record = DecisionRecord {
-            decision_id: self.node.fresh_id("d"),
-            caller,
-            purpose,
-            policy: loaded.policy(),
-            ..scored.to_record(loaded)
-        };
-        let command = Command::RecordDecision(Box::new(record));
-        match self.node.propose(&command).await.map_err(|error| from_raft(&error))? {
-            (_, Reply::Decision(record)) => Ok(*record),
-            (_, Reply::Refused(refusal)) => Err(from_refusal(refusal)),
-            _ => Err(Status::internal("the log answered something else than a decision")),
-        }
-    }
-
-    fn decision(&self, id: &str) -> Result<DecisionRecord, Status> {
-        let state = self.node.machine().read();
-        let found = state.ledger.get(id).cloned();
-        found.ok_or_else(|| {
-            Status::not_found(format!(
-                "no decision {id:?}: only those made with record=true are kept"
-            ))
-        })
+        (model, version): (&str, &str),
+        asked: Priority,
+        deadline: Option<Instant>,
+    ) -> Result<Permit<'_>, Status> {
+        let loaded = self.node.serving().resolve(&self.node.machine().read(), model, version);
+        let loaded = loaded.map_err(|error| from_serving(&error))?;
+        let priority = asked.max(loaded.manifest().priority);
+        let entered = self.node.gate().enter(priority, deadline).await;
+        entered.map_err(|refused| from_serving(&refused.into()))
     }
 }
 
@@ -84,21 +90,28 @@ impl Scores for ScoresService {
         &self,
         request: Request<ScoreRequest>,
     ) -> Result<Response<ScoreResponse>, Status> {
-        let caller =
-            request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+        let caller = caller_of(&request);
         let default = match request.get_ref().min_log_index {
             0 => ReadLevel::Local,
             index => ReadLevel::AtLeast(index),
         };
+        let deadline = deadline::of(request.metadata());
         reach(&self.node, request.metadata(), default).await?;
         let request = request.into_inner();
+        let asked = priority(&request.priority, Priority::Safety)?;
+        let _permit = self.turn((&request.model, &request.version), asked, deadline).await?;
         let explain = request.explain || request.record;
         let (loaded, scored) =
             self.run(&request.model, &request.version, &request.entity, explain)?;
+        if let Some(reason) = scored.unexplained.as_ref().filter(|_| request.explain) {
+            return Err(Status::failed_precondition(reason.clone()));
+        }
         let mut response = scored.to_message(&loaded);
         if request.record {
-            response.decision_id =
-                self.write_down(&loaded, &scored, caller, request.purpose).await?.decision_id;
+            let asked = Asked { caller, purpose: request.purpose, reviewer: request.reviewer };
+            let record = scored.to_record(&loaded);
+            let written = decisions::write_down(&self.node, record, &asked).await?;
+            response.decision_id = written.decision_id;
         }
         Ok(Response::new(response))
     }
@@ -109,8 +122,11 @@ impl Scores for ScoresService {
         &self,
         request: Request<ScoreManyRequest>,
     ) -> Result<Response<Self::ScoreManyStream>, Status> {
+        let deadline = deadline::of(request.metadata());
         reach(&self.node, request.metadata(), ReadLevel::Local).await?;
         let request = request.into_inner();
+        // Of many answers none is urgent by itself.
+        let asked = priority(&request.priority, Priority::Normal)?;
         let limit = self.node.config().limits.entities_per_request;
         if request.entities.len() > limit {
             let said = format!(
@@ -125,14 +141,24 @@ impl Scores for ScoresService {
             .serving()
             .resolve(&self.node.machine().read(), &request.model, &request.version)
             .map_err(|error| from_serving(&error))?;
-        let answers = futures::stream::iter(request.entities).map(move |entity| {
-            match this.run(&request.model, &request.version, &entity, request.explain) {
-                Ok((loaded, scored)) => Ok(scored.to_message(&loaded)),
-                Err(status) => Ok(ScoreResponse {
-                    entity,
-                    error: status.message().to_owned(),
-                    ..Default::default()
-                }),
+        let (model, version, explain) = (request.model, request.version, request.explain);
+        let of = Arc::new((this, model, version));
+        let answers = futures::stream::iter(request.entities.into_iter().enumerate());
+        let answers = answers.then(move |(at, entity)| {
+            let of = Arc::clone(&of);
+            async move {
+                let (this, model, version) = &*of;
+                if at % ENTITIES_PER_TURN == 0 {
+                    this.turn((model, version), asked, deadline).await?;
+                }
+                match this.run(model, version, &entity, explain) {
+                    Ok((loaded, scored)) => Ok(scored.to_message(&loaded)),
+                    Err(status) => Ok(ScoreResponse {
+                        entity,
+                        error: status.message().to_owned(),
+                        ..Default::default()
+                    }),
+                }
             }
         });
         Ok(Response::new(answers.boxed()))
@@ -143,8 +169,8 @@ impl Scores for ScoresService {
         request: Request<GetDecisionRequest>,
     ) -> Result<Response<Decision>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
-        let record = self.decision(&request.into_inner().decision_id)?;
-        Ok(Response::new(decision_message(&record)))
+        let (_, entries) = find(&self.node, &request.into_inner().decision_id).await?;
+        Ok(Response::new(decision_message(&entries)))
     }
 
     async fn replay_decision(
@@ -152,67 +178,91 @@ impl Scores for ScoresService {
         request: Request<GetDecisionRequest>,
     ) -> Result<Response<ReplayResponse>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
-        let record = self.decision(&request.into_inner().decision_id)?;
-        let replayed = self.node.serving().replay(&record).map_err(|error| from_serving(&error))?;
-        let same_bits = replayed.to_bits() == record.score.to_bits();
-        let difference = match same_bits {
-            true if record.chained_hash() == record.hash => String::new(),
-            true => "the record does not match its hash".to_owned(),
-            false => format!("recorded {:?}, replayed {replayed:?}", record.score),
+        let (entry, _) = find(&self.node, &request.into_inner().decision_id).await?;
+        let Some(record) = entry.decision() else {
+            return Err(Status::internal("a decision is none"));
         };
+        let loaded = version_of(&self.node, record).await.map_err(|error| from_serving(&error))?;
+        let replayed =
+            self.node.serving().replay(&loaded, record).map_err(|error| from_serving(&error))?;
+        let difference = difference(&entry, &replayed);
         let identical = difference.is_empty();
-        let replayed = ScoreResponse { score: replayed, ..score_message(&record) };
+        let replayed =
+            ScoreResponse { score: replayed.score, band: replayed.band, ..score_message(record) };
         Ok(Response::new(ReplayResponse { identical, replayed: Some(replayed), difference }))
     }
-}
 
-fn score_message(record: &DecisionRecord) -> ScoreResponse {
-    ScoreResponse {
-        entity: record.entity.clone(),
-        model: record.model.clone(),
-        version: record.version.clone(),
-        model_sha256: crate::hex::decode32(&record.model_sha256).unwrap_or_default().to_vec(),
-        score: record.score,
-        band: record.band.clone(),
-        contributions: record
-            .contributions
-            .iter()
-            .map(|(feature, value, contribution)| Contribution {
-                feature: feature.clone(),
-                value: *value,
-                contribution: *contribution,
-                reason: String::new(),
-            })
-            .collect(),
-        base: record.base,
-        link: record.link.clone(),
-        log_index: record.read_index,
-        decision_id: record.decision_id.clone(),
-        ..Default::default()
+    async fn record_review(
+        &self,
+        request: Request<RecordReviewRequest>,
+    ) -> Result<Response<Decision>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        decisions::review(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn record_outcome(
+        &self,
+        request: Request<RecordOutcomeRequest>,
+    ) -> Result<Response<ObservedOutcome>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        decisions::outcome(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_ledger_head(
+        &self,
+        request: Request<LedgerHeadRequest>,
+    ) -> Result<Response<LedgerHead>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        Ok(Response::new(audit::head(&self.node)))
+    }
+
+    type ReadLedgerStream = BoxStream<'static, Result<LedgerPart, Status>>;
+
+    async fn read_ledger(
+        &self,
+        request: Request<ReadLedgerRequest>,
+    ) -> Result<Response<Self::ReadLedgerStream>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        let (to, parts) = mpsc::channel(PARTS_AHEAD);
+        tokio::spawn(audit::walk(Arc::clone(&self.node), request.into_inner(), to));
+        Ok(Response::new(ReceiverStream::new(parts).boxed()))
+    }
+
+    async fn get_watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<ModelWatch>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        watch::message(&self.node, &request.into_inner()).await.map(Response::new)
     }
 }
 
-fn decision_message(record: &DecisionRecord) -> Decision {
-    Decision {
-        decision_id: record.decision_id.clone(),
-        score: Some(score_message(record)),
-        features: record
-            .features
-            .iter()
-            .map(|(feature, value, event_time_us, status)| FeatureReading {
-                feature: feature.clone(),
-                value: f64::from(*value),
-                event_time_us: *event_time_us,
-                status: status.clone(),
-            })
-            .collect(),
-        caller: record.caller.clone(),
-        purpose: record.purpose.clone(),
-        decided_us: record.decided_us,
-        policy: record.policy.clone(),
-        outcome: record.outcome.clone(),
-        human_reviewer: record.human_reviewer.clone(),
-        previous_hash: record.previous_hash.to_vec(),
-        hash: record.hash.to_vec(),
+/// What a decision says now that it did not say then; empty where every bit is the same.
+fn difference(entry: &Entry, replayed: &Replayed) -> String {
+    let Some(record) = entry.decision() else { return "it is no decision".to_owned() };
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let recorded: Vec<f64> = record.contributions.iter().map(|each| each.contribution).collect();
+    let made = crate::state::ledger::link(&entry.previous_hash, &entry.content_digest());
+    if replayed.score.to_bits() != record.score.to_bits() {
+        format!("recorded score {:?}, replayed {:?}", record.score, replayed.score)
+    } else if replayed.band != record.band {
+        format!("recorded band {:?}, replayed {:?}", record.band, replayed.band)
+    } else if bits(&recorded) != bits(&replayed.contributions)
+        || (!recorded.is_empty() && record.base.to_bits() != replayed.base.to_bits())
+    {
+        "the score is the same, its contributions are not".to_owned()
+    } else if made != entry.hash {
+        "the record does not match its hash".to_owned()
+    } else {
+        String::new()
     }
+}
+
+/// The priority that is asked for; `open` where none is.
+fn priority(text: &str, open: Priority) -> Result<Priority, Status> {
+    if text.is_empty() {
+        return Ok(open);
+    }
+    let asked: Result<Priority, models::UnknownPriority> = text.parse();
+    asked.map(|asked| asked.max(open)).map_err(|error| Status::invalid_argument(error.to_string()))
 }

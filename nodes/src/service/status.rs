@@ -1,5 +1,6 @@
 //! The one place where an outcome becomes a gRPC status.
 
+use crate::admission::Refused;
 use crate::serving::ServingError;
 use crate::state::Refusal;
 use tonic::{Code, Status};
@@ -40,6 +41,8 @@ pub(crate) fn from_serving(error: &ServingError) -> Status {
         ServingError::NotReady { .. } => Status::unavailable(said),
         ServingError::Invalid(_) => Status::invalid_argument(said),
         ServingError::Missing { .. } => Status::failed_precondition(said),
+        ServingError::Refused(Refused::Expired) => Status::deadline_exceeded(said),
+        ServingError::Refused(_) => Status::resource_exhausted(said),
         ServingError::Failed(_) => Status::internal(said),
     }
 }

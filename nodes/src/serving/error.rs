@@ -1,5 +1,7 @@
 //! Why a model did not answer.
 
+use crate::admission::Refused;
+
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ServingError {
     #[error("{said}")]
@@ -8,8 +10,13 @@ pub enum ServingError {
     NotReady { said: String },
     #[error("{entity:?} is no {kind} that the registers or events know")]
     UnknownEntity { kind: String, entity: String },
-    #[error("{model} is not run with missing features, by its manifest: {}", features.join(", "))]
-    Missing { model: String, features: Vec<String> },
+    #[error(
+        "{model} is not run for {entity:?}, by its manifest: missing or too old: {}",
+        features.join(", ")
+    )]
+    Missing { model: String, entity: String, features: Vec<String> },
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error("{0}")]
     Invalid(String),
     #[error("{0}")]

@@ -1,35 +1,10 @@
-//! One version of one model in memory, and how often it ran.
+//! One version of one model in memory.
 
+use super::{RowRules, Runs};
+use crate::watch::Counter;
 use features::FeatureView;
-use models::{Loaded as Package, Manifest, Model};
+use models::{Digests, Explainer, Explanation, Loaded as Package, Manifest, Method, Model};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
-
-/// Runs of one model on this node, as Triton's statistics count them.
-#[derive(Debug, Default)]
-pub struct Runs {
-    pub success: AtomicU64,
-    pub success_ns: AtomicU64,
-    pub fail: AtomicU64,
-    pub fail_ns: AtomicU64,
-    pub rows: AtomicU64,
-    pub last_ms: AtomicU64,
-}
-
-impl Runs {
-    pub(crate) fn count(&self, begun: Instant, rows: u64, good: bool) {
-        let ns = begun.elapsed().as_nanos() as u64;
-        let (count, sum) =
-            if good { (&self.success, &self.success_ns) } else { (&self.fail, &self.fail_ns) };
-        count.fetch_add(1, Ordering::Relaxed);
-        sum.fetch_add(ns, Ordering::Relaxed);
-        if good {
-            self.rows.fetch_add(rows, Ordering::Relaxed);
-        }
-        self.last_ms.store(crate::clock::now_us() as u64 / 1_000, Ordering::Relaxed);
-    }
-}
 
 /// One version of one model, ready to answer.
 #[derive(Debug)]
@@ -37,6 +12,9 @@ pub struct Loaded {
     pub(super) package: Package,
     pub(super) view: Option<Arc<FeatureView>>,
     pub(super) sha256: [u8; 32],
+    pub(super) sha256_hex: String,
+    pub(super) rules: RowRules,
+    pub(super) watch: Counter,
     pub runs: Runs,
 }
 
@@ -53,12 +31,55 @@ impl Loaded {
         &self.package.manifest
     }
 
+    /// `n` rows of features as the inputs of the model's own file.
+    pub(crate) fn inputs_of(
+        &self,
+        rows: &[f32],
+        n: usize,
+    ) -> Result<Vec<models::Tensor>, models::Error> {
+        self.package.inputs_of(rows, n)
+    }
+
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.package.model
     }
 
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.package.digests
+    }
+
+    /// What each feature of a row added to its score.
+    pub fn explain(&self, row: &[f32]) -> Result<Explanation, models::Error> {
+        self.package.explain(row)
+    }
+
+    /// Whether an explanation costs little beside the row's other work: exact ones do.
+    pub fn explains_exactly(&self) -> bool {
+        let method = Explainer::method(&self.package.explainer);
+        matches!(method, Some(Method::Linear | Method::TreeShap))
+    }
+
+    /// The space in which base and contributions of an explanation add up to the score.
+    pub fn link(&self) -> &'static str {
+        self.package.explainer.link(self.package.model.as_ref()).as_str()
+    }
+
     pub fn sha256(&self) -> [u8; 32] {
         self.sha256
+    }
+
+    /// What is counted of its scores.
+    pub fn watch(&self) -> &Counter {
+        &self.watch
+    }
+
+    pub fn sha256_hex(&self) -> &str {
+        &self.sha256_hex
+    }
+
+    /// What becomes of a row with gaps.
+    pub fn rules(&self) -> &RowRules {
+        &self.rules
     }
 
     pub fn view(&self) -> Option<&Arc<FeatureView>> {

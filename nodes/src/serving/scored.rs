@@ -1,13 +1,13 @@
 //! Rows as models read them, and scores with everything that they were made from.
 
-use super::Loaded;
+use super::{Loaded, ServingError};
 use crate::proto::hearth::{Contribution, ScoreResponse};
 use crate::state::DecisionRecord;
-use features::FeatureVector;
+use crate::state::ledger::{Contribution as Part, Reading};
+use crate::watch::Codes;
+use features::{FeatureVector, FeatureView};
+use models::{Manifest, Reason};
 use sha2::{Digest as _, Sha256};
-
-/// The space in which `base` and contributions add up to the score.
-const LINK: &str = "logit";
 
 /// A row as a model reads it, with what is known about each value.
 #[derive(Clone, Debug)]
@@ -15,17 +15,47 @@ pub struct Row {
     pub entity: String,
     pub vector: FeatureVector,
     pub log_index: u64,
+    /// The groups of the entity, for the rates by group.
+    pub groups: Codes,
 }
 
 impl Row {
     /// Hash over the view and the values' bits.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.vector.fingerprint.as_bytes());
-        for value in &self.vector.values {
-            hash.update(value.to_bits().to_le_bytes());
-        }
-        crate::hex::encode(&hash.finalize()[..16])
+        hash(&self.vector.fingerprint, &self.vector.values)
+    }
+}
+
+/// [`Row::hash`] of values that were read by a view.
+pub fn feature_hash(view: &FeatureView, values: &[f32]) -> String {
+    hash(view.fingerprint(), values)
+}
+
+fn hash(fingerprint: &str, values: &[f32]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(fingerprint.as_bytes());
+    for value in values {
+        hash.update(value.to_bits().to_le_bytes());
+    }
+    crate::hex::encode(&hash.finalize()[..16])
+}
+
+/// What a feature did, with the manifest's words for a person.
+pub(crate) fn contribution(
+    feature: &str,
+    value: f64,
+    contribution: f64,
+    manifest: Option<&Manifest>,
+) -> Contribution {
+    let words = manifest.and_then(|manifest| manifest.reasons.get(feature));
+    let (zh, en) = words.map(|Reason { zh, en }| (zh.clone(), en.clone())).unwrap_or_default();
+    Contribution {
+        feature: feature.to_owned(),
+        value,
+        contribution,
+        reason: if words.is_some() { format!("{zh} / {en}") } else { String::new() },
+        reason_zh: zh,
+        reason_en: en,
     }
 }
 
@@ -36,20 +66,36 @@ pub struct Scored {
     pub score: f64,
     pub band: String,
     pub base: f64,
-    /// Feature, value, contribution; empty where none were asked for or the model has no exact ones.
+    /// The space in which `base` and contributions add up to the score; empty without contributions.
+    pub link: &'static str,
+    /// Feature, value, contribution; empty where none were asked for or none can be found.
     pub contributions: Vec<(String, f64, f64)>,
+    /// Why there are no contributions although they were asked for.
+    pub unexplained: Option<String>,
     pub log_index: u64,
 }
 
 impl Scored {
-    pub fn to_message(&self, loaded: &Loaded) -> ScoreResponse {
-        let reason = |feature: &str| {
-            loaded
-                .manifest()
-                .reasons
-                .get(feature)
-                .map(|reason| format!("{} / {}", reason.zh, reason.en))
+    /// Adds what each feature did to the score. A model that cannot be explained is still scored.
+    pub(super) fn explain(&mut self, loaded: &Loaded) -> Result<(), ServingError> {
+        let vector = &self.row.vector;
+        let explanation = match loaded.explain(&vector.values) {
+            Ok(explanation) => explanation,
+            Err(models::Error::NoScore(reason)) => {
+                self.unexplained = Some(reason);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
         };
+        let parts = vector.names.iter().zip(&vector.values).zip(explanation.contributions);
+        self.contributions =
+            parts.map(|((name, value), part)| (name.clone(), f64::from(*value), part)).collect();
+        self.base = explanation.base;
+        self.link = explanation.link.as_str();
+        Ok(())
+    }
+
+    pub fn to_message(&self, loaded: &Loaded) -> ScoreResponse {
         ScoreResponse {
             entity: self.row.entity.clone(),
             model: loaded.name().to_owned(),
@@ -60,18 +106,16 @@ impl Scored {
             contributions: self
                 .contributions
                 .iter()
-                .map(|(feature, value, contribution)| Contribution {
-                    reason: reason(feature).unwrap_or_default(),
-                    feature: feature.clone(),
-                    value: *value,
-                    contribution: *contribution,
+                .map(|(feature, value, part)| {
+                    contribution(feature, *value, *part, Some(loaded.manifest()))
                 })
                 .collect(),
             base: self.base,
-            link: if self.contributions.is_empty() { String::new() } else { LINK.to_owned() },
+            link: self.link.to_owned(),
             log_index: self.log_index,
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),
+            stale_features: self.row.vector.stale().map(str::to_owned).collect(),
             decision_id: String::new(),
             error: String::new(),
         }
@@ -93,14 +137,30 @@ impl Scored {
             score: self.score,
             band: self.band.clone(),
             base: self.base,
-            link: LINK.to_owned(),
-            contributions: self.contributions.clone(),
-            features: readings
-                .map(|(((name, value), time_us), status)| {
-                    (name.clone(), *value, *time_us, status.as_str().to_owned())
+            link: self.link.to_owned(),
+            contributions: self
+                .contributions
+                .iter()
+                .map(|(feature, value, contribution)| Part {
+                    feature: feature.clone(),
+                    value: *value,
+                    contribution: *contribution,
                 })
                 .collect(),
+            features: readings
+                .map(|(((name, value), time_us), status)| Reading {
+                    feature: name.clone(),
+                    value: *value,
+                    event_time_us: *time_us,
+                    status: status.as_str().to_owned(),
+                })
+                .collect(),
+            view: vector.view.to_string(),
+            view_fingerprint: vector.fingerprint.to_string(),
+            as_of_us: vector.as_of_us,
             read_index: self.log_index,
+            policy: loaded.policy(),
+            effect: loaded.manifest().effect.as_str().to_owned(),
             ..DecisionRecord::default()
         }
     }

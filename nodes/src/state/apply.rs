@@ -3,17 +3,18 @@
 use super::act_on_alert::Act;
 use super::command::UnknownCommand;
 use super::{
-    Alerts, Checks, Command, Dedup, Homes, Ledger, ModelRecord, Once, Recent, Refusal, Reply, Rows,
-    Rules, Scores,
+    Alerts, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord, Once, Recent, Refusal,
+    Reply, RowIndex, Rows, Rules, Scores, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
 use features::table::{Cell, Mode, Table};
 use features::{EventColumns, EventRef, Store};
+use imbl::OrdMap;
 use models::Registry;
 use raft::Position;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What an entry changed in the tables, for the warehouse.
 #[derive(Clone, Debug)]
@@ -49,6 +50,7 @@ pub struct State {
     /// The log's clock in microseconds: the leader's, never running back.
     pub clock_us: i64,
     pub rows: Rows,
+    pub(crate) row_index: RowIndex,
     pub homes: Homes,
     pub(crate) places: Places,
     pub features: Store,
@@ -57,11 +59,12 @@ pub struct State {
     pub rules: Rules,
     pub registry: Registry,
     /// What the registry names, by name and version.
-    pub(crate) models: BTreeMap<(String, String), ModelRecord>,
+    pub(crate) models: OrdMap<(String, String), Arc<ModelRecord>>,
     /// The entry that changed each of them last.
-    pub(crate) model_indexes: BTreeMap<(String, String), u64>,
+    pub(crate) model_indexes: OrdMap<(String, String), u64>,
     pub scores: Scores,
     pub ledger: Ledger,
+    pub watched: Watched,
     pub checks: Checks,
     pub once: Once,
     pub events_total: u64,
@@ -82,6 +85,7 @@ impl State {
             applied: 0,
             clock_us: 0,
             rows: Rows::default(),
+            row_index: RowIndex::default(),
             homes: Homes::default(),
             places: Places::default(),
             features: Store::default(),
@@ -89,10 +93,11 @@ impl State {
             alerts: Alerts::default(),
             rules: Rules::default(),
             registry: Registry::default(),
-            models: BTreeMap::new(),
-            model_indexes: BTreeMap::new(),
+            models: OrdMap::new(),
+            model_indexes: OrdMap::new(),
             scores: Scores::default(),
             ledger: Ledger::default(),
+            watched: Watched::default(),
             checks: Checks::default(),
             once: Once::default(),
             events_total: 0,
@@ -105,6 +110,11 @@ impl State {
         }
     }
 
+    /// The register rows, as features are read from them.
+    pub fn registers(&self) -> IndexedRows<'_> {
+        IndexedRows { rows: &self.rows, index: &self.row_index }
+    }
+
     /// Applies one entry. An error means that the bytes are of a newer program: the node must stop.
     pub fn apply(
         &mut self,
@@ -115,6 +125,7 @@ impl State {
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
         self.fire_timers(at);
+        self.settle_models(at);
         let mut hash = Sha256::new();
         hash.update(self.hash);
         hash.update(at.index.to_le_bytes());
@@ -160,10 +171,21 @@ impl State {
                     },
                 ),
             Command::RecordDecision(record) => self.record_decision(at, *record),
+            Command::RecordReview(review) => self.record_review(at, *review),
+            Command::RecordOutcome { observed, groups } => {
+                self.record_outcome(at, *observed, &groups)
+            }
+            Command::RecordWatch(deltas) => self.record_watch(&deltas),
             Command::Tick => Reply::Done,
             Command::Once { id, command } => self.carry_out_once(at, id, *command),
             Command::CheckState { voters } => self.begin_check(at, voters),
             Command::ReportState { node, index, digest } => self.report_check(node, index, digest),
+            Command::PushModel(push) => self.push_model(at, *push),
+            Command::ReportModel(report) => self.report_model(at, *report),
+            Command::StepModel(step) => self.step_model(at, &step),
+            Command::CompareModel { name, version, compared } => {
+                self.compare_model(&name, &version, &compared)
+            }
         }
     }
 

@@ -1,11 +1,14 @@
 //! Commands and replies as bytes, a version byte first.
 
-use super::{Action, Alert, DecisionRecord, Digest, ModelAction, ModelRecord, Rules, ScoreRecord};
+use super::{
+    Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
+    ModelStep, ObservedRecord, ReviewRecord, Rules, ScoreRecord, WatchDelta, Written,
+};
 use features::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-pub(super) const COMMAND_VERSION: u8 = 1;
+pub(super) const COMMAND_VERSION: u8 = 2;
 
 /// Everything that can change the state. What a repeat would harm travels in a `Once`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +22,9 @@ pub enum Command {
         rows: Vec<Vec<u8>>,
     },
     SetRules(Rules),
+    /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
+    /// Of the same logs.
     ChangeModel {
         name: String,
         version: String,
@@ -58,16 +63,40 @@ pub enum Command {
         index: u64,
         digest: Digest,
     },
+    PushModel(Box<ModelPush>),
+    /// What one node found when it validated a version.
+    ReportModel(Box<ModelReport>),
+    StepModel(Box<ModelStep>),
+    /// What one node has compared in shadow since its last word.
+    CompareModel {
+        name: String,
+        version: String,
+        compared: models::Compared,
+    },
+    RecordReview(Box<ReviewRecord>),
+    /// What became of it, and the groups of whom it is about, by column and value.
+    RecordOutcome {
+        observed: Box<ObservedRecord>,
+        groups: Vec<(String, String)>,
+    },
+    /// What a node counted of its scores since it last said so.
+    RecordWatch(Vec<WatchDelta>),
 }
 
 /// What a command answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     Done,
-    Ingested { accepted: u32, duplicates: u32 },
-    Upserted { rows: u32 },
+    Ingested {
+        accepted: u32,
+        duplicates: u32,
+    },
+    Upserted {
+        rows: u32,
+    },
     Alert(Box<Alert>),
-    Decision(Box<DecisionRecord>),
+    /// An entry of the ledger.
+    Written(Written),
     Refused(Refusal),
 }
 

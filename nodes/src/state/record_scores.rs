@@ -95,12 +95,30 @@ impl Scores {
 }
 
 impl State {
-    /// Residents that may be scored now, in the order in which they were first heard of.
-    pub fn due_residents(&self, now_us: i64, limit: usize) -> Vec<String> {
-        let turns = self.scores.turns.iter().enumerate();
-        let due = turns.filter(|(_, turn)| turn.moved_index > 0 && turn.due_us <= now_us);
-        let key = |(slot, _)| self.features.key(EntityKind::Resident, slot).to_owned();
-        due.take(limit).map(key).collect()
+    /// Residents that may be scored now: of so many slots from `from` on, `limit` at most. Gives the
+    /// slot to go on at, which is 0 behind the last: who asks on from there comes by everybody in turn,
+    /// however many wait.
+    pub fn due_residents(
+        &self,
+        now_us: i64,
+        (from, slots): (usize, usize),
+        limit: usize,
+    ) -> (Vec<String>, usize) {
+        let turns = &self.scores.turns;
+        let (mut due, mut slot) = (Vec::new(), from);
+        let end = from.saturating_add(slots).min(turns.len());
+        while slot < end && due.len() < limit {
+            if turns.get(slot).is_some_and(|turn| turn.moved_index > 0 && turn.due_us <= now_us) {
+                due.push(self.features.key(EntityKind::Resident, slot).to_owned());
+            }
+            slot += 1;
+        }
+        (due, if slot >= turns.len() { 0 } else { slot })
+    }
+
+    /// Residents that have a turn at all.
+    pub fn turns(&self) -> usize {
+        self.scores.turns.len()
     }
 
     pub(crate) fn record_scores(

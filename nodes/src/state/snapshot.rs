@@ -1,14 +1,19 @@
 //! The whole state as bytes and back, a version byte first.
 
 use super::dedup::Order;
-use super::{Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Rows, Rules, Scores, State};
+use super::{
+    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
+    Watched,
+};
 use features::{FrozenStore, Store};
+use imbl::OrdMap;
 use models::Registry;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 2;
+const SNAPSHOT_VERSION: u8 = 3;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -21,10 +26,11 @@ struct Parts<Seen> {
     alerts: Alerts,
     rules: Rules,
     registry: Registry,
-    models: BTreeMap<(String, String), ModelRecord>,
-    model_indexes: BTreeMap<(String, String), u64>,
+    models: OrdMap<(String, String), Arc<ModelRecord>>,
+    model_indexes: OrdMap<(String, String), u64>,
     scores: Scores,
     ledger: Ledger,
+    watched: Watched,
     checks: Checks,
     once: Once,
     events_total: u64,
@@ -74,6 +80,7 @@ impl State {
             model_indexes: self.model_indexes.clone(),
             scores: self.scores.clone(),
             ledger: self.ledger.clone(),
+            watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
             events_total: self.events_total,
@@ -110,6 +117,7 @@ impl State {
             applied: parts.applied,
             clock_us: parts.clock_us,
             homes: Homes::rebuild(&parts.rows),
+            row_index: RowIndex::rebuild(&parts.rows),
             rows: parts.rows,
             features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
             dedup: parts.dedup,
@@ -120,6 +128,7 @@ impl State {
             model_indexes: parts.model_indexes,
             scores: parts.scores,
             ledger: parts.ledger,
+            watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
             events_total: parts.events_total,

@@ -1,15 +1,11 @@
 //! The reference tables: rows by key, kept as bytes.
 
-use features::RowSource;
 use features::table::{Cell, Mode, RowError, Table, decode_row, encode_row};
+use features::{RowSource, civil};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Rows that one reader keeps open: a view seldom passes more.
-const OPEN_ROWS_MAX: usize = 4;
 
 /// Rows of every reference table. Reads decode the one row they need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,72 +62,20 @@ impl Rows {
     }
 }
 
-/// The rows for one reader: what it opened last stays open, so that many columns of a row cost one
-/// search and one decoding.
-#[derive(Debug)]
-pub struct OpenRows<'a> {
-    rows: &'a Rows,
-    open: RefCell<Vec<OpenRow>>,
-}
-
-#[derive(Debug)]
-struct OpenRow {
-    table: &'static str,
-    key: String,
-    /// Nothing where there is no such row.
-    cells: Option<Vec<Cell>>,
-}
-
 impl Rows {
-    pub fn reader(&self) -> OpenRows<'_> {
-        OpenRows { rows: self, open: RefCell::new(Vec::with_capacity(OPEN_ROWS_MAX)) }
+    /// The bytes of one row.
+    pub(crate) fn bytes(&self, table: &str, key: &str) -> Option<&Bytes> {
+        self.tables.get(table)?.get(key.as_bytes())
     }
-}
 
-impl RowSource for OpenRows<'_> {
-    fn cell(&self, table: &Table, key: &str, column: usize) -> Option<Cell> {
-        let mut open = self.open.borrow_mut();
-        let place = open.iter().position(|row| row.table == table.name && row.key == key);
-        let place = place.unwrap_or_else(|| {
-            if open.len() == OPEN_ROWS_MAX {
-                open.remove(0);
-            }
-            let cells = self.rows.get(table.name, key.as_bytes());
-            open.push(OpenRow { table: table.name, key: key.to_owned(), cells });
-            open.len() - 1
-        });
-        open.get(place)?.cells.as_ref()?.get(column).cloned()
+    /// The bytes of every row of a table, in key order.
+    pub(crate) fn stored(&self, table: &str) -> impl Iterator<Item = &Bytes> {
+        self.tables.get(table).into_iter().flatten().map(|(_, bytes)| bytes)
     }
 }
 
 impl RowSource for Rows {
-    fn cell(&self, table: &Table, key: &str, column: usize) -> Option<Cell> {
-        self.get(table.name, key.as_bytes())?.into_iter().nth(column)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use features::civil;
-
-    #[test]
-    fn an_open_row_reads_as_the_row_itself() {
-        let table = civil::table("grid").unwrap();
-        let mut rows = Rows::default();
-        for grid in 0..2 * OPEN_ROWS_MAX {
-            let mut row = vec![Cell::Null; table.columns.len()];
-            row[0] = Cell::text(format!("g{grid}"));
-            row[3] = Cell::Int(grid as i64);
-            rows.upsert(table, &row).unwrap();
-        }
-        let reader = rows.reader();
-        for grid in [0, 1, 0, 5, 6, 7, 2, 0, 99] {
-            let key = format!("g{grid}");
-            for column in 0..=table.columns.len() {
-                assert_eq!(reader.cell(table, &key, column), rows.cell(table, &key, column));
-            }
-        }
-        assert!(reader.open.borrow().len() <= OPEN_ROWS_MAX);
+    fn row(&self, table: usize, key: &str) -> Option<&[u8]> {
+        self.bytes(civil::TABLES.get(table)?.name, key).map(AsRef::as_ref)
     }
 }

@@ -29,6 +29,11 @@ impl State {
         for row in decoded {
             if self.rows.upsert(table, &row).unwrap_or(false) {
                 self.homes.learn(table.name, &row);
+                if let Some(key) = row.first().and_then(Cell::as_text)
+                    && let Some(stored) = self.rows.bytes(table.name, key)
+                {
+                    self.row_index.learn(table.name, stored);
+                }
                 self.changes.push(Change::Upsert { table, row });
                 changed += 1;
             }

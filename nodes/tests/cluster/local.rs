@@ -2,7 +2,9 @@
 
 use crate::turn::Turn;
 use nodes::client::{Client, cluster_client};
-use nodes::config::{Cluster as Membership, Config, Limits, Listen, Member, Native, Node, Raft};
+use nodes::config::{
+    Cluster as Membership, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch,
+};
 use nodes::proto::hearth::{StatusRequest, StatusResponse};
 use nodes::state::Rules;
 use std::fs::{File, OpenOptions};
@@ -64,6 +66,14 @@ impl Process {
             .connect_timeout(Duration::from_secs(2))
             .timeout(Duration::from_secs(20))
             .connect_lazy()
+    }
+
+    /// Memory that the process holds, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let id = self.child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub(crate) fn runs(&self) -> bool {
@@ -169,6 +179,8 @@ pub(crate) struct Shape {
     pub(crate) nodes: u64,
     pub(crate) raft: Raft,
     pub(crate) limits: Limits,
+    pub(crate) watch: Watch,
+    pub(crate) models: Models,
     pub(crate) rules: Option<Rules>,
     /// ONNX Runtime's file of the node with this id.
     pub(crate) library: Option<(u64, PathBuf)>,
@@ -180,6 +192,8 @@ impl Default for Shape {
             nodes: 3,
             raft: Raft::default(),
             limits: Limits { warehouse_mib: 256, ..Limits::default() },
+            watch: Watch::default(),
+            models: Models::default(),
             rules: None,
             library: None,
         }
@@ -326,6 +340,8 @@ fn node(dir: &Path, member: &Member, members: &[Member], shape: &Shape) -> Proce
         native: Native::default(),
         limits: shape.limits.clone(),
         raft: shape.raft.clone(),
+        watch: shape.watch.clone(),
+        models: shape.models.clone(),
         rules: shape.rules.clone(),
     };
     let file = home.join("node.toml");

@@ -8,12 +8,17 @@
     reason = "a test may stop at once, and tells its steps one after the other"
 )]
 
+mod activations;
 mod alerts;
 mod backup;
 mod bad_input;
 mod bad_start;
+mod by_entity;
 mod gather;
+mod hostile;
 mod kill_leader;
+mod ledger;
+mod lifecycle;
 mod local;
 mod models;
 mod people;

@@ -37,7 +37,7 @@ pub(crate) async fn ship(cluster: &Cluster, name: &str) {
 }
 
 pub(crate) async fn known(node: &Process, name: &str) -> Option<ModelVersion> {
-    let request = ListModelsRequest { name: name.to_owned() };
+    let request = ListModelsRequest { name: name.to_owned(), ..Default::default() };
     let answer = models_client(node.channel()).list(request).await.ok()?;
     answer.into_inner().models.into_iter().next()
 }

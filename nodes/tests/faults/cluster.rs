@@ -5,7 +5,9 @@ use crate::process::{DATA, Process};
 use crate::proxy::Net;
 use crate::shim::{self, Control};
 use crate::volume::{self, Volume};
-use nodes::config::{Cluster as Membership, Config, Limits, Listen, Member, Native, Node, Raft};
+use nodes::config::{
+    Cluster as Membership, Config, Limits, Listen, Member, Native, Node, Raft, Watch,
+};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -226,6 +228,8 @@ fn lay_out(
         native: Native::default(),
         limits: Limits { warehouse_mib: 256, ..Limits::default() },
         raft,
+        watch: Watch::default(),
+        models: nodes::config::Models::default(),
         rules: None,
     };
     let file = home.join("node.toml");

@@ -116,6 +116,18 @@ def test_json_with_explanations_is_one_document(run, district):
     assert abs(1 / (1 + math.exp(-said["base"] - sum(parts))) - said["score"]) < 1e-4
 
 
+def test_a_forest_says_why_in_both_languages(run, district):
+    key = district.table("resident")["resident_key"][5].as_py()
+    said = json.loads(done(run("score", "fall_risk", key, "--explain", "--format", "json")))
+    parts = {each["feature"]: each for each in said["contributions"]}
+    assert len(parts) == 16 and said["link"] == "logit"
+    total = said["base"] + sum(each["contribution"] for each in parts.values())
+    assert abs(1 / (1 + math.exp(-total)) - said["score"]) < 1e-6
+    assert (parts["age"]["reason_zh"], parts["age"]["reason_en"]) == ("年龄", "age")
+    table = done(run("score", "fall_risk", key, "--explain"))
+    assert "过去十二个月内跌倒过 / falls in the last twelve months" in table and "(base)" in table
+
+
 def test_every_report_renders(run, district, tmp_path):
     reports = [each["report"] for each in json.loads(done(run("report", "list", "--format", "json")))]
     assert len(reports) >= 8

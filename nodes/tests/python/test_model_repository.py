@@ -126,6 +126,9 @@ def test_a_version_is_never_another_file(client, fixtures):
     assert answer.get_response().model_version == "2"
     np.testing.assert_allclose(answer.as_numpy("score")[:, 0], expected, atol=1e-5)
     assert {"1", "2"} <= set(client.get_model_metadata("pushed_once").versions)
+    counted = client.get_inference_statistics("pushed_once").model_stats
+    assert {each.version: each.execution_count for each in counted} == {"1": 0, "2": 1}, "statistics are of each version"
+    assert [each.version for each in client.get_inference_statistics("pushed_once", "2").model_stats] == ["2"]
 
 
 def test_unload_and_load_again(cluster, client, fixtures):
@@ -160,3 +163,32 @@ def test_kserve_names_the_model_in_its_own_field(stub, client, fixtures):
     assert not client.is_model_ready("kserve_style")
     stub.RepositoryModelLoad(service_pb2.RepositoryModelLoadRequest(repository_name="kserve_style"), timeout=30)
     assert client.is_model_ready("kserve_style")
+
+
+def test_a_configuration_chooses_the_version_or_is_refused(client, fixtures):
+    good = (fixtures / "zipmap.onnx").read_bytes()
+    files = {"file:2/model.onnx": good, "file:10/model.onnx": good}
+
+    def load(config, sent=None):
+        client.load_model("configured", config=config, files=sent, client_timeout=30)
+
+    def active():
+        rows, _ = expected_of(fixtures, "zipmap")
+        return client.infer("configured", [tensor("X", rows, "FP32")]).get_response().model_version
+
+    load('{"backend": "onnxruntime", "max_batch_size": 8}', files)
+    assert active() == "10", "of 2 and 10 the tenth is the newest"
+    load('{"version_policy": {"specific": {"versions": ["2"]}}}')
+    assert active() == "2"
+    for config, word in (
+            ("{", "JSON"), ('{"name": "another"}', "another"), ('{"backend": "python"}', "onnxruntime"),
+            ('{"instance_group": [{"count": 4}]}', "instance_group"), ('{"max_batch_size": 1000000}', "4096"),
+            ('{"dynamic_batching": {"max_queue_delay_microseconds": 5}}', "dynamic_batching"),
+            ('{"version_policy": {"specific": {"versions": [1, 2]}}}', "version_policy")):
+        with pytest.raises(InferenceServerException) as caught:
+            load(config)
+        assert caught.value.status() == "StatusCode.INVALID_ARGUMENT", caught.value
+        assert word in caught.value.message() and "\n" not in caught.value.message()
+    assert active() == "2", "what was refused changed nothing"
+    client.unload_model("configured", unload_dependents=True, client_timeout=CALL_WITHIN_S)
+    assert not client.is_model_ready("configured")

@@ -131,10 +131,17 @@ def test_explained_features_say_the_logit(client, zoo):
     assert len(np.unique(answer.as_numpy("base"))) == 1, "the base is the model's, not the row's"
 
 
-def test_a_model_without_exact_contributions_says_so(client, zoo):
+def test_trees_are_explained_in_log_odds(client, zoo):
     rows, _ = golden(zoo, "fall_risk")
-    said = refused("INVALID_ARGUMENT", client.infer, "fall_risk", [features(rows[:1])], parameters={"explain": True})
-    assert "contributions" in said and "fall_risk" in said
+    answer = client.infer("fall_risk", [features(rows)], parameters={"explain": True})
+    score = answer.as_numpy("score").astype(np.float64)[:, 0]
+    parts, base = answer.as_numpy("contributions"), answer.as_numpy("base")
+    assert parts.shape == rows.shape and parts.dtype == base.dtype == np.float32 and base.shape == (len(rows), 1)
+    said = base.astype(np.float64)[:, 0] + parts.astype(np.float64).sum(axis=1)
+    np.testing.assert_allclose(1 / (1 + np.exp(-said)), score, atol=1e-6)
+    assert answer.get_response().parameters["link"].string_param == "logit"
+    again = client.infer("fall_risk", [features(rows)], parameters={"explain": True})
+    assert again.as_numpy("contributions").tobytes() == parts.tobytes()
 
 
 def test_an_explained_entity_says_the_logit(client, residents):
@@ -296,13 +303,6 @@ def test_stream(cluster, district, zoo):
         result, error = answers.get(timeout=CALL_WITHIN_S)
         assert error is None and result.get_response().id == "after", "one wrong request does not end the stream"
         client.stop_stream()
-
-
-def test_what_is_not_there_says_so(client):
-    for call in (client.get_cuda_shared_memory_status, client.get_system_shared_memory_status):
-        with pytest.raises(InferenceServerException) as caught:
-            call(client_timeout=CALL_WITHIN_S)
-        assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
 
 
 def test_one_row_is_quick(client, zoo):

@@ -1,7 +1,6 @@
 //! A snapshot that is on its way to this node. It stays when the way is cut, and the next transfer
 //! of the same snapshot goes on from what is verified.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::file::{Name, SnapshotFile};
 use super::format::DIGEST_BYTES;
 use super::walk::{Raw, Walk};
+use crate::blob::hex;
 use crate::types::LogId;
 
 const ENDING: &str = "part";
@@ -125,12 +125,7 @@ pub(super) fn tidy(dir: &Path, current: Option<LogId>) -> io::Result<()> {
 /// Begins with the index, so names sort by it.
 fn file_name(name: &Name) -> String {
     let index = name.last_log_id.map_or(0, |id| id.index);
-    let mut text = format!("{index:020}-");
-    for byte in &name.digest[..SHORT_DIGEST_BYTES] {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text + "." + ENDING
+    format!("{index:020}-{}.{ENDING}", hex(&name.digest[..SHORT_DIGEST_BYTES]))
 }
 
 fn index_of(file_name: &str) -> Option<u64> {

@@ -1,26 +1,39 @@
-//! What a model takes and gives, its configuration and its counters, as Triton's clients ask for them.
+//! What a model takes and gives, and its configuration, as Triton's clients ask for them.
 
 use super::infer::{ENTITY, FEATURES, takes_features};
 use crate::node::Node;
 use crate::proto::inference::model_metadata_response::TensorMetadata;
+use crate::proto::inference::model_version_policy::{self, PolicyChoice};
 use crate::proto::inference::{
-    DataType, InferStatistics, ModelConfig, ModelConfigResponse, ModelInput, ModelMetadataResponse,
-    ModelOutput, ModelStatistics, ModelStatisticsResponse, StatisticDuration,
+    DataType, ModelConfig, ModelConfigResponse, ModelInput, ModelInstanceGroup,
+    ModelMetadataResponse, ModelOutput, ModelParameter, ModelTransactionPolicy, ModelVersionPolicy,
+    model_instance_group,
 };
 use crate::service::status::from_serving;
-use crate::serving::{Loaded, Runs};
+use crate::serving::Loaded;
 use models::{Datatype, Format, TensorSpec};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tonic::Status;
 
-/// Rows that a client may put into one request, as the configuration tells it.
-const BATCH_MAX: i32 = 4_096;
+/// Rows that a client may put into one request, as a model's configuration tells it.
+pub(super) fn rows_max(node: &Node) -> i32 {
+    i32::try_from(node.config().limits.rows_per_request).unwrap_or(i32::MAX)
+}
 
-fn resolve(node: &Node, name: &str, version: &str) -> Result<Arc<Loaded>, Status> {
+pub(super) fn resolve(node: &Node, name: &str, version: &str) -> Result<Arc<Loaded>, Status> {
     node.serving()
         .resolve(&node.machine().read(), name, version)
         .map_err(|error| from_serving(&error))
+}
+
+/// Refuses a name that no model has.
+pub(super) fn known(node: &Node, name: &str) -> Result<(), Status> {
+    let state = node.machine().read();
+    if state.registry.names().any(|each| each == name) {
+        return Ok(());
+    }
+    Err(Status::not_found(format!("no model {name:?}")))
 }
 
 /// The tensors as a caller sees them: a model of features takes them, a bare file its own inputs.
@@ -62,30 +75,12 @@ pub(super) fn metadata(
         datatype: spec.datatype.name().to_owned(),
         shape: spec.shape.clone(),
     };
-    let manifest = loaded.manifest();
-    let mut properties = vec![
-        ("model_sha256", crate::hex::encode(&loaded.sha256())),
-        ("author", manifest.author.clone()),
-        ("intended_use", manifest.intended_use.clone()),
-    ];
-    if let Some(view) = loaded.view() {
-        properties.push(("feature_view", view.name().to_owned()));
-        properties.push(("features", manifest.features.join(",")));
-        properties.push((
-            "entity_input",
-            format!(
-                "{ENTITY} BYTES [-1,1]: a {} key, the node reads the features",
-                manifest.entity
-            ),
-        ));
-    }
     Ok(ModelMetadataResponse {
         name: loaded.name().to_owned(),
         versions,
         platform: platform(&loaded).to_owned(),
         inputs: inputs.iter().map(describe).collect(),
         outputs: outputs.iter().map(describe).collect(),
-        properties: properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
     })
 }
 
@@ -104,7 +99,7 @@ pub(super) fn config(
     let config = ModelConfig {
         name: loaded.name().to_owned(),
         platform: platform(&loaded).to_owned(),
-        max_batch_size: if batched { BATCH_MAX } else { 0 },
+        max_batch_size: if batched { rows_max(node) } else { 0 },
         input: inputs
             .iter()
             .map(|spec| ModelInput {
@@ -121,9 +116,44 @@ pub(super) fn config(
                 dims: dims(spec),
             })
             .collect(),
+        // Each approved version answers to its number, the active one also to none.
+        version_policy: Some(ModelVersionPolicy {
+            policy_choice: Some(PolicyChoice::All(model_version_policy::All {})),
+        }),
+        instance_group: vec![ModelInstanceGroup {
+            name: loaded.name().to_owned(),
+            count: 1,
+            kind: model_instance_group::Kind::Cpu.into(),
+        }],
+        default_model_filename: loaded.manifest().format.file().to_owned(),
+        parameters: stated(&loaded),
         backend: "hearth".to_owned(),
+        model_transaction_policy: Some(ModelTransactionPolicy { decoupled: false }),
     };
     Ok(ModelConfigResponse { config: Some(config) })
+}
+
+/// What is known of the model beyond its tensors; in the metadata it would have no place that all clients
+/// can read: the protocol and MLServer give the field another type each.
+fn stated(loaded: &Loaded) -> HashMap<String, ModelParameter> {
+    let manifest = loaded.manifest();
+    let mut stated = vec![
+        ("model_sha256", crate::hex::encode(&loaded.sha256())),
+        ("engine", loaded.model().engine().to_owned()),
+        ("author", manifest.author.clone()),
+        ("intended_use", manifest.intended_use.clone()),
+    ];
+    if let Some(view) = loaded.view() {
+        let kind = &manifest.entity;
+        stated.push(("feature_view", view.name().to_owned()));
+        stated.push(("features", manifest.features.join(",")));
+        stated.push((
+            "entity_input",
+            format!("{ENTITY} BYTES [-1,1]: a {kind} key, the node reads the features"),
+        ));
+    }
+    let parameter = |string_value| ModelParameter { string_value };
+    stated.into_iter().map(|(key, value)| (key.to_owned(), parameter(value))).collect()
 }
 
 fn data_type(datatype: Datatype) -> DataType {
@@ -140,48 +170,5 @@ fn data_type(datatype: Datatype) -> DataType {
         Datatype::Fp32 => DataType::TypeFp32,
         Datatype::Fp64 => DataType::TypeFp64,
         Datatype::Bytes => DataType::TypeString,
-    }
-}
-
-/// Counters of one model, or of every loaded one where no name is given.
-pub(super) fn statistics(
-    node: &Node,
-    name: &str,
-    version: &str,
-) -> Result<ModelStatisticsResponse, Status> {
-    let models = if name.is_empty() {
-        node.serving().all_loaded()
-    } else {
-        vec![resolve(node, name, version)?]
-    };
-    Ok(ModelStatisticsResponse {
-        model_stats: models.iter().map(|loaded| counted(loaded)).collect(),
-    })
-}
-
-fn counted(loaded: &Loaded) -> ModelStatistics {
-    let Runs { success, success_ns, fail, fail_ns, rows, last_ms } = &loaded.runs;
-    let duration = |count: &std::sync::atomic::AtomicU64, ns: &std::sync::atomic::AtomicU64| {
-        StatisticDuration { count: count.load(Ordering::Relaxed), ns: ns.load(Ordering::Relaxed) }
-    };
-    let done = duration(success, success_ns);
-    let nothing = StatisticDuration { count: done.count, ns: 0 };
-    ModelStatistics {
-        name: loaded.name().to_owned(),
-        version: loaded.version().to_owned(),
-        last_inference: last_ms.load(Ordering::Relaxed),
-        inference_count: rows.load(Ordering::Relaxed),
-        execution_count: done.count,
-        inference_stats: Some(InferStatistics {
-            success: Some(done),
-            fail: Some(duration(fail, fail_ns)),
-            // Nothing waits and nothing is converted apart from the run: it is one step here.
-            queue: Some(nothing),
-            compute_input: Some(nothing),
-            compute_infer: Some(done),
-            compute_output: Some(nothing),
-            cache_hit: Some(StatisticDuration::default()),
-            cache_miss: Some(StatisticDuration::default()),
-        }),
     }
 }

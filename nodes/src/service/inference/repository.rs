@@ -1,15 +1,17 @@
 //! Triton's model repository calls over the replicated registry.
 
+use super::config_override;
+use super::describe::rows_max;
 use crate::node::Node;
 use crate::proto::inference::model_repository_parameter::ParameterChoice;
 use crate::proto::inference::repository_index_response::ModelIndex;
 use crate::proto::inference::{
-    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
-    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    ModelRepositoryParameter, RepositoryIndexResponse, RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
 };
 use crate::service::models::{change, register};
 use crate::state::ModelAction;
-use models::{Package, Status as Stage};
+use models::{Format, Package, Status as Stage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use tonic::Status;
 
 /// Who acts where the protocol names nobody.
 const ACTOR: &str = "repository";
+/// What may come with a load: the model, its golden rows, the rows that scores are explained against.
+const FILES: [&str; 3] = ["model.onnx", "golden.csv", "background.csv"];
 /// How long a load waits for this node to have the model in memory.
 const LOAD_WITHIN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -63,30 +67,87 @@ pub(super) async fn load(
     request: RepositoryModelLoadRequest,
 ) -> Result<RepositoryModelLoadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
-    let mut version = None;
-    for (key, parameter) in request.parameters.into_iter().collect::<BTreeMap<_, _>>() {
-        let Some(path) = key.strip_prefix("file:") else { continue };
-        let Some((number, "model.onnx")) = path.split_once('/') else {
-            let said = format!("parameter {key:?}: a file is given as file:<version>/model.onnx");
-            return Err(Status::invalid_argument(said));
-        };
-        let Some(ParameterChoice::BytesParam(bytes)) = parameter.parameter_choice else {
-            return Err(Status::invalid_argument(format!(
-                "parameter {key:?} must hold the file's bytes"
-            )));
-        };
-        let package = Package::from_bare_onnx(&name, number, bytes);
-        let package = package.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        register(node, package, ACTOR.to_owned()).await?;
-        version = Some(number.to_owned());
+    let parameters: BTreeMap<_, _> = request.parameters.into_iter().collect();
+    let chosen = chosen(&name, parameters.get("config"), rows_max(node))?;
+    // By number, so that of 9 and 10 the tenth is the newest.
+    let mut pushed: BTreeMap<_, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+    for (key, parameter) in parameters {
+        match key.strip_prefix("file:") {
+            Some(path) => {
+                let (version, file, bytes) = file(&key, path, parameter)?;
+                let number = version.parse::<u64>().ok();
+                pushed.entry((number, version)).or_default().insert(file, bytes);
+            }
+            None if key == "config" => {}
+            None => {
+                let said =
+                    format!("unknown parameter {key:?}: config or file:<version>/model.onnx");
+                return Err(Status::invalid_argument(said));
+            }
+        }
     }
-    let version = match version {
+    let mut last = None;
+    for ((_, version), files) in pushed {
+        register(node, package(&name, &version, files)?, ACTOR.to_owned()).await?;
+        last = Some(version);
+    }
+    let version = match chosen.or(last) {
         Some(version) => version,
         None => newest(node, &name)?,
     };
     take_up(node, &name, &version).await?;
     wait_loaded(node, &name, &version).await?;
     Ok(RepositoryModelLoadResponse { model_name: name, is_loaded: true })
+}
+
+/// The version that the call's configuration names, if it has one and that names one.
+fn chosen(
+    name: &str,
+    config: Option<&ModelRepositoryParameter>,
+    rows_max: i32,
+) -> Result<Option<String>, Status> {
+    let Some(config) = config else { return Ok(None) };
+    let Some(ParameterChoice::StringParam(text)) = &config.parameter_choice else {
+        return Err(Status::invalid_argument("parameter \"config\" must be JSON text"));
+    };
+    config_override::version(name, text, rows_max, Format::Onnx.file())
+        .map_err(Status::invalid_argument)
+}
+
+/// One file of the call: its version, its name, its bytes.
+fn file(
+    key: &str,
+    path: &str,
+    parameter: ModelRepositoryParameter,
+) -> Result<(String, String, Vec<u8>), Status> {
+    let Some((version, file)) = path.split_once('/').filter(|(_, file)| FILES.contains(file))
+    else {
+        let said = format!("parameter {key:?}: a file is given as file:<version>/model.onnx");
+        return Err(Status::invalid_argument(said));
+    };
+    let Some(ParameterChoice::BytesParam(bytes)) = parameter.parameter_choice else {
+        return Err(Status::invalid_argument(format!(
+            "parameter {key:?} must hold the file's bytes"
+        )));
+    };
+    Ok((version.to_owned(), file.to_owned(), bytes))
+}
+
+/// The package of a version's files.
+fn package(
+    name: &str,
+    version: &str,
+    mut files: BTreeMap<String, Vec<u8>>,
+) -> Result<Package, Status> {
+    let Some(model) = files.remove(Format::Onnx.file()) else {
+        let said = format!("version {version}: file:{version}/model.onnx is missing");
+        return Err(Status::invalid_argument(said));
+    };
+    let package = Package::from_bare_onnx(name, version, model).and_then(|package| {
+        files.extend(package.files().clone());
+        Package::from_files(files)
+    });
+    package.map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 /// The version that was pushed last and not retired.
@@ -142,6 +203,16 @@ pub(super) async fn unload(
     request: RepositoryModelUnloadRequest,
 ) -> Result<RepositoryModelUnloadResponse, Status> {
     let name = name_of(request.repository_name, request.model_name)?;
+    for (key, parameter) in request.parameters.into_iter().collect::<BTreeMap<_, _>>() {
+        // No model is made of others here, so none depends on this one.
+        let known = key == "unload_dependents"
+            && matches!(parameter.parameter_choice, Some(ParameterChoice::BoolParam(_)));
+        if !known {
+            let said =
+                format!("parameter {key:?}: only unload_dependents, true or false, is known");
+            return Err(Status::invalid_argument(said));
+        }
+    }
     change(node, &name, "", ModelAction::Kill, ACTOR).await?;
     Ok(RepositoryModelUnloadResponse { model_name: name, is_unloaded: true })
 }

@@ -1,39 +1,67 @@
 //! Protocol tensors into the models' and back, typed or raw as the caller likes it.
 
+use super::shared_memory::{Place, Regions};
 use crate::proto::inference::model_infer_request::InferInputTensor;
 use crate::proto::inference::model_infer_response::InferOutputTensor;
 use crate::proto::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
 use models::{Data, Datatype, Tensor};
+use std::collections::BTreeSet;
 use tonic::Status;
 
-/// The inputs of a request, and whether they came raw.
-pub(super) fn read(request: &ModelInferRequest) -> Result<(Vec<Tensor>, bool), Status> {
+/// The inputs of a request, and whether its caller reads raw outputs: one that sends raw or names
+/// shared memory reads nothing else.
+pub(super) fn read(
+    request: &ModelInferRequest,
+    regions: &Regions,
+) -> Result<(Vec<Tensor>, bool), Status> {
     let raw = !request.raw_input_contents.is_empty();
-    if raw && request.raw_input_contents.len() != request.inputs.len() {
-        let said = format!(
-            "{} inputs and {} raw_input_contents: with any raw input all must be raw, in the order of inputs",
-            request.inputs.len(),
-            request.raw_input_contents.len()
-        );
-        return Err(Status::invalid_argument(said));
-    }
+    let mut contents = request.raw_input_contents.iter();
+    let (mut names, mut in_memory) = (BTreeSet::new(), 0);
     let mut tensors = Vec::with_capacity(request.inputs.len());
-    for (at, input) in request.inputs.iter().enumerate() {
-        let tensor = match request.raw_input_contents.get(at) {
-            Some(bytes) => {
-                if input.contents.is_some() {
-                    let said =
-                        format!("input `{}` is both raw and typed: send one of them", input.name);
-                    return Err(Status::invalid_argument(said));
-                }
-                let datatype = datatype(input)?;
-                Tensor::from_raw(&input.name, datatype, input.shape.clone(), bytes)
-            }
-            None => Tensor::new(&input.name, input.shape.clone(), typed(input)?),
+    for input in &request.inputs {
+        if request.inputs.len() > 1 && !names.insert(&input.name) {
+            let said = format!("input `{}` is there twice: send it once", input.name);
+            return Err(Status::invalid_argument(said));
+        }
+        let tensor = if let Some(place) = regions.place(&input.name, &input.parameters)? {
+            in_memory += 1;
+            only_once(input)?;
+            let datatype = datatype(input)?;
+            let bytes = place.read(&input.name)?;
+            Tensor::from_raw(&input.name, datatype, input.shape.clone(), &bytes)
+        } else if raw {
+            only_once(input)?;
+            let datatype = datatype(input)?;
+            let bytes = contents.next().ok_or_else(|| uneven(request, in_memory))?;
+            Tensor::from_raw(&input.name, datatype, input.shape.clone(), bytes)
+        } else {
+            Tensor::new(&input.name, input.shape.clone(), typed(input)?)
         };
         tensors.push(tensor.map_err(|error| Status::invalid_argument(error.to_string()))?);
     }
-    Ok((tensors, raw))
+    if contents.next().is_some() {
+        return Err(uneven(request, in_memory));
+    }
+    Ok((tensors, raw || in_memory > 0))
+}
+
+fn only_once(input: &InferInputTensor) -> Result<(), Status> {
+    if input.contents.is_none() {
+        return Ok(());
+    }
+    let said = format!(
+        "input `{}` has typed contents beside raw bytes or shared memory: send one of them",
+        input.name
+    );
+    Err(Status::invalid_argument(said))
+}
+
+fn uneven(request: &ModelInferRequest, in_memory: usize) -> Status {
+    let inputs = request.inputs.len() - in_memory;
+    Status::invalid_argument(format!(
+        "{inputs} inputs and {} raw_input_contents: with any raw input all must be raw, in the order of inputs",
+        request.raw_input_contents.len()
+    ))
 }
 
 fn datatype(input: &InferInputTensor) -> Result<Datatype, Status> {
@@ -70,21 +98,32 @@ fn fit<From: Copy, To: TryFrom<From>>(values: &[From]) -> Option<Vec<To>> {
     values.iter().map(|value| To::try_from(*value).ok()).collect()
 }
 
-/// Adds an output in the form that the caller used: a client that sends raw reads only raw.
-pub(super) fn write(response: &mut ModelInferResponse, tensor: &Tensor, raw: bool) {
-    let contents = if raw {
-        response.raw_output_contents.push(tensor.to_raw());
-        None
-    } else {
-        Some(contents(&tensor.data))
-    };
-    response.outputs.push(InferOutputTensor {
+/// Adds an output in the form that the caller reads, or leaves it in shared memory. A raw answer has
+/// one entry for every output, empty where the bytes are elsewhere: clients count them.
+pub(super) fn write(
+    response: &mut ModelInferResponse,
+    tensor: &Tensor,
+    place: Option<&Place>,
+    raw: bool,
+) -> Result<(), Status> {
+    let mut output = InferOutputTensor {
         name: tensor.name.clone(),
         datatype: tensor.datatype.name().to_owned(),
         shape: tensor.shape.clone(),
-        contents,
         ..InferOutputTensor::default()
-    });
+    };
+    match place {
+        Some(place) => {
+            output.parameters = place.write(&tensor.name, &tensor.to_raw())?;
+            if raw {
+                response.raw_output_contents.push(Vec::new());
+            }
+        }
+        None if raw => response.raw_output_contents.push(tensor.to_raw()),
+        None => output.contents = Some(contents(&tensor.data)),
+    }
+    response.outputs.push(output);
+    Ok(())
 }
 
 fn contents(data: &Data) -> InferTensorContents {

@@ -1,0 +1,79 @@
+//! What watching adds to a score, beside copying the row that it was made from.
+#![allow(clippy::expect_used, reason = "a bench may stop at once")]
+
+use benches::{BEGIN_US, registers, resident_key, rng};
+use criterion::{Criterion, criterion_group, criterion_main};
+use features::table::encode_row;
+use features::{EntityKind, Status};
+use nodes::config;
+use nodes::state::{Command, State};
+use nodes::watch::{Codes, Counter, Groups, of_rows};
+use raft::Position;
+use rand::Rng as _;
+use std::hint::black_box;
+
+const RESIDENTS: u32 = 50_000;
+const WIDTH: usize = 16;
+const ROWS: usize = 4_096;
+const ROWS_PER_COMMAND: usize = 5_000;
+
+fn residents() -> State {
+    let mut state = State::new();
+    let mut index = 0;
+    for (table, all) in registers(0..RESIDENTS) {
+        if matches!(table.name, "resident" | "household") {
+            for part in all.chunks(ROWS_PER_COMMAND) {
+                let rows = part.iter().map(|row| encode_row(row).expect("a row of the table"));
+                let table = table.name.to_owned();
+                let command = Command::UpsertRows { table, rows: rows.collect() }.encode();
+                index += 1;
+                let at = Position { index, term: 1, time_us: BEGIN_US };
+                state.apply(at, &[command]).expect("an entry");
+                state.take_changes();
+            }
+        }
+    }
+    state
+}
+
+fn watch(criterion: &mut Criterion) {
+    let mut rng = rng(7);
+    let rows: Vec<f32> = (0..ROWS * WIDTH).map(|_| rng.random_range(0.0..100.0)).collect();
+    let scores: Vec<f64> = (0..ROWS).map(|_| rng.random_range(0.0..1.0)).collect();
+    let names: Vec<String> = (0..WIDTH).map(|at| format!("f{at}")).collect();
+    let counter = Counter::new(&names, 0.5, Some(of_rows("bench", &names, &rows, &scores)));
+    let statuses = [Status::Present; WIDTH];
+    let mut group = criterion.benchmark_group("watch");
+    let mut at = 0;
+    let mut copy = vec![0.0_f32; WIDTH];
+    group.bench_function("floor: a row copied", |bencher| {
+        bencher.iter(|| {
+            at = (at + 1) % ROWS;
+            copy.copy_from_slice(black_box(&rows[at * WIDTH..(at + 1) * WIDTH]));
+        });
+    });
+    group.bench_function("a score of 16 features counted", |bencher| {
+        bencher.iter(|| {
+            at = (at + 1) % ROWS;
+            let row = black_box(&rows[at * WIDTH..(at + 1) * WIDTH]);
+            counter.observe(row, &statuses, scores[at], Codes::default());
+        });
+    });
+    let state = residents();
+    let groups = Groups::new(&config::Watch::default().groups).expect("columns");
+    let keys: Vec<String> = (0..RESIDENTS).map(resident_key).collect();
+    for (name, count) in
+        [("groups of a resident, kept", 64), ("groups of a resident, in turn", keys.len())]
+    {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                at = (at + 1) % count;
+                black_box(groups.of_kind(&state, EntityKind::Resident, &keys[at]))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, watch);
+criterion_main!(benches);

@@ -1,0 +1,55 @@
+//! Field numbers of onnx.proto.
+
+pub(super) const MODEL_IR_VERSION: u64 = 1;
+pub(super) const MODEL_GRAPH: u64 = 7;
+pub(super) const MODEL_FUNCTIONS: u64 = 25;
+pub(super) const GRAPH_NODE: u64 = 1;
+pub(super) const GRAPH_INITIALIZER: u64 = 5;
+pub(super) const GRAPH_INPUT: u64 = 11;
+pub(super) const GRAPH_OUTPUT: u64 = 12;
+pub(super) const GRAPH_SPARSE_INITIALIZER: u64 = 15;
+pub(super) const FUNCTION_NAME: u64 = 1;
+pub(super) const FUNCTION_NODE: u64 = 7;
+pub(super) const FUNCTION_DOMAIN: u64 = 10;
+pub(super) const FUNCTION_ATTRIBUTE: u64 = 11;
+pub(super) const NODE_INPUT: u64 = 1;
+pub(super) const NODE_OUTPUT: u64 = 2;
+pub(super) const NODE_OP_TYPE: u64 = 4;
+pub(super) const NODE_ATTRIBUTE: u64 = 5;
+pub(super) const NODE_DOMAIN: u64 = 7;
+pub(super) const ATTRIBUTE_NAME: u64 = 1;
+pub(super) const ATTRIBUTE_TENSOR: u64 = 5;
+pub(super) const ATTRIBUTE_GRAPH: u64 = 6;
+pub(super) const ATTRIBUTE_FLOATS: u64 = 7;
+pub(super) const ATTRIBUTE_INTS: u64 = 8;
+pub(super) const ATTRIBUTE_STRINGS: u64 = 9;
+pub(super) const ATTRIBUTE_TENSORS: u64 = 10;
+pub(super) const ATTRIBUTE_GRAPHS: u64 = 11;
+pub(super) const ATTRIBUTE_SPARSE: u64 = 22;
+pub(super) const ATTRIBUTE_SPARSES: u64 = 23;
+pub(super) const SPARSE_VALUES: u64 = 1;
+pub(super) const SPARSE_INDICES: u64 = 2;
+pub(super) const TENSOR_DIMS: u64 = 1;
+pub(super) const TENSOR_TYPE: u64 = 2;
+pub(super) const TENSOR_FLOATS: u64 = 4;
+pub(super) const TENSOR_INT32S: u64 = 5;
+pub(super) const TENSOR_STRINGS: u64 = 6;
+pub(super) const TENSOR_INT64S: u64 = 7;
+pub(super) const TENSOR_NAME: u64 = 8;
+pub(super) const TENSOR_RAW: u64 = 9;
+pub(super) const TENSOR_DOUBLES: u64 = 10;
+pub(super) const TENSOR_UINT64S: u64 = 11;
+pub(super) const TENSOR_EXTERNAL_DATA: u64 = 13;
+pub(super) const TENSOR_DATA_LOCATION: u64 = 14;
+pub(super) const VALUE_NAME: u64 = 1;
+pub(super) const VALUE_TYPE: u64 = 2;
+pub(super) const TYPE_TENSOR: u64 = 1;
+pub(super) const TYPE_SEQUENCE: u64 = 4;
+pub(super) const TYPE_ELEMENT: u64 = 1;
+pub(super) const TYPE_SHAPE: u64 = 2;
+pub(super) const SHAPE_DIM: u64 = 1;
+
+/// Element types.
+pub(super) const FLOAT: u64 = 1;
+pub(super) const INT64: u64 = 7;
+pub(super) const STRING: u64 = 8;

@@ -1,0 +1,134 @@
+//! Where the rows that features are read from lie, by a hash of their keys: a row of a model asks for
+//! two or three of them, and a walk down the ordered map costs as much as all the rest.
+
+use super::Rows;
+use features::table::{ColumnType, Mode, Table};
+use features::{Cells, RowSource, civil};
+use hashbrown::HashTable;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+/// Tables that views read a row an entity of; the others are found through their ordered maps.
+const INDEXED: [&str; 8] = [
+    "resident",
+    "health_summary",
+    "household",
+    "dwelling",
+    "building",
+    "grid",
+    "organisation",
+    "subsidy",
+];
+
+/// Derived from [`Rows`] and rebuilt after a restore; never stored. It shares the rows' bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct RowIndex {
+    /// By the table's place in [`civil::TABLES`].
+    tables: Vec<Option<HashTable<Arc<[u8]>>>>,
+    hasher: BuildHasherDefault<DefaultHasher>,
+}
+
+impl Default for RowIndex {
+    fn default() -> Self {
+        let indexed = |table: &Table| {
+            let one_text = table.key == 1 && table.columns[0].kind == ColumnType::Text;
+            let wanted = table.mode == Mode::Reference && INDEXED.contains(&table.name);
+            (one_text && wanted).then(HashTable::new)
+        };
+        Self {
+            tables: civil::TABLES.iter().map(indexed).collect(),
+            hasher: BuildHasherDefault::default(),
+        }
+    }
+}
+
+impl RowIndex {
+    pub(crate) fn rebuild(rows: &Rows) -> Self {
+        let mut index = Self::default();
+        for name in INDEXED {
+            for bytes in rows.stored(name) {
+                index.learn(name, bytes);
+            }
+        }
+        index
+    }
+
+    /// Takes in a row, in the place of the one that had its key.
+    pub(crate) fn learn(&mut self, table: &str, bytes: &Arc<[u8]>) {
+        let Some(at) = civil::TABLES.iter().position(|each| each.name == table) else { return };
+        let (Some(Some(found)), Some(key)) = (self.tables.get_mut(at), key_of(bytes)) else {
+            return;
+        };
+        let hasher = &self.hasher;
+        let hash = |bytes: &Arc<[u8]>| hasher.hash_one(key_of(bytes).unwrap_or_default());
+        let same = |other: &Arc<[u8]>| key_of(other) == Some(key);
+        match found.find_mut(hasher.hash_one(key), same) {
+            Some(old) => *old = Arc::clone(bytes),
+            None => {
+                found.insert_unique(hasher.hash_one(key), Arc::clone(bytes), hash);
+            }
+        }
+    }
+
+    /// The row, or that the table is not indexed.
+    fn find(&self, table: usize, key: &str) -> Option<Option<&[u8]>> {
+        let rows = self.tables.get(table)?.as_ref()?;
+        let key = key.as_bytes();
+        let found = rows.find(self.hasher.hash_one(key), |bytes| key_of(bytes) == Some(key));
+        Some(found.map(AsRef::as_ref))
+    }
+}
+
+/// The first cell of a row, a text.
+#[inline]
+fn key_of(bytes: &[u8]) -> Option<&[u8]> {
+    Cells::of(bytes).next_text()
+}
+
+/// The rows as features are read from them.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexedRows<'a> {
+    pub(crate) rows: &'a Rows,
+    pub(crate) index: &'a RowIndex,
+}
+
+impl RowSource for IndexedRows<'_> {
+    fn row(&self, table: usize, key: &str) -> Option<&[u8]> {
+        self.index.find(table, key).unwrap_or_else(|| self.rows.row(table, key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use features::table::Cell;
+
+    #[test]
+    fn an_indexed_row_is_the_row_itself_also_after_a_change() {
+        let mut rows = Rows::default();
+        let mut index = RowIndex::default();
+        for round in 0..3 {
+            for (name, count) in [("grid", 40), ("device", 3)] {
+                let table = civil::table(name).unwrap();
+                for at in 0..count {
+                    let mut row = vec![Cell::Null; table.columns.len()];
+                    row[0] = Cell::text(format!("k{at}"));
+                    row[1] = Cell::text(format!("{}", at % (round + 1)));
+                    rows.upsert(table, &row).unwrap();
+                    index.learn(name, rows.bytes(name, row[0].as_text().unwrap()).unwrap());
+                }
+            }
+            let again = RowIndex::rebuild(&rows);
+            for (at, _) in civil::TABLES.iter().enumerate() {
+                for key in ["k0", "k1", "k2", "k39", "k40", ""] {
+                    for index in [&index, &again] {
+                        let indexed = IndexedRows { rows: &rows, index };
+                        assert_eq!(indexed.row(at, key), rows.row(at, key), "{at} {key}");
+                    }
+                }
+            }
+        }
+        let grid = civil::TABLES.iter().position(|table| table.name == "grid").unwrap();
+        assert!(index.find(grid, "k39").unwrap().is_some());
+    }
+}
