@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use models::{
@@ -396,7 +397,7 @@ fn golden_rows_can_hold_every_probability() {
         let mut golden = "a,b,c,probabilities[0],probabilities[2]\n".to_owned();
         for line in data.lines.iter().take(9) {
             let (first, third) = (line[10], line[12] + wrong);
-            golden += &format!("{},{},{},{first},{third}\n", line[0], line[1], line[2]);
+            writeln!(golden, "{},{},{},{first},{third}", line[0], line[1], line[2]).unwrap();
         }
         let files = [
             ("manifest.toml", manifest.to_toml().unwrap().into_bytes()),
