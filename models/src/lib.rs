@@ -19,6 +19,7 @@ mod feed;
 mod gates;
 mod golden;
 mod graph;
+mod integers;
 mod layout;
 mod library;
 mod linfa;

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::Error;
 use crate::wire::{Field, fields};
+use crate::{Error, integers};
 
 /// Graphs inside graphs; real exports have one or two.
 const DEPTH_MAX: usize = 16;
@@ -62,8 +62,12 @@ pub(crate) fn check(file: &[u8]) -> Result<(), Error> {
         .collect();
     for graph in inside(&model, &[MODEL_GRAPH]) {
         check_nodes(&graph, GRAPH_NODE, &known, 0)?;
+        integers::check(&graph)?;
     }
-    functions.iter().try_for_each(|function| check_nodes(function, FUNCTION_NODE, &known, 0))
+    functions.iter().try_for_each(|function| {
+        check_nodes(function, FUNCTION_NODE, &known, 0)?;
+        integers::check_function(function)
+    })
 }
 
 fn check_nodes<'a>(

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use models::{
@@ -365,14 +366,11 @@ fn base_and_contributions_add_up() {
     let data = Families::read();
     let two: Vec<String> = data.column(3).iter().map(|grade| (*grade > 1.0).to_string()).collect();
     for family in Family::ALL {
-        let table = match family.classifies() {
-            true => Table::new(
-                data.table(family).names().to_vec(),
-                data.rows(),
-                Target::of_labels(&two).unwrap(),
-            )
-            .unwrap(),
-            false => data.table(family),
+        let table = if family.classifies() {
+            let names = data.table(family).names().to_vec();
+            Table::new(names, data.rows(), Target::of_labels(&two).unwrap()).unwrap()
+        } else {
+            data.table(family)
         };
         let model = fit(family, &table, &settings()).unwrap();
         let explainer = Explainer::new(&model, &[]);
@@ -399,7 +397,7 @@ fn golden_rows_can_hold_every_probability() {
         let mut golden = "a,b,c,probabilities[0],probabilities[2]\n".to_owned();
         for line in data.lines.iter().take(9) {
             let (first, third) = (line[10], line[12] + wrong);
-            golden += &format!("{},{},{},{first},{third}\n", line[0], line[1], line[2]);
+            writeln!(golden, "{},{},{},{first},{third}", line[0], line[1], line[2]).unwrap();
         }
         let files = [
             ("manifest.toml", manifest.to_toml().unwrap().into_bytes()),

@@ -241,6 +241,13 @@ async fn step(node: &Node, request: ChangeModelRequest, action: ModelAction) -> 
     if matches!(action, ModelAction::Activate | ModelAction::Canary) && !force {
         crate::watch::gate(node, &name, &version).await.map_err(Status::failed_precondition)?;
     }
+    if !force && is_promotion(node, &name, &version, (action, share)) {
+        let watched = crate::watch::gate(node, &name, &version).await;
+        watched.map_err(|closed| {
+            let said = format!("{closed}; wait, or use --force with a --reason");
+            Status::failed_precondition(said)
+        })?;
+    }
     let config = &node.config().models;
     let step = ModelStep {
         name,
@@ -254,6 +261,18 @@ async fn step(node: &Node, request: ChangeModelRequest, action: ModelAction) -> 
         gates: config.gates,
     };
     propose(node, &Command::StepModel(Box::new(step))).await
+}
+
+/// Whether a step lets a version answer people whom another one answers now. The gates of what was
+/// watched are looked at here, by this node's figures; those of the shadow in the log.
+fn is_promotion(node: &Node, name: &str, version: &str, step: (ModelAction, u32)) -> bool {
+    let state = node.machine().read();
+    let answers = state.registry.version(name, version).is_ok_and(|known| {
+        matches!(known.status, Stage::Approved | Stage::Shadow)
+            || (known.status == Stage::Canary && step.0 == ModelAction::Activate)
+    });
+    let other = state.registry.active(name).is_some_and(|active| active.version != version);
+    answers && other && matches!(step, (ModelAction::Activate, _) | (ModelAction::Canary, 1..))
 }
 
 /// Proposes, and waits until this node shows what was changed.

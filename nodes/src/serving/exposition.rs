@@ -10,18 +10,15 @@ type Series<'a> = (&'a str, &'a str, &'a str, Vec<(String, f64)>);
 /// What this node has in memory and has compared, and what the registry says.
 pub(crate) fn expose(node: &Node) -> String {
     let group = &node.config().node.group;
-    let label = |model: &str, version: &str, more: &str| {
-        format!("group=\"{group}\",model=\"{model}\",version=\"{version}\"{more}")
-    };
     let mut series: Vec<Series<'_>> = Vec::new();
     {
         let state = node.machine().read();
         let (mut states, mut ready, mut killed) = (Vec::new(), Vec::new(), Vec::new());
         for (name, known) in state.registry.versions().filter(|(_, known)| known.status.is_live()) {
             let stage = format!(",state=\"{}\"", known.status.name());
-            states.push((label(name, &known.version, &stage), 1.0));
+            states.push((label(group, name, &known.version, &stage), 1.0));
             let loaded = node.serving().is_loaded(name, &known.version);
-            ready.push((label(name, &known.version, ""), f64::from(u8::from(loaded))));
+            ready.push((label(group, name, &known.version, ""), f64::from(u8::from(loaded))));
         }
         for name in state.registry.names() {
             let off = state.registry.is_killed(name);
@@ -42,14 +39,21 @@ pub(crate) fn expose(node: &Node) -> String {
         ));
         series.push(("hearth_model_killed", "1 where a model is switched off.", "gauge", killed));
     }
+    series.extend(shadows(node));
+    text(&series)
+}
+
+/// What was compared in shadow here.
+fn shadows(node: &Node) -> Vec<Series<'static>> {
+    let group = &node.config().node.group;
     let totals = node.serving().shadows.totals();
     let of = |value: fn(&models::Compared) -> f64| -> Vec<(String, f64)> {
         totals
             .iter()
-            .map(|((name, version), seen)| (label(name, version, ""), value(seen)))
+            .map(|((name, version), seen)| (label(group, name, version, ""), value(seen)))
             .collect()
     };
-    series.extend([
+    vec![
         (
             "hearth_model_shadow_rows_total",
             "Rows that this node has compared in shadow.",
@@ -98,8 +102,11 @@ pub(crate) fn expose(node: &Node) -> String {
             "counter",
             of(|seen| seen.active_ns as f64 / 1e9),
         ),
-    ]);
-    text(&series)
+    ]
+}
+
+fn label(group: &str, model: &str, version: &str, more: &str) -> String {
+    format!("group=\"{group}\",model=\"{model}\",version=\"{version}\"{more}")
 }
 
 fn text(series: &[Series<'_>]) -> String {

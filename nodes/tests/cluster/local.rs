@@ -68,10 +68,14 @@ impl Process {
             .connect_lazy()
     }
 
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// Memory that the process holds, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
-        let id = self.child.as_ref().unwrap().id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let status = format!("/proc/{}/status", self.process_id());
+        let status = std::fs::read_to_string(status).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }

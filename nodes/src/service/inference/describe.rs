@@ -11,7 +11,7 @@ use crate::proto::inference::{
 };
 use crate::service::status::from_serving;
 use crate::serving::Loaded;
-use models::{Datatype, Format, TensorSpec};
+use models::{CARD, Datatype, Format, TensorSpec};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tonic::Status;
@@ -126,7 +126,7 @@ pub(super) fn config(
             kind: model_instance_group::Kind::Cpu.into(),
         }],
         default_model_filename: loaded.manifest().format.file().to_owned(),
-        parameters: stated(&loaded),
+        parameters: stated(node, &loaded),
         backend: "hearth".to_owned(),
         model_transaction_policy: Some(ModelTransactionPolicy { decoupled: false }),
     };
@@ -135,7 +135,7 @@ pub(super) fn config(
 
 /// What is known of the model beyond its tensors; in the metadata it would have no place that all clients
 /// can read: the protocol and MLServer give the field another type each.
-fn stated(loaded: &Loaded) -> HashMap<String, ModelParameter> {
+fn stated(node: &Node, loaded: &Loaded) -> HashMap<String, ModelParameter> {
     let manifest = loaded.manifest();
     let mut stated = vec![
         ("model_sha256", crate::hex::encode(&loaded.sha256())),
@@ -143,6 +143,8 @@ fn stated(loaded: &Loaded) -> HashMap<String, ModelParameter> {
         ("author", manifest.author.clone()),
         ("intended_use", manifest.intended_use.clone()),
     ];
+    let card = node.serving().document(loaded.name(), loaded.version(), CARD);
+    stated.extend(card.map(|card| ("card", card)));
     if let Some(view) = loaded.view() {
         let kind = &manifest.entity;
         stated.push(("feature_view", view.name().to_owned()));

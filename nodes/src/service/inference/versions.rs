@@ -160,6 +160,7 @@ type Told = HashMap<String, InferParameter>;
 
 /// What is told of all rows: the older index, the oldest feature, every gap, and unknown rows by their
 /// place in the whole request.
+#[expect(clippy::iter_over_hash_type, reason = "what is told of one name depends on no other")]
 fn told(rows: &[bool], (stable, mut canary): (Told, Told)) -> Told {
     let mut all = Told::with_capacity(stable.len() + 1);
     for (name, own) in stable {
