@@ -75,7 +75,7 @@ impl<'a> Known<'a> {
         for input in inside(graph, GRAPH_INPUT) {
             // ValueInfoProto { name 1, type 2 { tensor_type 1 { elem_type 1 } } }
             let types = inside(&input, 2).flat_map(|kind| inside(&kind, 1).collect::<Vec<_>>());
-            let mut kinds = types.flat_map(|tensor| number(&tensor, 1));
+            let mut kinds = types.filter_map(|tensor| number(&tensor, 1));
             if kinds.any(|kind| WHOLE.contains(&kind)) {
                 self.whole.insert(text(&input, 1));
             }

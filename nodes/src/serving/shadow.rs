@@ -137,11 +137,11 @@ impl Shadows {
         let fits = self.rows.fetch_add(rows, Ordering::Relaxed) + rows <= ROWS_MAX;
         if !fits || self.queue.try_send(answered).is_err() {
             self.rows.fetch_sub(rows, Ordering::Relaxed);
-            self.count(pair, &Compared { dropped: rows as u64, ..Compared::default() });
+            self.count(&pair, &Compared { dropped: rows as u64, ..Compared::default() });
         }
     }
 
-    fn count(&self, pair: Pair, seen: &Compared) {
+    fn count(&self, pair: &Pair, seen: &Compared) {
         for sums in [&self.totals, &self.untold] {
             let mut sums = sums.lock();
             let sum = sums
@@ -182,7 +182,7 @@ pub(crate) async fn compare_shadows(node: Arc<Node>) {
             for answered in stretch {
                 let shadows = &shared.serving().shadows;
                 shadows.rows.fetch_sub(answered.scores.len(), Ordering::Relaxed);
-                shadows.count(pair_of(&answered), &compare(&shared, &answered));
+                shadows.count(&pair_of(&answered), &compare(&shared, &answered));
             }
         };
         if tokio::task::spawn_blocking(work).await.is_err() {
@@ -282,11 +282,11 @@ mod tests {
         let shadows = Shadows::default();
         let pair = |active: &str| ("m".to_owned(), "2".to_owned(), active.to_owned());
         let rows = |rows| Compared { rows, ..Compared::default() };
-        shadows.count(pair("1"), &rows(3));
-        shadows.count(pair("1"), &rows(4));
+        shadows.count(&pair("1"), &rows(3));
+        shadows.count(&pair("1"), &rows(4));
         let told = std::mem::take(&mut *shadows.untold.lock());
         assert_eq!(told[&pair("1")].rows, 7);
-        shadows.count(pair("1"), &rows(1));
+        shadows.count(&pair("1"), &rows(1));
         assert_eq!(shadows.untold.lock()[&pair("1")].rows, 1);
         let key = ("m".to_owned(), "2".to_owned());
         assert_eq!(shadows.totals()[&key].rows, 8);
