@@ -59,6 +59,7 @@ impl Cluster {
     }
 
     /// Runs the program's own command line against the leader.
+    #[allow(dead_code, reason = "not every bench needs it")]
     pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let output =
             Command::new(program()?).args(arguments).env("HEARTH_ADDR", &self.grpc).output()?;

@@ -56,12 +56,6 @@ impl Echo {
     }
 }
 
-impl Echo {
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
 impl Drop for Echo {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -44,11 +44,11 @@ pub(crate) async fn measure(
         flooded.push(infer(&cluster.grpc, 1, 1, INFER_CALLS).await?);
         rates.push(flood.stop()?);
     }
-    lines(table, &quiet, &flooded, rates);
+    lines(table, &quiet, &flooded, &rates);
     Ok(())
 }
 
-fn lines(table: &mut Table, quiet: &[Taken], flooded: &[Taken], rates: Vec<[f64; 2]>) {
+fn lines(table: &mut Table, quiet: &[Taken], flooded: &[Taken], rates: &[[f64; 2]]) {
     let what = format!("fall_risk, 1 in flight, beside {CLIENTS} clients of {MODEL}");
     table.line(&format!("{what}, p50"), time, p50(flooded), "without them", p50(quiet));
     table.line(&format!("{what}, p99"), time, p99(flooded), "without them", p99(quiet));

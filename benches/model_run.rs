@@ -30,7 +30,8 @@ const DEEP: usize = 6;
 const WIDTH: usize = 16;
 /// The residents of the district.
 const MATRIX_ROWS: usize = 416_000;
-const MATRIX_BATCHES: [usize; 5] = [128, 1_024, 8_192, 65_536, MATRIX_ROWS];
+/// The last is the most that one tensor of so many features may have.
+const MATRIX_BATCHES: [usize; 5] = [128, 1_024, 8_192, 65_536, 262_144];
 
 #[expect(clippy::disallowed_methods, reason = "the library's own variable")]
 fn library() -> PathBuf {

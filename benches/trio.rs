@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use benches::{Feed, registers};
 use nodes::client::Client;
-use nodes::config::{Cluster, Config, Limits, Listen, Member, Native, Node, Raft};
+use nodes::config::{Cluster, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -163,6 +163,8 @@ fn write_config(folder: &Path, members: &[Member], node: usize) -> anyhow::Resul
             ..Raft::default()
         },
         rules: None,
+        models: Models::default(),
+        watch: Watch::default(),
     };
     let file = home.join("node.toml");
     std::fs::write(&file, toml::to_string(&config)?)?;

@@ -45,7 +45,7 @@ fn watch(criterion: &mut Criterion) {
     let statuses = [Status::Present; WIDTH];
     let mut group = criterion.benchmark_group("watch");
     let mut at = 0;
-    let mut copy = vec![0.0_f32; WIDTH];
+    let mut copy = [0.0_f32; WIDTH];
     group.bench_function("floor: a row copied", |bencher| {
         bencher.iter(|| {
             at = (at + 1) % ROWS;

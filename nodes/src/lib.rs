@@ -13,6 +13,7 @@ pub mod admission;
 pub mod audit;
 mod backlog;
 mod backup;
+mod by_size;
 mod checker;
 #[cfg(test)]
 mod checker_tests;
@@ -46,7 +47,7 @@ pub mod service;
 pub mod serving;
 mod shipped;
 pub mod simulate;
-mod sized;
+
 pub mod state;
 mod validator;
 pub mod views;

@@ -1,5 +1,6 @@
 //! The gRPC and Flight ports of a node.
 
+use crate::by_size::BySize;
 use crate::gate::Gate;
 use crate::live::NodeLive;
 use crate::node::{Node, NodeError};
@@ -12,7 +13,6 @@ use crate::proto::inference::grpc_inference_service_server::GrpcInferenceService
 use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
 use crate::service::inference::{InferenceService, MlServerRepository};
 use crate::service::{AlertsService, ClusterService, EventsService, ModelsService, ScoresService};
-use crate::sized::Sized;
 use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         .add_service(AlertsServer::new(AlertsService::new(shared())))
         .add_service(ClusterServer::new(ClusterService::new(shared())))
         .add_service(ModelsServer::new(ModelsService::new(shared())))
-        .add_service(Sized::new(
+        .add_service(BySize::new(
             InferenceService::new(shared()),
             bytes,
             // A model file comes in one message here, as Triton's clients send it.

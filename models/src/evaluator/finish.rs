@@ -233,6 +233,7 @@ impl Finish {
         };
         match (&self.kind, self.present.len()) {
             (Kind::Targets { aggregate, trees }, 1) if self.transform != Transform::Probit => {
+                let base = |at| if self.base.len() == 1 { base(at) } else { 0.0 };
                 match aggregate {
                     Aggregate::Sum => form(&[1.0], base(0), Link::Identity),
                     Aggregate::Average => form(&[1.0 / f64::from(*trees)], base(0), Link::Identity),

@@ -220,4 +220,26 @@ mod tests {
         write_bytes(&mut function, FUNCTION_DOMAIN, b"my.ops");
         assert!(prepare(&[model, wrap(&[MODEL_FUNCTIONS], &function)].concat()).is_ok());
     }
+
+    /// Every byte of some real files, changed in several ways, and every cut.
+    #[test]
+    fn damaged_files_are_refused_or_read_and_never_more() {
+        let files: [&[u8]; 4] = [
+            include_bytes!("../../tests/fixtures/lists.onnx"),
+            include_bytes!("../../tests/fixtures/mixed.onnx"),
+            include_bytes!("../../tests/fixtures/looping.onnx"),
+            include_bytes!("../../tests/fixtures/zipmap_text.onnx"),
+        ];
+        for whole in files {
+            let _ = prepare(whole);
+            for at in 0..whole.len() {
+                for change in [0x01, 0x55, 0x80, 0xff] {
+                    let mut damaged = whole.to_vec();
+                    damaged[at] ^= change;
+                    let _ = prepare(&damaged);
+                }
+                assert!(at == 0 || prepare(&whole[..at]).is_err() || at + 200 > whole.len());
+            }
+        }
+    }
 }

@@ -97,7 +97,7 @@ impl OnnxModel {
             one_row,
             pairs: false,
         };
-        model.learn_output_shapes();
+        model.learn_output_shapes()?;
         model.choose_score(layout)?;
         if runtime.own_evaluator {
             model.own = model.find_own(&bytes, golden);

@@ -36,8 +36,8 @@ pub(super) fn served(
 impl OnnxModel {
     /// Exporters leave shapes of outputs open, or state wrong ones: one row of zeros and two tell. A
     /// file that takes one row and not two is run row by row.
-    pub(super) fn learn_output_shapes(&mut self) {
-        let Some(one) = self.try_rows(1) else { return };
+    pub(super) fn learn_output_shapes(&mut self) -> Result<(), Error> {
+        let Some(one) = self.try_rows(1) else { return self.check_runs() };
         if let Some(specs) = self.outputs.get_mut(..one.len()) {
             for (spec, answer) in specs.iter_mut().zip(&one) {
                 spec.shape.clone_from(&answer.shape);
@@ -46,7 +46,7 @@ impl OnnxModel {
         let is_free = self.inputs.iter().any(|spec| spec.shape.first() == Some(&-1));
         let by_row = one.iter().all(|answer| answer.shape.first() == Some(&1));
         if !is_free {
-            return;
+            return Ok(());
         }
         let mut two = self.try_rows(2);
         if two.is_none() && by_row {
@@ -60,6 +60,24 @@ impl OnnxModel {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A model of numbers that fails on a row of zeros and on one of ones fails on any: its weights
+    /// do not fit its inputs. One that knows only some categories may refuse both.
+    fn check_runs(&self) -> Result<(), Error> {
+        let text = self.inputs.iter().any(|spec| spec.datatype == Datatype::Bytes);
+        let (Some(zeros), Some(ones), false) = (self.made_up(1, 0.0), self.made_up(1, 1.0), text)
+        else {
+            return Ok(());
+        };
+        let fails = |rows: &[Tensor]| self.run(&rows.iter().collect::<Vec<_>>()).err();
+        match (fails(&zeros), fails(&ones)) {
+            (Some(error), Some(_)) if !error.to_string().contains("Category") => {
+                Err(Error::Model(format!("every row fails: {error}; export the model again")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn try_rows(&self, rows: i64) -> Option<Vec<Tensor>> {
@@ -69,6 +87,10 @@ impl OnnxModel {
 
     /// Rows of zeros and empty texts, where only the batch is free.
     pub(super) fn zeros(&self, rows: i64) -> Option<Vec<Tensor>> {
+        self.made_up(rows, 0.0)
+    }
+
+    fn made_up(&self, rows: i64, value: f32) -> Option<Vec<Tensor>> {
         self.inputs
             .iter()
             .map(|spec| {
@@ -84,10 +106,10 @@ impl OnnxModel {
                 if elements > crate::TENSOR_ELEMENTS_MAX {
                     return None;
                 }
-                let zeros = std::iter::repeat_n(0.0, elements);
+                let values = std::iter::repeat_n(value, elements);
                 let data = match spec.datatype {
                     Datatype::Bytes => Data::Bytes(vec![Vec::new(); elements]),
-                    kind => score::convert(&spec.name, kind, zeros).ok()?,
+                    kind => score::convert(&spec.name, kind, values).ok()?,
                 };
                 Tensor::new(&spec.name, shape, data).ok()
             })

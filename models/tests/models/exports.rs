@@ -160,6 +160,7 @@ fn what_cannot_work_is_refused_with_what_to_change() {
         ("custom.onnx", "operator `Tokenise` of domain `my.ops` is not built into ONNX Runtime"),
         ("picture.onnx", "input `x` FP32 [-1, 3, 8, 8] has 4 dimensions, and tables are served"),
         ("looping.onnx", "`TreeEnsembleRegressor`: a tree leads back to one of its own nodes"),
+        ("narrow.onnx", "every row fails: the model failed: "),
         ("outside.onnx", "external_data=False"),
         ("half.onnx", "`x` has elements of f16; export it as FP32"),
         ("sequence.onnx", "'zipmap': False"),

@@ -1,11 +1,12 @@
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use models::{
-    Data, Error, Explainer, Family, Layout, LinfaModel, Model, Settings, Table, Target, Tensor,
-    fit, fit_logistic, measure,
+    Data, Error, Explainer, Family, Format, Layout, LinfaModel, Manifest, Model, Package, Settings,
+    Table, Target, Tensor, fit, fit_logistic, measure, validate,
 };
 
-use super::{assert_near, fixture, folder, table};
+use super::{assert_near, fixture, folder, runtime, table};
 
 #[test]
 fn the_fit_is_that_of_scikit_learn() {
@@ -22,16 +23,59 @@ fn the_fit_is_that_of_scikit_learn() {
     assert_eq!(stored, model);
 }
 
-/// Published coefficients of real data: GLOW500, fracture within a year.
-#[test]
+/// A file of real data, where the machine has it.
 #[expect(clippy::disallowed_methods, reason = "a test finds its data where the user put it")]
-fn published_coefficients_are_found_again() {
+fn oracle(name: &str) -> Option<String> {
     let data = std::env::var_os("HEARTH_DATA")
         .map_or_else(|| folder().join("../../shared/data"), PathBuf::from);
-    let Ok(text) = std::fs::read_to_string(data.join("oracles/GLOW500.txt")) else {
-        eprintln!("skipped: no oracles/GLOW500.txt under HEARTH_DATA ({})", data.display());
-        return;
-    };
+    let found = std::fs::read_to_string(data.join("oracles").join(name)).ok();
+    if found.is_none() {
+        eprintln!("skipped: no oracles/{name} under HEARTH_DATA ({})", data.display());
+    }
+    found
+}
+
+/// Limits in daily living among 4,406 people of 66 and more: health, chronic conditions, age and
+/// schooling tell them with an AUC of about .82.
+#[test]
+fn real_people_are_ranked_as_well_as_published() {
+    let Some(text) = oracle("NMES1988.csv") else { return };
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let column =
+        |name: &str| header.iter().position(|each| each.trim_matches('"') == name).unwrap();
+    let [health, chronic, adl, age, gender, school] =
+        ["health", "chronic", "adl", "age", "gender", "school"].map(column);
+    let (mut rows, mut labels) = (Vec::new(), Vec::new());
+    for line in lines {
+        let is = |at: usize, word: &str| f32::from(u8::from(line[at].trim_matches('"') == word));
+        let number = |at: usize| line[at].parse::<f32>().unwrap();
+        rows.extend([is(health, "poor"), is(health, "excellent"), number(chronic)]);
+        rows.extend([number(age), is(gender, "male"), number(school)]);
+        labels.push(line[adl].trim_matches('"').to_owned());
+    }
+    assert_eq!(labels.len(), 4406);
+    let names = ["poor", "excellent", "chronic", "age", "male", "school"].map(str::to_owned);
+    // The second class in the order of text is `normal`: its AUC is the same.
+    let target = Target::of_labels(&labels).unwrap();
+    let (train, test) = Table::new(names.to_vec(), rows, target).unwrap().split(0.3, 1).unwrap();
+    for (family, least) in [
+        (Family::Logistic, 0.79),
+        (Family::Forest, 0.77),
+        (Family::Tree, 0.75),
+        (Family::Bayes, 0.75),
+    ] {
+        let model = fit(family, &train, &Settings { trees: 30, ..Settings::default() }).unwrap();
+        let measured = measure(&model, &test).unwrap();
+        assert_eq!(measured[0].name, "AUC");
+        assert!((least..0.88).contains(&measured[0].value), "{family}: {measured:?}");
+    }
+}
+
+/// Published coefficients of real data: GLOW500, fracture within a year.
+#[test]
+fn published_coefficients_are_found_again() {
+    let Some(text) = oracle("GLOW500.txt") else { return };
     let mut lines = text
         .lines()
         .map(|line| line.split_whitespace().map(|cell| cell.trim_matches('"')).collect::<Vec<_>>());
@@ -322,14 +366,11 @@ fn base_and_contributions_add_up() {
     let data = Families::read();
     let two: Vec<String> = data.column(3).iter().map(|grade| (*grade > 1.0).to_string()).collect();
     for family in Family::ALL {
-        let table = match family.classifies() {
-            true => Table::new(
-                data.table(family).names().to_vec(),
-                data.rows(),
-                Target::of_labels(&two).unwrap(),
-            )
-            .unwrap(),
-            false => data.table(family),
+        let table = if family.classifies() {
+            let names = data.table(family).names().to_vec();
+            Table::new(names, data.rows(), Target::of_labels(&two).unwrap()).unwrap()
+        } else {
+            data.table(family)
         };
         let model = fit(family, &table, &settings()).unwrap();
         let explainer = Explainer::new(&model, &[]);
@@ -345,4 +386,31 @@ fn base_and_contributions_add_up() {
             assert_near(&[score], &[explained.score()], 1e-4);
         }
     }
+}
+
+#[test]
+fn golden_rows_can_hold_every_probability() {
+    let data = Families::read();
+    let model = data.fit(Family::Bayes, &settings());
+    let manifest = Manifest::bare("grades", "1", Format::Linfa).unwrap();
+    let package = |wrong: f64| {
+        let mut golden = "a,b,c,probabilities[0],probabilities[2]\n".to_owned();
+        for line in data.lines.iter().take(9) {
+            let (first, third) = (line[10], line[12] + wrong);
+            writeln!(golden, "{},{},{},{first},{third}", line[0], line[1], line[2]).unwrap();
+        }
+        let files = [
+            ("manifest.toml", manifest.to_toml().unwrap().into_bytes()),
+            ("model.linfa", model.to_bytes().unwrap()),
+            ("golden.csv", golden.into_bytes()),
+        ];
+        Package::from_files(files.map(|(name, bytes)| (name.to_owned(), bytes)).into()).unwrap()
+    };
+    let validation = validate(&runtime(), &package(0.0)).unwrap();
+    assert_eq!((validation.golden_rows, validation.has_score), (9, false));
+    let error = validate(&runtime(), &package(0.25)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("golden row 1 gives ") && error.contains("as probabilities[2]"),
+        "{error}"
+    );
 }

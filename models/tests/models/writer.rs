@@ -25,8 +25,12 @@ pub(crate) struct Node(Vec<u8>);
 impl Node {
     pub(crate) fn new(op: &str, domain: &str, inputs: &[&str], outputs: &[&str]) -> Self {
         let mut node = Vec::new();
-        inputs.iter().for_each(|name| bytes(&mut node, 1, name.as_bytes()));
-        outputs.iter().for_each(|name| bytes(&mut node, 2, name.as_bytes()));
+        for name in inputs {
+            bytes(&mut node, 1, name.as_bytes());
+        }
+        for name in outputs {
+            bytes(&mut node, 2, name.as_bytes());
+        }
         bytes(&mut node, 4, op.as_bytes());
         bytes(&mut node, 7, domain.as_bytes());
         Self(node)
@@ -67,7 +71,9 @@ impl Node {
 
     pub(crate) fn texts(self, name: &str, values: &[&str]) -> Self {
         self.attribute(name, 8, |into| {
-            values.iter().for_each(|value| bytes(into, 9, value.as_bytes()));
+            for value in values {
+                bytes(into, 9, value.as_bytes());
+            }
         })
     }
 
@@ -128,10 +134,14 @@ pub(crate) fn file_of(
     outputs: &[(&str, Option<usize>)],
 ) -> Vec<u8> {
     let mut graph = Vec::new();
-    nodes.iter().for_each(|node| bytes(&mut graph, 1, &node.0));
+    for node in nodes {
+        bytes(&mut graph, 1, &node.0);
+    }
     bytes(&mut graph, 2, b"g");
     bytes(&mut graph, 11, &value("X", Some(width)));
-    outputs.iter().for_each(|(name, columns)| bytes(&mut graph, 12, &value(name, *columns)));
+    for (name, columns) in outputs {
+        bytes(&mut graph, 12, &value(name, *columns));
+    }
     let mut model = Vec::new();
     number(&mut model, 1, 10);
     bytes(&mut model, 7, &graph);

@@ -1,4 +1,4 @@
-use models::{Error, Format, Loaded, Package, load_package, validate};
+use models::{Error, Format, Link, Loaded, Method, Package, load_package, validate};
 
 use super::{folder, runtime};
 
@@ -61,6 +61,46 @@ fn triage_explains_itself_exactly() {
         let logit = explanation.base + explanation.contributions.iter().sum::<f64>();
         assert!((1.0 / (1.0 + (-logit).exp()) - score).abs() < 1e-6);
     }
+}
+
+/// Trees in log odds; every other model by sampling, here the same trees without their structure.
+#[test]
+fn fall_risk_explains_itself() {
+    let package = package("fall_risk");
+    let loaded = load_package(&runtime(), &package).unwrap();
+    assert_eq!(
+        (loaded.model.engine(), loaded.explainer.method()),
+        ("hearth", Some(Method::TreeShap))
+    );
+    let plain = load_package(&runtime().without_own_evaluator(), &package).unwrap();
+    assert_eq!(plain.explainer.method(), Some(Method::Sampled));
+    let golden = package.golden().unwrap().unwrap();
+    for (row, score) in golden.rows().chunks(16).zip(golden.scores()).take(8) {
+        let exact = loaded.explain(row).unwrap();
+        assert_eq!((exact.link, exact.contributions.len()), (Link::Logit, 16));
+        assert!((exact.score() - score).abs() < 1e-6, "{} {score}", exact.score());
+        assert_eq!(loaded.explain(row), Ok(exact));
+        let sampled = plain.explain(row).unwrap();
+        assert_eq!(sampled.link, Link::Identity);
+        assert!((sampled.total() - score).abs() < 1e-6, "{} {score}", sampled.total());
+    }
+    assert!(loaded.explain(&[0.0; 3]).is_err());
+}
+
+#[test]
+fn without_reference_rows_it_says_what_to_add() {
+    let bytes = super::fixture("regressor.onnx");
+    let bare = Package::from_bare_onnx("alone", "1", bytes).unwrap();
+    let said = load_package(&runtime(), &bare).unwrap().explain(&[0.0; 3]).unwrap_err().to_string();
+    assert!(said.contains("alone 1") && said.contains("background.csv"), "{said}");
+    let mut files = bare.files().clone();
+    files.insert("background.csv".into(), b"a,b,c\n0,0,0\n1,1,1\n".to_vec());
+    let loaded = load_package(&runtime(), &Package::from_files(files.clone()).unwrap()).unwrap();
+    assert!(loaded.explain(&[0.0; 3]).is_ok());
+    files.insert("background.csv".into(), b"a,b\n0,0\n".to_vec());
+    let said =
+        load_package(&runtime(), &Package::from_files(files).unwrap()).unwrap_err().to_string();
+    assert!(said.contains("background.csv must have 3 columns"), "{said}");
 }
 
 #[test]

@@ -90,6 +90,7 @@ def main():
     model.fit(rows[train], fell[train])
     onnx = convert_sklearn(model, "fall_risk", initial_types=[("features", FloatTensorType([None, len(FEATURES)]))],
                            options={id(model): {"zipmap": False}}, target_opset={"": 17, "ai.onnx.ml": 3})
+    keep_covers(onnx.graph.node[0], [each.tree_ for each in model.estimators_[:, 0]])
     save(onnx, str(HERE / "model.onnx"))
 
     options = onnxruntime.SessionOptions()
@@ -128,6 +129,20 @@ def main():
     (HERE / "golden.csv").write_text("\n".join(lines) + "\n")
     (HERE / "card.md").write_text((HERE / "card.in").read_text().format(**figures))
     print(*(f"{name} {value:.4f}" for name, value in figures.items()), sep="\n")
+
+
+def keep_covers(node, trees):
+    """Writes how many training rows reached each node, which the converter leaves at 1: explanations
+    are weighed by them."""
+    lists = {each.name: each for each in node.attribute}
+    places = zip(lists["nodes_treeids"].ints, lists["nodes_nodeids"].ints, lists["nodes_modes"].strings,
+                 lists["nodes_featureids"].ints)
+    covers = []
+    for tree, at, mode, feature in places:
+        assert (trees[tree].feature[at] == feature) or mode == b"LEAF", "the converter numbers nodes as scikit-learn does"
+        assert (trees[tree].children_left[at] < 0) == (mode == b"LEAF")
+        covers.append(trees[tree].weighted_n_node_samples[at])
+    lists["nodes_hitrates"].floats[:] = covers
 
 
 def calibration_slope(logit, fell):

@@ -263,6 +263,7 @@ impl Held {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a deadline is handed over")]
     fn in_ms(ms: u64) -> Option<Instant> {
         Some(Instant::now() + Duration::from_millis(ms))
     }

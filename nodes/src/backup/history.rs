@@ -130,12 +130,11 @@ async fn copy_table(
         };
         let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         if rows > 0 {
-            let file = match open.take() {
-                Some(file) => file,
-                None => {
-                    number += 1;
-                    Open::begin(draft, table, number)?
-                }
+            let file = if let Some(file) = open.take() {
+                file
+            } else {
+                number += 1;
+                Open::begin(draft, table, number)?
             };
             let file = file.append(batches)?;
             if file.rows >= ROWS_PER_FILE {

@@ -115,17 +115,17 @@ pub(super) struct Trained {
     pub(super) log_index: u64,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands where an error is mapped")]
 pub(super) fn refused(error: impl ToString) -> Failure {
     Failure::refused(error.to_string())
 }
 
 pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
     if args.family.has_label() == args.label.is_empty() {
-        let said = match args.family.has_label() {
-            true => {
-                format!("family {} learns from a label: name its column with --label", args.family)
-            }
-            false => format!("family {} takes no label: leave --label out", args.family),
+        let said = if args.family.has_label() {
+            format!("family {} learns from a label: name its column with --label", args.family)
+        } else {
+            format!("family {} takes no label: leave --label out", args.family)
         };
         return Err(Failure::usage(said).into());
     }

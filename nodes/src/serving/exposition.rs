@@ -9,44 +9,48 @@ type Series<'a> = (&'a str, &'a str, &'a str, Vec<(String, f64)>);
 
 /// What this node has in memory and has compared, and what the registry says.
 pub(crate) fn expose(node: &Node) -> String {
-    let mut series = of_registry(node);
-    series.extend(of_shadows(node));
+    let group = &node.config().node.group;
+    let mut series: Vec<Series<'_>> = Vec::new();
+    {
+        let state = node.machine().read();
+        let (mut states, mut ready, mut killed) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, known) in state.registry.versions().filter(|(_, known)| known.status.is_live()) {
+            let stage = format!(",state=\"{}\"", known.status.name());
+            states.push((label(group, name, &known.version, &stage), 1.0));
+            let loaded = node.serving().is_loaded(name, &known.version);
+            ready.push((label(group, name, &known.version, ""), f64::from(u8::from(loaded))));
+        }
+        for name in state.registry.names() {
+            let off = state.registry.is_killed(name);
+            let labels = format!("group=\"{group}\",model=\"{name}\"");
+            killed.push((labels, f64::from(u8::from(off))));
+        }
+        series.push((
+            "hearth_model_state",
+            "1 for the state that a version is in.",
+            "gauge",
+            states,
+        ));
+        series.push((
+            "hearth_model_ready",
+            "1 where the version is in memory here.",
+            "gauge",
+            ready,
+        ));
+        series.push(("hearth_model_killed", "1 where a model is switched off.", "gauge", killed));
+    }
+    series.extend(shadows(node));
     text(&series)
 }
 
-fn label(node: &Node, model: &str, version: &str, more: &str) -> String {
+/// What was compared in shadow here.
+fn shadows(node: &Node) -> Vec<Series<'static>> {
     let group = &node.config().node.group;
-    format!("group=\"{group}\",model=\"{model}\",version=\"{version}\"{more}")
-}
-
-fn of_registry(node: &Node) -> Vec<Series<'static>> {
-    let group = &node.config().node.group;
-    let state = node.machine().read();
-    let (mut states, mut ready, mut killed) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, known) in state.registry.versions().filter(|(_, known)| known.status.is_live()) {
-        let stage = format!(",state=\"{}\"", known.status.name());
-        states.push((label(node, name, &known.version, &stage), 1.0));
-        let loaded = node.serving().is_loaded(name, &known.version);
-        ready.push((label(node, name, &known.version, ""), f64::from(u8::from(loaded))));
-    }
-    for name in state.registry.names() {
-        let off = state.registry.is_killed(name);
-        let labels = format!("group=\"{group}\",model=\"{name}\"");
-        killed.push((labels, f64::from(u8::from(off))));
-    }
-    vec![
-        ("hearth_model_state", "1 for the state that a version is in.", "gauge", states),
-        ("hearth_model_ready", "1 where the version is in memory here.", "gauge", ready),
-        ("hearth_model_killed", "1 where a model is switched off.", "gauge", killed),
-    ]
-}
-
-fn of_shadows(node: &Node) -> Vec<Series<'static>> {
     let totals = node.serving().shadows.totals();
     let of = |value: fn(&models::Compared) -> f64| -> Vec<(String, f64)> {
         totals
             .iter()
-            .map(|((name, version), seen)| (label(node, name, version, ""), value(seen)))
+            .map(|((name, version), seen)| (label(group, name, version, ""), value(seen)))
             .collect()
     };
     vec![
@@ -99,6 +103,10 @@ fn of_shadows(node: &Node) -> Vec<Series<'static>> {
             of(|seen| seen.active_ns as f64 / 1e9),
         ),
     ]
+}
+
+fn label(group: &str, model: &str, version: &str, more: &str) -> String {
+    format!("group=\"{group}\",model=\"{model}\",version=\"{version}\"{more}")
 }
 
 fn text(series: &[Series<'_>]) -> String {

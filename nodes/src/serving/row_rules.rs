@@ -144,7 +144,7 @@ mod tests {
     fn a_default_stands_in_for_what_is_not_there_or_too_old() {
         let (found, values, statuses) = kept(&rules("max_age_s = 60"));
         assert_eq!(found, RowFound { has_gaps: true, is_refused: false, oldest_us: DAY_US });
-        assert_eq!(values, [7.0, 8.0, 3.0]);
+        assert_eq!(values.map(f32::to_bits), [7.0_f32, 8.0, 3.0].map(f32::to_bits));
         assert_eq!(statuses, [Status::Stale, Status::Default, Status::Present]);
         let (_, values, statuses) = kept(&rules("max_age_s = 86400"));
         assert_eq!((values[0], statuses[0]), (1.0, Status::Present));

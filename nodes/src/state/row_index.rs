@@ -71,6 +71,10 @@ impl RowIndex {
     }
 
     /// The row, or that the table is not indexed.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is of the table, the inner one of the row"
+    )]
     fn find(&self, table: usize, key: &str) -> Option<Option<&[u8]>> {
         let rows = self.tables.get(table)?.as_ref()?;
         let key = key.as_bytes();

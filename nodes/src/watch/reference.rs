@@ -121,7 +121,8 @@ mod tests {
         assert!(bins.counts.iter().all(|count| *count == 25), "{:?}", bins.counts);
         assert_eq!((bins.edges[0], bins.edges[38]), (25.0, 975.0));
         for tenth in 0..10_u8 {
-            assert_eq!(bins.tenths.iter().filter(|each| **each == tenth).count(), 4);
+            let of_it: Vec<&u8> = bins.tenths.iter().filter(|each| **each == tenth).collect();
+            assert_eq!(of_it.len(), 4);
         }
         assert_eq!(bin(&bins.edges, 25.0), 0);
         assert_eq!(bin(&bins.edges, 25.001), 1);

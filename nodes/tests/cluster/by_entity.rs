@@ -158,11 +158,12 @@ async fn what_is_missing_or_stale_goes_by_the_manifest() {
     assert_eq!(answer.missing_features.join(","), words["missing_features"]);
     assert_eq!(answer.stale_features.join(","), words["stale_features"]);
     assert_eq!(answer.oldest_feature_us, oldest_us);
-    assert_eq!(hex(&answer.model_sha256), words["model_sha256"]);
+    assert_eq!(nodes::hex::encode(&answer.model_sha256), words["model_sha256"]);
     // A default in the place of a stale value is another row, and gives another score.
     let defaulted = infer(node, asking("defaults", &["r1"])).await.unwrap();
     assert_eq!(told(&defaulted)["stale_features"], words["stale_features"]);
-    let score_of = |answer: &ModelInferResponse| contents(answer, "score").fp32_contents[0];
+    let score_of =
+        |answer: &ModelInferResponse| contents(answer, "score").fp32_contents[0].to_bits();
     assert_ne!(score_of(&defaulted), score_of(&flagged));
 
     let precondition = Code::FailedPrecondition;
@@ -172,10 +173,6 @@ async fn what_is_missing_or_stale_goes_by_the_manifest() {
     refused(infer(node, asking("refuses_one", &["r1"])).await, precondition, &["vision"]);
     let said = infer(node, asking("refuses_one", &["r1"])).await.unwrap_err();
     assert!(!said.message().contains("gait_speed"), "{said}");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

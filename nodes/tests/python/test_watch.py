@@ -52,7 +52,7 @@ def watched(tmp_path_factory, zoo, client, cluster, run, residents):
     background = rows[dice.integers(len(rows), size=REFERENCE_ROWS)]
     background[:, 0] += dice.integers(-8, 9, size=REFERENCE_ROWS)
     now = rows[dice.integers(len(rows), size=ROWS)]
-    now[:, 0] += dice.integers(-2, 15, size=ROWS)
+    now[:, 0] += dice.integers(4, 21, size=ROWS)
     folder = package(zoo, tmp_path_factory.mktemp("package") / MODEL, 1, "selected_min_score = 0.3")
     names = re.search(r"features = \[(.*?)\]", (folder / "manifest.toml").read_text(encoding="utf-8"), re.S)
     names = re.findall(r'"(\w+)"', names.group(1))

@@ -20,6 +20,7 @@ mod versions;
 use crate::node::Node;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use crate::proto::inference::infer_parameter::ParameterChoice;
+#[allow(clippy::wildcard_imports, reason = "every message of the protocol")]
 use crate::proto::inference::*;
 use crate::service::deadline;
 use crate::service::decisions::caller_of;

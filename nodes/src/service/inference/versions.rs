@@ -8,7 +8,7 @@ use crate::proto::inference::InferParameter;
 use crate::proto::inference::infer_parameter::ParameterChoice;
 use crate::serving::{Asked, Beside, Loaded, Routed, ServingError};
 use models::{Data, Tensor};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -160,10 +160,9 @@ type Told = HashMap<String, InferParameter>;
 
 /// What is told of all rows: the older index, the oldest feature, every gap, and unknown rows by their
 /// place in the whole request.
-fn told(rows: &[bool], (stable, canary): (Told, Told)) -> Told {
+#[expect(clippy::iter_over_hash_type, reason = "what is told of one name depends on no other")]
+fn told(rows: &[bool], (stable, mut canary): (Told, Told)) -> Told {
     let mut all = Told::with_capacity(stable.len() + 1);
-    let stable: BTreeMap<_, _> = stable.into_iter().collect();
-    let mut canary: BTreeMap<_, _> = canary.into_iter().collect();
     for (name, own) in stable {
         let other = canary.remove(&name).and_then(|other| other.parameter_choice);
         let choice = match (own.parameter_choice, other) {

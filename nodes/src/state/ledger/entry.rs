@@ -115,6 +115,10 @@ pub struct ObservedRecord {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all entries are decisions, each in an Arc of its own"
+)]
 pub enum What {
     Decision(DecisionRecord),
     Review(ReviewRecord),

@@ -17,12 +17,12 @@ const LOAD: &str = "/inference.GRPCInferenceService/RepositoryModelLoad";
 
 /// The inference service with two limits for its messages.
 #[derive(Clone, Debug)]
-pub(crate) struct Sized {
+pub(crate) struct BySize {
     calls: Server,
     load: Server,
 }
 
-impl Sized {
+impl BySize {
     /// `bytes` for every message but those that bring files, of `file_bytes` at most.
     pub(crate) fn new(service: InferenceService, bytes: usize, file_bytes: usize) -> Self {
         let calls = Server::new(service.clone()).max_decoding_message_size(bytes);
@@ -30,11 +30,11 @@ impl Sized {
     }
 }
 
-impl NamedService for Sized {
+impl NamedService for BySize {
     const NAME: &'static str = <Server as NamedService>::NAME;
 }
 
-impl Service<Request<Body>> for Sized {
+impl Service<Request<Body>> for BySize {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;
