@@ -23,6 +23,7 @@ impl Effect {
         }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     pub(crate) fn is_advice(&self) -> bool {
         *self == Self::Advice
     }

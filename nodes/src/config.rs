@@ -247,7 +247,7 @@ impl Default for Watch {
 
 impl Watch {
     /// A manifest's rules, with these where it is silent.
-    pub(crate) fn fill(&self, own: WatchRules) -> WatchRules {
+    pub(crate) fn fill(&self, own: &WatchRules) -> WatchRules {
         WatchRules {
             min_scores: own.min_scores.or(self.min_scores),
             psi_max: own.psi_max.or(self.psi_max),
@@ -255,7 +255,7 @@ impl Watch {
             missing_max: own.missing_max.or(self.missing_max),
             ece_max: own.ece_max.or(self.ece_max),
             group_ratio_min: own.group_ratio_min.or(self.group_ratio_min),
-            ..own
+            ..own.clone()
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::proto::hearth::{
     ObservedOutcome, ReadLedgerRequest, RecordOutcomeRequest, RecordReviewRequest, ReplayResponse,
     ScoreManyRequest, ScoreRequest, ScoreResponse, WatchRequest,
 };
-use crate::serving::{Beside, Loaded, Replayed, Scored, version_of};
+use crate::serving::{Beside, Loaded, Replayed, Scored, replay, version_of};
 use crate::state::Entry;
 use crate::watch;
 use futures::stream::{BoxStream, StreamExt as _};
@@ -183,8 +183,7 @@ impl Scores for ScoresService {
             return Err(Status::internal("a decision is none"));
         };
         let loaded = version_of(&self.node, record).await.map_err(|error| from_serving(&error))?;
-        let replayed =
-            self.node.serving().replay(&loaded, record).map_err(|error| from_serving(&error))?;
+        let replayed = replay(&loaded, record).map_err(|error| from_serving(&error))?;
         let difference = difference(&entry, &replayed);
         let identical = difference.is_empty();
         let replayed =

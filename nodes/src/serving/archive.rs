@@ -1,7 +1,7 @@
 //! Versions for replays: a decision is run again by the very file that made it, long retired or not.
 
 use super::follow::bring_in;
-use super::{Loaded, Serving, ServingError};
+use super::{Loaded, ServingError};
 use crate::node::Node;
 use crate::state::DecisionRecord;
 use std::collections::VecDeque;
@@ -69,25 +69,19 @@ pub(crate) async fn version_of(
     Ok(loaded)
 }
 
-impl Serving {
-    /// The recorded features through the recorded version again.
-    pub(crate) fn replay(
-        &self,
-        loaded: &Loaded,
-        record: &DecisionRecord,
-    ) -> Result<Replayed, ServingError> {
-        let row: Vec<f32> = record.features.iter().map(|reading| reading.value).collect();
-        let scores = loaded.model().score(&row, 1)?;
-        let score = scores
-            .first()
-            .map(|score| f64::from(*score))
-            .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
-        let (mut base, mut contributions) = (0.0, Vec::new());
-        if !record.contributions.is_empty() {
-            let explained = loaded.explain(&row)?;
-            (base, contributions) = (explained.base, explained.contributions);
-        }
-        let band = loaded.manifest().band(score).unwrap_or_default().to_owned();
-        Ok(Replayed { score, band, base, contributions })
+/// The recorded features through the recorded version again.
+pub(crate) fn replay(loaded: &Loaded, record: &DecisionRecord) -> Result<Replayed, ServingError> {
+    let row: Vec<f32> = record.features.iter().map(|reading| reading.value).collect();
+    let scores = loaded.model().score(&row, 1)?;
+    let score = scores
+        .first()
+        .map(|score| f64::from(*score))
+        .ok_or_else(|| ServingError::Failed("the model gave no score".to_owned()))?;
+    let (mut base, mut contributions) = (0.0, Vec::new());
+    if !record.contributions.is_empty() {
+        let explained = loaded.explain(&row)?;
+        (base, contributions) = (explained.base, explained.contributions);
     }
+    let band = loaded.manifest().band(score).unwrap_or_default().to_owned();
+    Ok(Replayed { score, band, base, contributions })
 }

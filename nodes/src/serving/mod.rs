@@ -14,7 +14,7 @@ mod scored;
 mod shadow;
 
 pub use archive::Replayed;
-pub(crate) use archive::version_of;
+pub(crate) use archive::{replay, version_of};
 pub use error::ServingError;
 pub(crate) use exposition::expose;
 pub(crate) use follow::follow_registry;

@@ -17,7 +17,7 @@ pub(crate) async fn gate(node: &Node, model: &str, version: &str) -> Result<(), 
         Some(loaded) => loaded.manifest().watch.clone(),
         None => rules_of(node, model, version).await?,
     };
-    let rules = node.config().watch.fill(rules);
+    let rules = node.config().watch.fill(&rules);
     let seen = node.machine().read().watched.version(model, version).cloned();
     let objections = objections(&rules, &seen.unwrap_or_default());
     if objections.is_empty() {

@@ -9,6 +9,7 @@ use std::fmt;
 pub(super) mod real {
     use super::{Deserialize, Deserializer, Serialize, Serializer, Text};
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     pub(in super::super) fn serialize<S: Serializer>(
         value: &f64,
         to: S,
@@ -30,6 +31,7 @@ pub(super) mod real {
 pub(super) mod single {
     use super::{Deserialize, Deserializer, Serialize, Serializer, Single};
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     pub(in super::super) fn serialize<S: Serializer>(
         value: &f32,
         to: S,
