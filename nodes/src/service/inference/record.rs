@@ -129,7 +129,7 @@ async fn score(
 /// The output that names the decisions.
 const DECISION_ID: &str = "decision_id";
 
-struct Read {
+struct ToScore {
     rows: Vec<(Arc<Loaded>, Row)>,
     given: bool,
     by_own_inputs: bool,
@@ -140,7 +140,7 @@ fn read(
     routed: &Routed,
     inputs: &[Tensor],
     entity: &str,
-) -> Result<Read, ServingError> {
+) -> Result<ToScore, ServingError> {
     let count = inputs.first().map_or(0, Tensor::rows);
     if count > ROWS_MAX {
         return Err(ServingError::Invalid(format!(
@@ -156,7 +156,7 @@ fn read(
         && !own(ENTITY)
     {
         let rows = by_entity(node, routed, one)?;
-        return Ok(Read { rows, given: false, by_own_inputs: false });
+        return Ok(ToScore { rows, given: false, by_own_inputs: false });
     }
     let by = match versions::choose(routed, inputs)? {
         Chosen::One(loaded) => Arc::clone(loaded),
@@ -175,7 +175,7 @@ fn read(
         }
     };
     let rows = given(&by, &values, count, entity).into_iter().map(|row| (Arc::clone(&by), row));
-    Ok(Read { rows: rows.collect(), given: true, by_own_inputs })
+    Ok(ToScore { rows: rows.collect(), given: true, by_own_inputs })
 }
 
 fn by_entity(
