@@ -58,7 +58,7 @@ def test_statistics_rise(client, zoo):
     rows, _ = golden(zoo, "fall_risk")
 
     def counted():
-        told = client.get_inference_statistics("fall_risk", client_timeout=CALL_WITHIN_S).model_stats
+        told = client.get_inference_statistics("fall_risk", "1", client_timeout=CALL_WITHIN_S).model_stats
         assert [(each.name, each.version) for each in told] == [("fall_risk", "1")]
         return told[0]
 
