@@ -204,8 +204,8 @@ impl Serving {
                 at_us: 0,
             },
         };
-        // What this node could not do it tries again.
-        if verdict.outcome != Outcome::Unable {
+        // A refusal is looked at again: the machine may have been busy.
+        if verdict.outcome == Outcome::Ready {
             let mut verdicts = self.verdicts.lock();
             if verdicts.len() >= VERDICTS_MAX {
                 verdicts.clear();
