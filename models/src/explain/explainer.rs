@@ -81,9 +81,9 @@ impl Explainer {
                 let contributions = linear::contributions(weights, means, &prepared)?;
                 Ok(Explanation { base, contributions, link, method: Method::Linear })
             }
-            (Way::Trees(shap), Structure::Trees { forest, link, .. }) => {
+            (Way::Trees(shap), Structure::Trees { link, .. }) => {
                 let mut contributions = vec![0.0; self.width];
-                shap.explain(forest, &prepared, &mut contributions);
+                shap.explain(&prepared, &mut contributions);
                 let (base, method) = (shap.base, Method::TreeShap);
                 Ok(Explanation { base, contributions, link, method })
             }

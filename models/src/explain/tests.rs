@@ -72,7 +72,7 @@ proptest! {
         let covers = count_covers(&forest, &reference);
         let shap = TreeShap::new(&forest, &[1.0], 0.5, &covers).unwrap();
         let mut contributions = vec![0.0; WIDTH];
-        shap.explain(&forest, &row, &mut contributions);
+        shap.explain(&row, &mut contributions);
         let values: Vec<f64> = (0..1 << WIDTH)
             .map(|known| {
                 let of = |at: usize| value(forest.tree(at), &covers[at], &row, known, Branches::ROOT);
@@ -88,7 +88,7 @@ proptest! {
         let full = values[(1 << WIDTH) - 1];
         prop_assert!((total - full).abs() < 1e-10);
         let mut again = vec![0.0; WIDTH];
-        shap.explain(&forest, &row, &mut again);
+        shap.explain(&row, &mut again);
         prop_assert_eq!(again, contributions);
     }
 

@@ -28,6 +28,8 @@ const GONE: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
 struct Branch {
+    threshold: f32,
+    nan_left: bool,
     place: u32,
     left: u32,
     feature: u32,
@@ -37,7 +39,10 @@ struct Branch {
 
 #[derive(Clone, Debug)]
 struct ShapTree {
+    /// Breadth first; those that lead to two leaves stand behind all others.
     branches: Vec<Branch>,
+    /// How many branches lead to another branch.
+    inner: usize,
     leaves: Vec<(u32, f64)>,
     /// For each branch and state: `r` for all points, then `g` for all points.
     shares: Vec<f64>,
@@ -90,21 +95,20 @@ impl TreeShap {
     }
 
     /// Adds each feature's contribution.
-    pub(super) fn explain(&self, forest: &Forest, row: &[f32], contributions: &mut [f64]) {
+    pub(super) fn explain(&self, row: &[f32], contributions: &mut [f64]) {
         let mut scratch = Scratch::default();
-        for (at, tree) in self.trees.iter().enumerate() {
-            let branches = forest.tree(at);
+        for tree in &self.trees {
             let weights = &self.weights[tree.points];
             let into = &mut *contributions;
             match tree.points {
-                1 => tree.add::<1>(branches, weights, row, &mut scratch, into),
-                2 => tree.add::<2>(branches, weights, row, &mut scratch, into),
-                3 => tree.add::<3>(branches, weights, row, &mut scratch, into),
-                4 => tree.add::<4>(branches, weights, row, &mut scratch, into),
-                6 => tree.add::<6>(branches, weights, row, &mut scratch, into),
-                8 => tree.add::<8>(branches, weights, row, &mut scratch, into),
-                16 => tree.add::<16>(branches, weights, row, &mut scratch, into),
-                _ => tree.add::<32>(branches, weights, row, &mut scratch, into),
+                1 => tree.add::<1>(weights, row, &mut scratch, into),
+                2 => tree.add::<2>(weights, row, &mut scratch, into),
+                3 => tree.add::<3>(weights, row, &mut scratch, into),
+                4 => tree.add::<4>(weights, row, &mut scratch, into),
+                6 => tree.add::<6>(weights, row, &mut scratch, into),
+                8 => tree.add::<8>(weights, row, &mut scratch, into),
+                16 => tree.add::<16>(weights, row, &mut scratch, into),
+                _ => tree.add::<32>(weights, row, &mut scratch, into),
             }
         }
     }
@@ -124,11 +128,13 @@ impl ShapTree {
         let abscissas: Vec<f64> = gauss_legendre(points).into_iter().map(|(t, _)| t).collect();
         let mut built = Self {
             branches: Vec::new(),
+            inner: 0,
             leaves: Vec::new(),
             shares: Vec::new(),
             points,
             nodes: tree.len(),
         };
+        let mut last = Vec::new();
         // Breadth first, as the nodes lie.
         let mut paths = std::collections::VecDeque::new();
         paths.push_back(Above { node: Branches::ROOT, split: Vec::new() });
@@ -144,19 +150,31 @@ impl ShapTree {
                 .find(|(each, ..)| *each == feature)
                 .map_or((0, 1.0), |(_, node, share)| (*node, *share));
             let here = share(covers[left], covers[node]);
-            built.branches.push(Branch {
+            let branch = Branch {
+                threshold: tree.threshold(node),
+                nan_left: tree.left(node, f32::NAN),
                 place: node as u32,
                 left: left as u32,
                 feature: feature as u32,
                 before: before as u32,
-            });
-            built.push_shares(&abscissas, above, here);
+            };
+            if tree.kind(left) == Kind::Leaf && tree.kind(left + 1) == Kind::Leaf {
+                last.push((branch, above, here));
+            } else {
+                built.branches.push(branch);
+                built.push_shares(&abscissas, above, here);
+            }
             for (child, share) in [(left, here), (left + 1, 1.0 - here)] {
                 let mut split: Vec<_> =
                     split.iter().filter(|(each, ..)| *each != feature).copied().collect();
                 split.push((feature, child, above * share));
                 paths.push_back(Above { node: child, split });
             }
+        }
+        built.inner = built.branches.len();
+        for (branch, above, here) in last {
+            built.branches.push(branch);
+            built.push_shares(&abscissas, above, here);
         }
         Ok(built)
     }
@@ -190,28 +208,30 @@ impl ShapTree {
 
     fn add<const Q: usize>(
         &self,
-        tree: Branches<'_>,
         weights: &[f64],
         row: &[f32],
         scratch: &mut Scratch,
         contributions: &mut [f64],
     ) {
-        scratch.fit(self.nodes, Q, self.branches.len());
-        let (above, _) = scratch.above.as_chunks_mut::<Q>();
-        let (below, _) = scratch.below.as_chunks_mut::<Q>();
+        scratch.fit(self.nodes, Q, self.inner);
+        let Scratch { above, below, taken, states } = scratch;
+        let (above, _) = above.as_chunks_mut::<Q>();
+        let (below, _) = below.as_chunks_mut::<Q>();
         let (shares, _) = self.shares.as_chunks::<Q>();
+        let (shares, _) = shares.as_chunks::<2>();
+        let (shares, _) = shares.as_chunks::<STATES>();
+        let (inner, last) = self.branches.split_at(self.inner);
+        let (inner_shares, last_shares) = shares.split_at(self.inner);
         above[Branches::ROOT].copy_from_slice(weights);
-        scratch.taken[0] = true;
-        for (number, branch) in self.branches.iter().enumerate() {
+        taken[0] = true;
+        for ((branch, shares), kept) in inner.iter().zip(inner_shares).zip(states.iter_mut()) {
             let (place, left) = (branch.place as usize, branch.left as usize);
-            let goes = tree.left(place, row[branch.feature as usize]);
-            let open = scratch.taken[branch.before as usize];
-            scratch.taken[left] = open && goes;
-            scratch.taken[left + 1] = open && !goes;
-            let way = if goes { LEFT } else { RIGHT };
-            let state = if open { way } else { GONE };
-            scratch.states[number] = state;
-            let r = shares[(number * STATES + state) * 2];
+            let goes = branch.goes_left(row);
+            let open = taken[branch.before as usize];
+            taken[left] = open && goes;
+            taken[left + 1] = open && !goes;
+            *kept = state(open, goes);
+            let [r, _] = &shares[*kept];
             let here = above[place];
             let to_left: [f64; Q] = std::array::from_fn(|q| here[q] * r[q]);
             above[left] = to_left;
@@ -220,10 +240,14 @@ impl ShapTree {
         for (place, value) in &self.leaves {
             below[*place as usize] = [*value; Q];
         }
-        for (number, branch) in self.branches.iter().enumerate().rev() {
+        let last = last.iter().zip(last_shares).map(|(branch, shares)| {
+            let open = taken[branch.before as usize];
+            (branch, &shares[state(open, branch.goes_left(row))])
+        });
+        let inner = inner.iter().zip(inner_shares).zip(states.iter());
+        let inner = inner.map(|((branch, shares), kept)| (branch, &shares[*kept])).rev();
+        for (branch, [r, g]) in last.chain(inner) {
             let (place, left) = (branch.place as usize, branch.left as usize);
-            let at = (number * STATES + scratch.states[number]) * 2;
-            let (r, g) = (shares[at], shares[at + 1]);
             let (to_left, to_right, here) = (below[left], below[left + 1], above[place]);
             let apart: [f64; Q] = std::array::from_fn(|q| to_left[q] - to_right[q]);
             below[place] = std::array::from_fn(|q| to_right[q] + r[q] * apart[q]);
@@ -231,6 +255,18 @@ impl ShapTree {
             contributions[branch.feature as usize] += parts.iter().sum::<f64>();
         }
     }
+}
+
+impl Branch {
+    fn goes_left(&self, row: &[f32]) -> bool {
+        let value = row[self.feature as usize];
+        value <= self.threshold || (self.nan_left && value.is_nan())
+    }
+}
+
+fn state(open: bool, goes_left: bool) -> usize {
+    let way = if goes_left { LEFT } else { RIGHT };
+    if open { way } else { GONE }
 }
 
 impl Scratch {

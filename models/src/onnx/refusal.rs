@@ -26,6 +26,11 @@ fn known(text: &str) -> Option<String> {
             "IR version {got} is newer than it knows; set model.ir_version = {most} before the file is saved"
         ));
     }
+    if let Some(operator) = between(text, "Could not find an implementation for ", " node") {
+        return Some(format!(
+            "it has no {operator} for these element types on a processor; export the model in FP32"
+        ));
+    }
     let operator = between(text, "No Op registered for ", " with domain_version of ")?;
     Some(format!(
         "there is no operator {operator} in the opset that the file names; export with another target_opset, without custom operators"

@@ -264,7 +264,8 @@ def k_means_of_two():
 
 
 def mixture():
-    return skl(GaussianMixture(2, random_state=1).fit(X), None, None, lambda n: {"X": np.clip(rows_of(n), -5, 5)})
+    # Two columns named for probabilities: the second is the score, as of any two.
+    return skl(GaussianMixture(2, random_state=1).fit(X), ("probabilities", 1), None, lambda n: {"X": np.clip(rows_of(n), -5, 5)})
 
 
 def isolation_forest():
@@ -425,5 +426,5 @@ EXPORTS = [
     hist_gradient_boosting_regressor, ada_boost, calibrated, calibrated_sigmoid, voting, stacking, one_vs_rest,
     multi_output_classifier, multi_output_regressor, gaussian_bayes, bernoulli_bayes, neighbours, mlp,
     mlp_regressor, k_means, k_means_of_two, mixture, isolation_forest, principal_components, polynomial, binned,
-    imputed, mixed_columns, mixed_forest, truths, multi_output_lists, fixed_batch, words_matrix, number_columns, blocks, lightgbm_binary,
-    lightgbm_multiclass, lightgbm_regressor, xgboost_binary, xgboost_multiclass, xgboost_regressor]
+    imputed, mixed_columns, mixed_forest, truths, multi_output_lists, fixed_batch, words_matrix, number_columns,
+    blocks, lightgbm_binary, lightgbm_multiclass, lightgbm_regressor, xgboost_binary, xgboost_multiclass, xgboost_regressor]

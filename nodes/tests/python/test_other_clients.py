@@ -57,8 +57,7 @@ def test_mlserver_stubs(cluster, client, fixtures, zoo, residents):
     ["-b", "8", "--concurrency-range", "2"],
     ["-b", "1", "--concurrency-range", "2", "--async", "--streaming"],
     ["-b", "1", "--request-rate-range", "100", "--request-distribution", "poisson"],
-    ["-b", "1", "--concurrency-range", "2", "--shared-memory", "system", "--output-shared-memory-size", "64"],
-], ids=["one row", "eight rows", "stream", "open loop", "shared memory"])
+], ids=["one row", "eight rows", "stream", "open loop"])
 def test_perf_analyzer(cluster, district, tmp_path, words):
     program = PERF_ANALYZER / "bin/perf_analyzer"
     if not program.exists():

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import connect
+from conftest import connect, hearth
 from scipy import stats
 from tensors import CALL_WITHIN_S, entities, features, golden
 
@@ -45,8 +45,11 @@ def scored(client, model, rows):
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory, zoo, client, cluster, run, residents):
+def watched(tmp_path_factory, zoo, client, cluster, address, residents):
     """A model with a background, scored with rows that have drifted and for some people, whose outcomes are known."""
+    def run(*words):
+        return hearth(*words, address=address)
+
     dice = np.random.default_rng(SEED)
     rows, _ = golden(zoo, "fall_risk")
     background = rows[dice.integers(len(rows), size=REFERENCE_ROWS)]

@@ -123,16 +123,16 @@ async fn score(
     };
     let scored = rows.rows.into_iter().map(score).collect::<Result<_, _>>();
     let scored = scored.map_err(|error| from_serving(&error))?;
-    Ok(Made { scored, given: rows.given, own_inputs: rows.own_inputs })
+    Ok(Made { scored, given: rows.given, own_inputs: rows.by_own_inputs })
 }
 
 /// The output that names the decisions.
 const DECISION_ID: &str = "decision_id";
 
-struct Read {
+struct ToScore {
     rows: Vec<(Arc<Loaded>, Row)>,
     given: bool,
-    own_inputs: bool,
+    by_own_inputs: bool,
 }
 
 fn read(
@@ -140,7 +140,7 @@ fn read(
     routed: &Routed,
     inputs: &[Tensor],
     entity: &str,
-) -> Result<Read, ServingError> {
+) -> Result<ToScore, ServingError> {
     let count = inputs.first().map_or(0, Tensor::rows);
     if count > ROWS_MAX {
         return Err(ServingError::Invalid(format!(
@@ -156,13 +156,13 @@ fn read(
         && !own(ENTITY)
     {
         let rows = by_entity(node, routed, one)?;
-        return Ok(Read { rows, given: false, own_inputs: false });
+        return Ok(ToScore { rows, given: false, by_own_inputs: false });
     }
     let by = match versions::choose(routed, inputs)? {
         Chosen::One(loaded) => Arc::clone(loaded),
         Chosen::Split { .. } => Arc::clone(routed.stable()),
     };
-    let (values, own_inputs) = match inputs {
+    let (values, by_own_inputs) = match inputs {
         [one] if one.name == FEATURES && !own(FEATURES) => (matrix(&by, one)?, false),
         several => {
             let values = numbers(several).filter(|_| by.model().has_score());
@@ -175,7 +175,7 @@ fn read(
         }
     };
     let rows = given(&by, &values, count, entity).into_iter().map(|row| (Arc::clone(&by), row));
-    Ok(Read { rows: rows.collect(), given: true, own_inputs })
+    Ok(ToScore { rows: rows.collect(), given: true, by_own_inputs })
 }
 
 fn by_entity(

@@ -115,12 +115,8 @@ pub struct ObservedRecord {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all entries are decisions, each in an Arc of its own"
-)]
 pub enum What {
-    Decision(DecisionRecord),
+    Decision(Box<DecisionRecord>),
     Review(ReviewRecord),
     Outcome(ObservedRecord),
 }
@@ -212,7 +208,7 @@ impl Entry {
     }
 
     pub fn decision(&self) -> Option<&DecisionRecord> {
-        if let What::Decision(decision) = &self.what { Some(decision) } else { None }
+        if let What::Decision(decision) = &self.what { Some(decision.as_ref()) } else { None }
     }
 
     /// In words, for messages.
@@ -257,7 +253,7 @@ mod tests {
             features: readings.collect(),
             ..DecisionRecord::default()
         };
-        let what = What::Decision(decision);
+        let what = What::Decision(Box::new(decision));
         Entry { seq: 1, at_us: 2, term: 3, log_index: 4, what, previous_hash: ZERO, hash: ZERO }
     }
 

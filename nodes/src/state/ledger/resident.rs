@@ -104,7 +104,7 @@ impl State {
         {
             return written(first);
         }
-        self.write_entry(at, What::Decision(record))
+        self.write_entry(at, What::Decision(Box::new(record)))
     }
 
     /// A review is an entry of its own; the decision stays as it was made.

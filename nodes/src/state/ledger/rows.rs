@@ -100,7 +100,7 @@ pub fn entry_of(table: &str, row: &[Cell]) -> Result<Entry, String> {
     let table = civil::table(table).ok_or_else(|| format!("no table {table}"))?;
     let row = Row { table, row };
     let what = match table.name {
-        "decision" => What::Decision(decision(&row)?),
+        "decision" => What::Decision(Box::new(decision(&row)?)),
         "decision_review" => What::Review(review(&row)?),
         "decision_outcome" => What::Outcome(observed(&row)?),
         other => return Err(format!("table {other} is no part of the ledger")),
