@@ -321,7 +321,7 @@ mod tests {
         let flood: Vec<_> = (0..300)
             .map(|_| {
                 let gate = Arc::clone(&gate);
-                tokio::spawn(async move { gate.enter(Priority::Batch, None).await.map(drop) })
+                tokio::spawn(async move { gate.enter(Priority::Normal, None).await.map(drop) })
             })
             .collect();
         while gate.waiting() < 100 {
