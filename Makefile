@@ -123,7 +123,7 @@ else
 bench: native ## Performance tables, each figure beside its peer and its floor
 	@deploy/peers/fetch
 	@deploy/peers/fetch-serving
-	$(call step,cargo build --release (half an hour the first time on two cores))
+	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
 	@$(CARGO) build --release $(BENCHES) --bin hearth --bin summary
 	$(call step,cargo bench (twelve minutes))
 	@rm -rf $(FIGURES)
@@ -135,14 +135,14 @@ endif
 
 bench-peers: native ## Only durable events on three nodes, beside etcd and NATS JetStream
 	@deploy/peers/fetch
-	$(call step,cargo build --release (half an hour the first time on two cores))
+	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
 	@$(CARGO) build --release --package nodes --bin hearth
 	$(call step,hearth beside its peers (three minutes))
 	@$(MEASURE) --package benches --bench peers
 
 bench-serving: native ## Only scores by entity, beside MLServer, Feast with Redis, and a service made by hand
 	@deploy/peers/fetch-serving
-	$(call step,cargo build --release (half an hour the first time on two cores))
+	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
 	@$(CARGO) build --release --package nodes --bin hearth
 	$(call step,hearth beside its rivals in serving (six minutes); ARGS=--quick for a short look)
 	@$(MEASURE) --package benches --bench serving -- $(ARGS)
