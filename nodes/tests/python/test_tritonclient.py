@@ -244,7 +244,7 @@ def test_refusals(client, zoo, residents):
     assert "scor" in refused("INVALID_ARGUMENT", client.infer, "fall_risk", one, outputs=outputs("scor"))
     other = tensor("featurs", rows[:1], "FP32")
     assert "features" in refused("INVALID_ARGUMENT", client.infer, "fall_risk", [other])
-    assert "nobody-at-all" in refused("NOT_FOUND", client.infer, "fall_risk", [entities([residents[0], "nobody-at-all"])])
+    assert "nobody-at-all" in refused("NOT_FOUND", client.infer, "fall_risk", [entities(["nobody-at-all"])])
     numbers = tensor("entity", np.array([[7]], dtype=np.int64), "INT64")
     assert "BYTES" in refused("INVALID_ARGUMENT", client.infer, "fall_risk", [numbers])
     refused("INVALID_ARGUMENT", client.infer, "fall_risk", [entities(residents[:1]), *one])
@@ -252,6 +252,14 @@ def test_refusals(client, zoo, residents):
     assert "4096" in said
     for call in (client.get_model_metadata, client.get_model_config):
         assert "no_such_model" in refused("NOT_FOUND", call, "no_such_model")
+
+
+def test_an_unknown_entity_does_not_take_the_others_with_it(client, residents):
+    answer = client.infer("fall_risk", [entities([residents[0], "nobody-at-all"])])
+    known, unknown = answer.as_numpy("score")[:, 0]
+    assert 0 <= known <= 1 and np.isnan(unknown)
+    assert answer.as_numpy("band")[1, 0] == b""
+    assert "1" in answer.get_response().parameters["unknown_rows"].string_param
 
 
 def test_too_large_a_request_names_the_limit(client):
