@@ -10,6 +10,7 @@ use crate::proto::hearth::{
 use crate::serving::contribution;
 use crate::state::ledger::{EFFECT_BENEFIT, OUTCOME_ADVISED, OUTCOME_PROPOSED, VERDICTS, What};
 use crate::state::{Command, DecisionRecord, Entry, ObservedRecord, Reply, ReviewRecord, Written};
+use models::Manifest;
 use std::sync::Arc;
 use tonic::Status;
 
@@ -242,6 +243,13 @@ pub(crate) fn score_message(record: &DecisionRecord) -> ScoreResponse {
         log_index: record.read_index,
         decision_id: record.decision_id.clone(),
         ..ScoreResponse::default()
+    }
+}
+
+/// Adds the manifest's reasons to what each feature did.
+pub(crate) fn put_in_words(message: &mut Decision, manifest: &Manifest) {
+    for part in message.score.iter_mut().flat_map(|score| &mut score.contributions) {
+        *part = contribution(&part.feature, part.value, part.contribution, Some(manifest));
     }
 }
 

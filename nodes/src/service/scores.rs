@@ -169,8 +169,15 @@ impl Scores for ScoresService {
         request: Request<GetDecisionRequest>,
     ) -> Result<Response<Decision>, Status> {
         reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
-        let (_, entries) = find(&self.node, &request.into_inner().decision_id).await?;
-        Ok(Response::new(decision_message(&entries)))
+        let (entry, entries) = find(&self.node, &request.into_inner().decision_id).await?;
+        let mut message = decision_message(&entries);
+        if let Some(record) = entry.decision() {
+            // Without its package a decision has its numbers, but no words for them.
+            if let Ok(loaded) = version_of(&self.node, record).await {
+                decisions::put_in_words(&mut message, loaded.manifest());
+            }
+        }
+        Ok(Response::new(message))
     }
 
     async fn replay_decision(

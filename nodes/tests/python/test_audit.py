@@ -68,6 +68,7 @@ def test_recorded_with_features(client, cluster, zoo):
         assert told["score"]["entity"] == "application 7" and told["outcome"] == "proposed" and told["needs_review"]
         assert [np.float32(each["value"]) for each in told["features"]] == list(rows[at])
         assert {each["status"] for each in told["features"]} == {"given"}
+        assert all(each["reason_zh"] and each["reason_en"] for each in told["score"]["contributions"])
         assert np.float32(told["score"]["score"]) == answer.as_numpy("score")[at, 0]
         done(hearth("audit", "replay", decision, address=cluster.grpc[2]))
 
