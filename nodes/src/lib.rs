@@ -37,6 +37,8 @@ pub mod node;
 mod portrait;
 pub mod proto;
 mod quarantine;
+#[cfg(test)]
+mod real_data;
 mod rebuild;
 mod recorder;
 mod rendering;

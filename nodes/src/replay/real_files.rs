@@ -1,29 +1,15 @@
 //! The mapping files that come with the product, against the files they were made for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use features::event::Event;
 
 use super::{Mapping, Reader, builtin};
+use crate::real_data::real;
 
 /// A time after every file's.
 const NOW_US: i64 = 1_767_196_800_000_000;
-
-/// The file in the folder of real data; a test without it is skipped and says so.
-#[expect(clippy::disallowed_methods, reason = "a test looks for data that not everybody has")]
-fn real(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("HEARTH_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is missing; set HEARTH_DATA to its folder", path.display());
-    None
-}
 
 fn read(path: &Path, mapping: &str) -> Vec<Event> {
     let mapping = Mapping::parse(builtin(mapping).unwrap()).unwrap();

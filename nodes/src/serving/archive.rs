@@ -18,7 +18,7 @@ pub(super) struct Archive {
 
 impl Archive {
     fn find(&mut self, sha256: &str) -> Option<Arc<Loaded>> {
-        let at = self.kept.iter().position(|each| crate::hex::encode(&each.sha256()) == sha256)?;
+        let at = self.kept.iter().position(|each| each.sha256_hex() == sha256)?;
         let found = self.kept.remove(at)?;
         self.kept.push_front(Arc::clone(&found));
         Some(found)
@@ -46,9 +46,7 @@ pub(crate) async fn version_of(
 ) -> Result<Arc<Loaded>, ServingError> {
     let serving = node.serving();
     let served = serving.in_memory(&record.model, &record.version);
-    if let Some(loaded) =
-        served.filter(|loaded| crate::hex::encode(&loaded.sha256()) == record.model_sha256)
-    {
+    if let Some(loaded) = served.filter(|loaded| loaded.sha256_hex() == record.model_sha256) {
         return Ok(loaded);
     }
     if let Some(loaded) = serving.archive.lock().find(&record.model_sha256) {
@@ -58,7 +56,7 @@ pub(crate) async fn version_of(
         ServingError::Failed(format!("decision {} names no package", record.decision_id))
     })?;
     let loaded = Arc::new(bring_in(node, &blob).await?);
-    if crate::hex::encode(&loaded.sha256()) != record.model_sha256 {
+    if loaded.sha256_hex() != record.model_sha256 {
         let said = format!(
             "the package of model {} {} has another model file than the decision was made with",
             record.model, record.version

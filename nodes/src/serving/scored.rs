@@ -133,7 +133,7 @@ impl Scored {
             entity: self.row.entity.clone(),
             model: loaded.name().to_owned(),
             version: loaded.version().to_owned(),
-            model_sha256: crate::hex::encode(&loaded.sha256()),
+            model_sha256: loaded.sha256_hex().to_owned(),
             score: self.score,
             band: self.band.clone(),
             base: self.base,

@@ -1,26 +1,11 @@
 //! Rates by group against a data set whose rates are published.
 
 use super::{group_rows, tables::Seen};
+use crate::real_data::real;
 use crate::state::watched::Watched;
 use crate::state::{ObservedRecord, Reply, State};
 use raft::Position;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The file in the folder of real data; a test without it is skipped and says so.
-#[expect(clippy::disallowed_methods, reason = "a test looks for data that not everybody has")]
-fn real(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("HEARTH_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is missing; set HEARTH_DATA to its folder", path.display());
-    None
-}
 
 fn seen(watched: &Watched) -> Vec<Seen> {
     watched.iter().map(|(key, seen)| (key.clone(), Arc::clone(seen))).collect()

@@ -138,7 +138,7 @@ pub(super) fn config(
 fn stated(node: &Node, loaded: &Loaded) -> HashMap<String, ModelParameter> {
     let manifest = loaded.manifest();
     let mut stated = vec![
-        ("model_sha256", crate::hex::encode(&loaded.sha256())),
+        ("model_sha256", loaded.sha256_hex().to_owned()),
         ("engine", loaded.model().engine().to_owned()),
         ("author", manifest.author.clone()),
         ("intended_use", manifest.intended_use.clone()),
