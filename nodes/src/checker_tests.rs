@@ -5,8 +5,8 @@ use crate::client::{cluster_client, events_client};
 use crate::config::{Cluster, Config, Limits, Listen, Member, Native, Raft, Watch};
 use crate::node::{Node, NodeError};
 use crate::proto::hearth::{AppendRequest, StatusRequest, StatusResponse};
+use crate::server;
 use crate::state::Command;
-use crate::{http, server};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ async fn a_planted_divergence_is_found_and_takes_the_leader_out_of_service() {
     let mut nodes = Vec::new();
     for config in &configs {
         let node = Node::start(config.clone()).await.unwrap();
-        let ports = (server::start(&node).await.unwrap(), http::start(&node).await.unwrap());
+        let ports = server::start(&node).await.unwrap();
         nodes.push((node, ports));
     }
     let agreed = async || {
@@ -112,9 +112,8 @@ async fn a_planted_divergence_is_found_and_takes_the_leader_out_of_service() {
     assert!(nodes[sick].0.propose(&Command::Tick).await.is_err());
 
     // It stays out of service after a restart.
-    let (node, (grpc, web)) = nodes.remove(sick);
-    grpc.stop().await;
-    web.abort();
+    let (node, ports) = nodes.remove(sick);
+    ports.stop().await;
     node.close().await;
     let refused = Node::start(configs[sick].clone()).await.unwrap_err();
     assert!(

@@ -1,7 +1,7 @@
 //! The HTTP port: health, metrics, the cockpit, and events as NDJSON or CloudEvents.
 
 use crate::gate::out_of_service;
-use crate::node::{Node, NodeError};
+use crate::node::Node;
 use crate::proto::hearth::{ActRequest, AppendRequest, AppendResponse};
 use crate::service::{act, alert_message, append, cluster_status, diverged_members};
 use crate::{intake, json as messages, portrait, rendering, watch};
@@ -27,11 +27,8 @@ const LAG_MAX: u64 = 1_000;
 
 type Shared = State<Arc<Node>>;
 
-/// Listens; the returned task ends when it is aborted.
-pub(crate) async fn start(node: &Arc<Node>) -> Result<JoinHandle<()>, NodeError> {
-    let address = node.config().listen.http;
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
+/// The returned task ends when it is aborted.
+pub(crate) fn start(node: &Arc<Node>, listener: TcpListener) -> JoinHandle<()> {
     let app = Router::new()
         .route("/v1/summary", get(summary))
         .route("/v1/alerts", get(alerts))
@@ -54,11 +51,11 @@ pub(crate) async fn start(node: &Arc<Node>) -> Result<JoinHandle<()>, NodeError>
         )
         .layer(DefaultBodyLimit::max(node.config().limits.request_bytes))
         .with_state(Arc::clone(node));
-    Ok(tokio::spawn(async move {
+    tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!(%error, "the HTTP port has ended");
         }
-    }))
+    })
 }
 
 /// A gRPC outcome as an HTTP one: the same words.

@@ -1,4 +1,4 @@
-//! The gRPC and Flight ports of a node.
+//! The ports of a node: gRPC, Flight and HTTP.
 
 use crate::by_size::BySize;
 use crate::gate::Gate;
@@ -47,6 +47,7 @@ type Builder = Server<Layers>;
 pub(crate) struct Servers {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<Result<(), Error>>>,
+    web: JoinHandle<()>,
 }
 
 impl Servers {
@@ -58,17 +59,30 @@ impl Servers {
                 task.abort();
             }
         }
+        self.web.abort();
     }
 }
 
+/// All three ports are taken before the first of them answers: who hears from one finds the others.
 pub(crate) async fn start(node: &Arc<Node>) -> Result<Servers, NodeError> {
     let (stop, stopped) = watch::channel(false);
     let listen = &node.config().listen;
-    let grpc = serve(services(node).await?, listen.grpc, stopped.clone()).await?;
+    let (grpc, flight) = (bind(listen.grpc).await?, bind(listen.flight).await?);
+    let web = bind(listen.http).await?;
     let live = Arc::new(NodeLive::new(Arc::clone(node)));
     let analysts = builder(node).add_service(flight::service(Arc::clone(node.warehouse()), live));
-    let analysts = serve(analysts, listen.flight, stopped).await?;
-    Ok(Servers { stop, tasks: vec![grpc, analysts] })
+    Ok(Servers {
+        tasks: vec![
+            serve(services(node).await?, grpc, stopped.clone()),
+            serve(analysts, flight, stopped),
+        ],
+        web: crate::http::start(node, web),
+        stop,
+    })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
 }
 
 /// The transport says OUT_OF_RANGE of a message over its limit; here that is RESOURCE_EXHAUSTED, and
@@ -123,15 +137,13 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         )))
 }
 
-async fn serve(
+fn serve(
     router: Router<Layers>,
-    address: SocketAddr,
+    listener: TcpListener,
     mut stopped: watch::Receiver<bool>,
-) -> Result<JoinHandle<Result<(), Error>>, NodeError> {
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })?;
+) -> JoinHandle<Result<(), Error>> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
+    tokio::spawn(router.serve_with_incoming_shutdown(incoming, async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
-    })))
+    }))
 }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::node::Node;
 use crate::rebuild::{self, Damage};
-use crate::{exit, http, server};
+use crate::{exit, server};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +21,6 @@ pub(crate) async fn run(file: &Path, rebuilds: bool) -> anyhow::Result<i32> {
     }
     let node = start(config, rebuilds).await?;
     let servers = server::start(&node).await?;
-    let web = http::start(&node).await?;
     tracing::info!(node = node.id(), grpc = %node.config().listen.grpc, "serving");
     let code = tokio::select! {
         why = node.raft().failed() => {
@@ -35,7 +34,6 @@ pub(crate) async fn run(file: &Path, rebuilds: bool) -> anyhow::Result<i32> {
     if code == exit::DONE {
         node.leave().await;
         servers.stop().await;
-        web.abort();
         Arc::clone(&node).close().await;
     }
     Ok(code)

@@ -6,6 +6,7 @@
 mod act_on_alert;
 mod alert;
 mod apply;
+mod cases;
 mod checks;
 mod command;
 mod dedup;
