@@ -1,5 +1,6 @@
 //! The configuration of one node: every key typed, unknown keys refused with the nearest known one.
 
+pub use crate::outbox::OutboxSettings;
 use crate::state::Rules;
 pub use crate::validator::ValidatorLimits;
 use crate::watch::Groups;
@@ -34,6 +35,8 @@ pub struct Config {
     pub watch: Watch,
     #[serde(default)]
     pub models: Models,
+    #[serde(default)]
+    pub outbox: OutboxSettings,
     /// The alert rules that a new cluster starts with; later ones go through the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
@@ -371,7 +374,7 @@ impl Config {
                 ));
             }
         }
-        Ok(())
+        self.outbox.check(self.node.insecure)
     }
 }
 

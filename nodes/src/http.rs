@@ -4,7 +4,7 @@ use crate::gate::out_of_service;
 use crate::node::Node;
 use crate::proto::hearth::{ActRequest, AppendRequest, AppendResponse};
 use crate::service::{act, alert_message, append, cluster_status, diverged_members};
-use crate::{intake, json as messages, portrait, rendering, watch};
+use crate::{intake, json as messages, outbox, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -172,6 +172,7 @@ async fn metrics(State(node): Shared) -> Response {
     let mut text = node.metrics().expose(&node.config().node.group, &gauges);
     text.push_str(&crate::serving::expose(&node));
     text.push_str(&watch::expose(&node));
+    text.push_str(&outbox::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -210,6 +211,7 @@ async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {
         return refuse(&Status::invalid_argument(said));
     };
     let field = |name: &str| asked.get(name).cloned().unwrap_or_default();
+    let number = |name: &str| field(name).parse::<u64>().unwrap_or_default();
     let request = ActRequest {
         alert_id: field("alert_id"),
         action: field("action"),
@@ -217,6 +219,12 @@ async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {
         note: field("note"),
         outcome: field("outcome"),
         action_id: field("action_id"),
+        actor_role: field("actor_role"),
+        assignee: field("assignee"),
+        reference: field("reference"),
+        happened_us: number("happened_us") as i64,
+        silence_s: number("silence_s") as u32,
+        into: field("into"),
     };
     match act(&node, request).await {
         Ok(alert) => axum::Json(messages::alert(&alert_message(&alert))).into_response(),

@@ -34,6 +34,7 @@ pub mod machine;
 mod metrics;
 mod native;
 pub mod node;
+pub mod outbox;
 mod portrait;
 pub mod proto;
 mod quarantine;

@@ -4,6 +4,7 @@ mod alert;
 mod args;
 mod audit;
 mod backup;
+mod casework;
 mod cluster;
 mod demo;
 mod dev;

@@ -1,11 +1,13 @@
 //! The gRPC services. Thin: they check, ask the node, and answer; `status` alone makes statuses.
 
 mod alerts;
+mod casework;
 mod cluster;
 mod convert;
 mod deadline;
 pub(crate) mod decisions;
 mod events;
+mod family_feed;
 pub mod inference;
 mod model_message;
 mod models;

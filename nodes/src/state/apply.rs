@@ -1,10 +1,9 @@
 //! One log entry after another: the one exhaustive match, and what comes out of it.
 
-use super::act_on_alert::Act;
 use super::command::UnknownCommand;
 use super::{
-    Alerts, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord, Once, Recent, Refusal,
-    Reply, RowIndex, Rows, Rules, Scores, Watched,
+    Alerts, CaseStep, Casework, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord,
+    Once, Recent, Refusal, Relatives, Reply, RowIndex, Rows, Rules, Scores, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -56,6 +55,8 @@ pub struct State {
     pub features: Store,
     pub dedup: Dedup,
     pub alerts: Alerts,
+    pub casework: Casework,
+    pub(crate) relatives: Relatives,
     pub rules: Rules,
     pub registry: Registry,
     /// What the registry names, by name and version.
@@ -91,6 +92,8 @@ impl State {
             features: Store::default(),
             dedup: Dedup::default(),
             alerts: Alerts::default(),
+            casework: Casework::default(),
+            relatives: Relatives::default(),
             rules: Rules::default(),
             registry: Registry::default(),
             models: OrdMap::new(),
@@ -158,18 +161,14 @@ impl State {
             Command::RecordScores { residents, read_index, scores } => {
                 self.record_scores(at, &residents, read_index, scores)
             }
-            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => self
-                .act_on_alert(
-                    at,
-                    &Act {
-                        alert_id: &alert_id,
-                        action,
-                        actor: &actor,
-                        note: &note,
-                        outcome: &outcome,
-                        action_id: &action_id,
-                    },
-                ),
+            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => {
+                let plain = CaseStep::new(&alert_id, action, &actor);
+                self.step_case(at, &CaseStep { note, outcome, action_id, ..plain })
+            }
+            Command::StepCase(step) => self.step_case(at, &step),
+            Command::SetLinkage { linkage, actor } => self.set_linkage(at, *linkage, &actor),
+            Command::SetRoster { roster, actor } => self.set_roster(at, *roster, &actor),
+            Command::RecordDeliveries(deliveries) => self.record_deliveries(at, &deliveries),
             Command::RecordDecision(record) => self.record_decision(at, *record),
             Command::RecordReview(review) => self.record_review(at, *review),
             Command::RecordOutcome { observed, groups } => {

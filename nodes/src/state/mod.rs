@@ -5,8 +5,10 @@
 
 mod act_on_alert;
 mod alert;
+mod alert_rows;
 mod apply;
 mod cases;
+mod casework;
 mod checks;
 mod command;
 mod dedup;
@@ -28,9 +30,14 @@ mod timers;
 mod upsert_rows;
 pub mod watched;
 
-pub use act_on_alert::Action;
-pub use alert::{Alert, Alerts, Condition, Severity, Transition, Work};
+pub use act_on_alert::{Action, CaseStep, possible};
+pub use alert::{Alert, Alerts, Condition, Severity, StepTimes, Told, Transition, Work};
 pub use apply::{Change, State};
+pub(crate) use casework::Relatives;
+pub use casework::{
+    Absence, Band, Casework, Delivering, Delivery, Linkage, LinkageError, Minute, Moment, Notice,
+    NoticeState, Outbox, Policy, Roster, Rosters, Shift, StepDeadlines,
+};
 pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
 pub use dedup::Dedup;
@@ -46,4 +53,5 @@ pub(crate) use row_index::RowIndex;
 pub use rules::{AlertRule, Deadlines, Rules};
 pub use snapshot::FrozenState;
 pub use tables::Rows;
+pub use timers::awaited;
 pub use watched::{WatchDelta, Watched};

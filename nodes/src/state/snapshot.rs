@@ -2,8 +2,8 @@
 
 use super::dedup::Order;
 use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
-    Watched,
+    Alerts, Casework, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Relatives, RowIndex, Rows,
+    Rules, Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -24,6 +24,7 @@ struct Parts<Seen> {
     rows: Rows,
     dedup: Seen,
     alerts: Alerts,
+    casework: Casework,
     rules: Rules,
     registry: Registry,
     models: OrdMap<(String, String), Arc<ModelRecord>>,
@@ -74,6 +75,7 @@ impl State {
             rows: self.rows.clone(),
             dedup: self.dedup.freeze(),
             alerts: self.alerts.clone(),
+            casework: self.casework.clone(),
             rules: self.rules.clone(),
             registry: self.registry.clone(),
             models: self.models.clone(),
@@ -118,10 +120,12 @@ impl State {
             clock_us: parts.clock_us,
             homes: Homes::rebuild(&parts.rows),
             row_index: RowIndex::rebuild(&parts.rows),
+            relatives: Relatives::rebuild(&parts.rows),
             rows: parts.rows,
             features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
             dedup: parts.dedup,
             alerts: parts.alerts,
+            casework: parts.casework,
             rules: parts.rules,
             registry: parts.registry,
             models: parts.models,

@@ -29,6 +29,12 @@ impl State {
         for row in decoded {
             if self.rows.upsert(table, &row).unwrap_or(false) {
                 self.homes.learn(table.name, &row);
+                if table.name == "relation"
+                    && let Ok(key) = table.key_of(&row)
+                    && let Some(stored) = self.rows.stored_at(table.name, &key)
+                {
+                    self.relatives.learn(stored);
+                }
                 if let Some(key) = row.first().and_then(Cell::as_text)
                     && let Some(stored) = self.rows.bytes(table.name, key)
                 {
