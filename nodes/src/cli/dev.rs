@@ -293,6 +293,7 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
         watch: Watch::default(),
         // Nobody has a name here, so nobody can be asked for a second one.
         models: Models { four_eyes: false, ..Models::default() },
+        mqtt: Vec::new(),
         rules: None,
     };
     let file = home.join("node.toml");

@@ -1,8 +1,9 @@
 //! Commands and replies as bytes, a version byte first.
 
 use super::{
-    Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
-    ModelStep, ObservedRecord, ReviewRecord, Rules, ScoreRecord, WatchDelta, Written,
+    Action, Alert, DeadLetter, DecisionRecord, Digest, Fed, FeedRow, FeedSpec, ModelAction,
+    ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord, ReviewRecord, Rules,
+    ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,15 @@ pub enum Command {
     },
     /// What a node counted of its scores since it last said so.
     RecordWatch(Vec<WatchDelta>),
+    DeclareFeed(Box<FeedSpec>),
+    /// Rows of a feed, how many of the same batch were refused at the door, and some of those.
+    IngestRows {
+        feed: String,
+        rows: Vec<FeedRow>,
+        rejected: u32,
+        letters: Vec<DeadLetter>,
+    },
+    RecordDeadLetters(Vec<DeadLetter>),
 }
 
 /// What a command answers.
@@ -98,6 +108,7 @@ pub enum Reply {
     /// An entry of the ledger.
     Written(Written),
     Refused(Refusal),
+    Fed(Fed),
 }
 
 /// Why a command changed nothing.

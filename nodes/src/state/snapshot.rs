@@ -2,8 +2,8 @@
 
 use super::dedup::Order;
 use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
-    Watched,
+    Alerts, Checks, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord, Once, RowIndex, Rows,
+    Rules, Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -33,6 +33,8 @@ struct Parts<Seen> {
     watched: Watched,
     checks: Checks,
     once: Once,
+    feeds: Feeds,
+    dead_letters: DeadLetters,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -83,6 +85,8 @@ impl State {
             watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
+            feeds: self.feeds.clone(),
+            dead_letters: self.dead_letters.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -131,6 +135,8 @@ impl State {
             watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
+            feeds: parts.feeds,
+            dead_letters: parts.dead_letters,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,

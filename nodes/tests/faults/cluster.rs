@@ -230,6 +230,7 @@ fn lay_out(
         raft,
         watch: Watch::default(),
         models: nodes::config::Models::default(),
+        mqtt: Vec::new(),
         rules: None,
     };
     let file = home.join("node.toml");
