@@ -144,7 +144,10 @@ fn batches(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Ve
         while batch.len() < EVENTS_PER_REQUEST
             && let Some(line) = lines.next()
         {
-            match line.map_err(|error| error.to_string()).and_then(|line| intake::ndjson(line.as_bytes())) {
+            match line
+                .map_err(|error| error.to_string())
+                .and_then(|line| intake::ndjson(line.as_bytes()))
+            {
                 Ok(events) => batch.extend(events.into_iter().map(Into::into)),
                 Err(said) => return Some(Err(Failure::refused(said).into())),
             }

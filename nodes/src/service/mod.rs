@@ -20,6 +20,7 @@ pub(crate) use alerts::act;
 pub use cluster::ClusterService;
 pub(crate) use cluster::{diverged_members, member_message, status as cluster_status};
 pub use convert::alert_message;
+pub(crate) use events::{Door, append_from};
 pub use events::{EventsService, append};
 pub use models::ModelsService;
 pub(crate) use reading::reach_level;

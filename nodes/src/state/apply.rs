@@ -2,8 +2,9 @@
 
 use super::command::UnknownCommand;
 use super::{
-    Alerts, CaseStep, Casework, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord,
-    Once, Recent, Refusal, Relatives, Reply, RowIndex, Rows, Rules, Scores, Watched,
+    Alerts, CaseStep, Casework, Checks, Command, DeadLetters, Dedup, Feeds, Homes, IndexedRows,
+    Ledger, ModelRecord, Once, Recent, Refusal, Relatives, Reply, RowIndex, Rows, Rules, Scores,
+    Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -68,6 +69,8 @@ pub struct State {
     pub watched: Watched,
     pub checks: Checks,
     pub once: Once,
+    pub feeds: Feeds,
+    pub dead_letters: DeadLetters,
     pub events_total: u64,
     pub alerts_total: u64,
     /// A chain over every entry's commands and replies: equal at equal index on every node.
@@ -103,6 +106,8 @@ impl State {
             watched: Watched::default(),
             checks: Checks::default(),
             once: Once::default(),
+            feeds: Feeds::default(),
+            dead_letters: DeadLetters::default(),
             events_total: 0,
             alerts_total: 0,
             hash: [0; 32],
@@ -184,6 +189,16 @@ impl State {
             Command::StepModel(step) => self.step_model(at, &step),
             Command::CompareModel { name, version, compared } => {
                 self.compare_model(&name, &version, &compared)
+            }
+            Command::DeclareFeed(spec) => self.declare_feed(at, &spec),
+            Command::IngestRows { feed, rows, rejected, letters } => {
+                self.ingest_rows(at, &feed, &rows, (rejected, letters))
+            }
+            Command::RecordDeadLetters(letters) => {
+                for letter in letters {
+                    self.keep_letter(at, letter);
+                }
+                Reply::Done
             }
         }
     }

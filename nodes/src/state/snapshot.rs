@@ -2,8 +2,8 @@
 
 use super::dedup::Order;
 use super::{
-    Alerts, Casework, Checks, Dedup, Homes, Ledger, ModelRecord, Once, Relatives, RowIndex, Rows,
-    Rules, Scores, State, Watched,
+    Alerts, Casework, Checks, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord, Once,
+    Relatives, RowIndex, Rows, Rules, Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -34,6 +34,8 @@ struct Parts<Seen> {
     watched: Watched,
     checks: Checks,
     once: Once,
+    feeds: Feeds,
+    dead_letters: DeadLetters,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -85,6 +87,8 @@ impl State {
             watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
+            feeds: self.feeds.clone(),
+            dead_letters: self.dead_letters.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -135,6 +139,8 @@ impl State {
             watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
+            feeds: parts.feeds,
+            dead_letters: parts.dead_letters,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,
