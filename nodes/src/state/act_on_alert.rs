@@ -249,7 +249,7 @@ impl State {
                 let what = if action == Action::Dispatch { "dispatched" } else { "reassigned" };
                 let said = format!("{person} ({role})");
                 let person = Person { key: person, role };
-                self.tell(at, alert, &person, level, Telling { what, reason });
+                self.tell_person(at, alert, &person, level, Telling { what, reason });
                 Some(said)
             }
             Action::Escalate | Action::Inform => {
@@ -281,7 +281,7 @@ impl State {
                 continue;
             }
             let person = Person { key: told.person, role: told.role };
-            self.tell(at, alert, &person, told.level, Telling { what: "closed", reason });
+            self.tell_person(at, alert, &person, told.level, Telling { what: "closed", reason });
         }
     }
 }

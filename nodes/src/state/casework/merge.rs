@@ -41,7 +41,8 @@ impl State {
         };
         alert.condition = Condition::Firing;
         let is_news = alert.kind != raise.kind && alert.evidence.len() < EVIDENCE_MAX;
-        if !is_news && alert.severity <= raise.severity {
+        let is_worse = raise.severity < alert.severity || raise.level > alert.level;
+        if !is_news && !is_worse {
             alert.add_evidence(raise.evidence.iter().cloned());
             alert.log_index = at.index;
             return self.keep_alert(alert);
