@@ -91,7 +91,7 @@ fn step(work: Work, action: Action, outcome: &str) -> Result<Work, &'static str>
         (A::Reopen, W::Closed) => Ok(W::New),
         (A::Reopen, _) => Err("only a closed alert can be reopened"),
         (A::Escalate, W::L1Ack) => Ok(W::L1Notified),
-        (A::Merge, W::Closed) | (A::Silence | A::Reassign | A::Escalate | A::Inform, W::Closed) => {
+        (A::Merge | A::Silence | A::Reassign | A::Escalate | A::Inform, W::Closed) => {
             Err("it is closed")
         }
         (A::Merge, _) => Ok(W::Closed),
