@@ -35,6 +35,7 @@ pub mod watched;
 pub use act_on_alert::{Action, CaseStep, possible};
 pub use alert::{Alert, Alerts, Condition, Severity, StepTimes, Told, Transition, Work};
 pub use apply::{Change, State};
+pub(crate) use cases::RULES;
 pub(crate) use casework::Relatives;
 pub use casework::{
     Absence, Band, Casework, Delivering, Delivery, Linkage, LinkageError, Minute, Moment, Notice,
