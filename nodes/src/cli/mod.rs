@@ -7,6 +7,7 @@ mod backup;
 mod cluster;
 mod demo;
 mod dev;
+mod event_file;
 mod events;
 mod feed;
 mod feed_file;
