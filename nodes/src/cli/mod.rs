@@ -8,6 +8,7 @@ mod casework;
 mod cluster;
 mod demo;
 mod dev;
+mod event_file;
 mod events;
 mod feed;
 mod feed_file;
