@@ -1,8 +1,8 @@
 //! Events: deduplicated, folded into the features of device, dwelling and residents, and held
 //! against the alert rules. The safety rules fire here, in the event's own log entry, without a model.
 
-use super::alert::EVIDENCE_MAX;
-use super::{Alert, Condition, Recent, Reply, State};
+use super::conditions::Finding;
+use super::{Homes, Recent, Reply, State};
 use features::{EntityKind, EventColumns, EventRef, EventRow, Kind, Quality, effective_time_us};
 use raft::Position;
 use std::sync::Arc;
@@ -115,24 +115,15 @@ impl State {
         // A device without a home is a place of its own: its alarm is not lost.
         let place = dwelling.unwrap_or(received.event.device_id);
         if received.event.value < rule.threshold {
-            let open = self.alerts.open_at(&rule.alert, place);
-            if let Some(firing) = open.filter(|open| open.condition == Condition::Firing) {
-                self.clear(at, firing.clone());
-            }
+            let (alert, place) = (rule.alert.clone(), place.to_owned());
+            self.clear(at, &alert, &place);
             return;
         }
         let (rule, place) = (rule.clone(), place.to_owned());
-        let key = (rule.alert.clone(), place.clone());
-        if let Some(open) = self.alerts.open_at(&rule.alert, &place) {
-            let mut alert = Alert::clone(open);
-            alert.condition = Condition::Firing;
-            if alert.evidence.len() < EVIDENCE_MAX {
-                alert.evidence.push(received.event.event_id.to_owned());
-            }
-            alert.log_index = at.index;
-            self.keep_alert(alert);
+        if self.seen_again(at, &rule.alert, &place, received.event.event_id) {
             return;
         }
+        let key = (rule.alert.clone(), place.clone());
         let counted = self.alerts.counted.entry(key.clone()).or_default();
         counted.push((received.at_us, received.event.event_id.to_owned()));
         counted.sort();
@@ -141,13 +132,21 @@ impl State {
         counted.retain(|(us, _)| *us >= oldest_us);
         if counted.len() >= rule.count.max(1) as usize {
             let evidence = self.alerts.counted.remove(&key).unwrap_or_default();
-            self.raise(
-                at,
-                &rule,
-                &place,
-                dwelling,
-                evidence.into_iter().map(|(_, id)| id).collect(),
-            );
+            let finding = Finding {
+                kind: rule.alert,
+                severity: rule.severity,
+                level: rule.level,
+                region: Homes::region_of(&self.rows, &place).unwrap_or_default(),
+                place,
+                dwelling: dwelling.map(str::to_owned),
+                evidence: evidence.into_iter().map(|(_, id)| id).collect(),
+                reason: format!(
+                    "{} readings of {} at or over {} within {} s",
+                    rule.count, rule.kind, rule.threshold, rule.within_s
+                ),
+                rules_version: self.rules.version,
+            };
+            self.raise(at, finding);
         }
     }
 }

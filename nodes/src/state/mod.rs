@@ -9,6 +9,7 @@ mod apply;
 mod cases;
 mod checks;
 mod command;
+mod conditions;
 mod dedup;
 mod home;
 pub(crate) mod ingest_bytes;

@@ -1,0 +1,5 @@
+//! What the machine sees.
+
+mod finding;
+
+pub(crate) use finding::Finding;
