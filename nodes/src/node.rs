@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::serving::Serving;
-use crate::state::{Command, Reply, Rules};
+use crate::state::{Command, Reply, RulePush, Rules};
 use crate::watch::{self as watching, Groups};
 use crate::{admission, backup, exit, native, rebuild, scorer};
 use bytes::Bytes;
@@ -189,6 +189,7 @@ impl Node {
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
+            | Command::PushRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
             | Command::PushModel(_)
@@ -374,7 +375,8 @@ async fn tick(node: Arc<Node>) {
         let rules = wanted_rules(&node.config, &node.machine.read().rules).cloned();
         if let Some(rules) = rules {
             let version = rules.version;
-            match node.propose(&Command::SetRules(rules)).await {
+            let push = RulePush::new(&rules, "node.toml", "the rules of the configuration");
+            match node.propose(&Command::PushRules(Box::new(push))).await {
                 Ok(_) => tracing::info!(version, "the rules of the configuration are in force"),
                 Err(error) => tracing::debug!(%error, "the rules were not committed"),
             }

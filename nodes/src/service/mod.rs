@@ -10,6 +10,7 @@ pub mod inference;
 mod model_message;
 mod models;
 pub(crate) mod reading;
+mod rules;
 mod scores;
 pub(crate) mod status;
 
@@ -21,6 +22,7 @@ pub use convert::alert_message;
 pub use events::{EventsService, append};
 pub use models::ModelsService;
 pub(crate) use reading::reach_level;
+pub use rules::RulesService;
 pub use scores::ScoresService;
 pub(crate) use status::from_raft;
 

@@ -60,8 +60,6 @@ pub struct Alert {
     pub alert_id: String,
     pub kind: String,
     pub severity: Severity,
-    /// What the case is about: the dwelling, else the resident, device or group.
-    pub place: String,
     pub dwelling_id: String,
     pub resident_key: String,
     pub region: String,
@@ -110,8 +108,9 @@ impl Alert {
         self.work != Work::Closed
     }
 
+    /// What is told about: the dwelling, or the resident where no dwelling is known.
     pub(crate) fn place(&self) -> &str {
-        &self.place
+        if self.dwelling_id.is_empty() { &self.resident_key } else { &self.dwelling_id }
     }
 }
 

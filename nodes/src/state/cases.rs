@@ -2,27 +2,58 @@
 
 use super::act_on_alert::due_us;
 use super::alert::EVIDENCE_MAX;
-use super::conditions::Finding;
-use super::{Alert, Condition, State, Transition, Work};
+use super::{Alert, Condition, Homes, Severity, State, Transition, Work};
 use features::civil;
 use features::table::Cell;
 use raft::Position;
 
-/// What stands as the model of an alert that a rule raised; its version is that of the rules.
-const RULES: &str = "rules";
+/// What asks for a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Raise {
+    /// The kind of alert.
+    pub(crate) kind: String,
+    pub(crate) severity: Severity,
+    /// A level that is told at once.
+    pub(crate) level: u32,
+    /// Empty where it is not known.
+    pub(crate) dwelling: String,
+    /// Empty for the first resident of the dwelling. Without a dwelling this is the place, so that an
+    /// alarm of a device without a home is not lost: its own id then.
+    pub(crate) resident: String,
+    pub(crate) evidence: Vec<String>,
+    /// Event time of the newest evidence; 0 for now.
+    pub(crate) event_us: i64,
+    pub(crate) model: String,
+    pub(crate) version: String,
+    pub(crate) reason: String,
+    /// The case of an outage that explains this one: then nobody is told.
+    pub(crate) suppressed_by: String,
+}
 
 impl State {
-    /// Opens a case for a finding, or adds it to the one that is open for its kind and place.
-    pub(super) fn raise(&mut self, at: Position, mut finding: Finding) {
-        finding.evidence.truncate(EVIDENCE_MAX);
-        finding.level = finding.level.clamp(1, 3);
-        if let Some(open) = self.alerts.open_at(&finding.kind, &finding.place) {
-            let open = Alert::clone(open);
-            return self.join(at, open, &finding);
+    /// Makes a case, or adds to the one that is open for the same hazard at the same place. Gives its id.
+    pub(crate) fn raise(&mut self, at: Position, raise: Raise) -> String {
+        let place = if raise.dwelling.is_empty() { &raise.resident } else { &raise.dwelling };
+        if let Some(open) = self.alerts.open_at(&raise.kind, place) {
+            let mut alert = Alert::clone(open);
+            let id = alert.alert_id.clone();
+            alert.condition = Condition::Firing;
+            alert.severity = alert.severity.min(raise.severity);
+            alert.level = alert.level.max(raise.level);
+            alert.evidence.extend(raise.evidence);
+            alert.evidence.truncate(EVIDENCE_MAX);
+            self.remark(at, alert, raise.reason);
+            return id;
         }
-        let dwelling = finding.dwelling.unwrap_or_default();
-        let resident = self.homes.residents_of_dwelling(&dwelling).first().cloned();
-        let (now_us, level) = (self.clock_us, finding.level);
+        let mut evidence = raise.evidence;
+        evidence.truncate(EVIDENCE_MAX);
+        let residents = self.homes.residents_of_dwelling(&raise.dwelling);
+        let resident = match raise.resident.as_str() {
+            "" => residents.first().cloned().unwrap_or_default(),
+            resident => resident.to_owned(),
+        };
+        let now_us = self.clock_us;
+        let level = raise.level.clamp(1, 3);
         let mut told_us = [0; 3];
         told_us[0] = now_us;
         // The centre is told beside the family, not after it.
@@ -31,16 +62,11 @@ impl State {
         let mut alert = Alert {
             // The index of the entry and a running number: the same on every node, in order of raising.
             alert_id: format!("a{:012}-{}", at.index, self.alerts_total),
-            kind: finding.kind,
-            severity: finding.severity,
-            resident_key: if dwelling.is_empty() {
-                finding.place.clone()
-            } else {
-                resident.unwrap_or_default()
-            },
-            dwelling_id: dwelling,
-            place: finding.place,
-            region: finding.region,
+            kind: raise.kind,
+            severity: raise.severity,
+            region: Homes::region_of(&self.rows, &raise.dwelling).unwrap_or_default(),
+            dwelling_id: raise.dwelling,
+            resident_key: resident,
             condition: Condition::Firing,
             work: Work::L1Notified,
             level,
@@ -48,9 +74,9 @@ impl State {
             due_us: 0,
             closed_us: 0,
             told_us,
-            evidence: finding.evidence,
-            model: RULES.to_owned(),
-            version: finding.rules_version.to_string(),
+            evidence,
+            model: raise.model,
+            version: raise.version,
             decision_id: String::new(),
             outcome: String::new(),
             log_index: at.index,
@@ -59,7 +85,7 @@ impl State {
             action_ids: Vec::new(),
         };
         alert.due_us = due_us(&self.rules, &alert, alert.work, now_us);
-        let reason = format!("{}: level {level} told", finding.reason);
+        let reason = format!("{}: level {level} told", raise.reason);
         for (from, to, reason) in [
             ("", Work::New, reason),
             ("new", Work::L1Notified, "family or neighbour told".to_owned()),
@@ -73,71 +99,46 @@ impl State {
                 log_index: at.index,
             });
         }
+        let id = alert.alert_id.clone();
         self.keep_alert(alert);
+        id
     }
 
-    /// A finding where a case is open: more evidence, and a worse one raises severity and level.
-    fn join(&mut self, at: Position, mut alert: Alert, finding: &Finding) {
+    /// A further reading of what an open case is about. No step: nobody is told again.
+    pub(crate) fn seen_again(&mut self, at: Position, alert_id: &str, event_id: &str) {
+        let Some(mut alert) = self.alerts.get(alert_id).cloned() else { return };
         alert.condition = Condition::Firing;
-        for id in &finding.evidence {
-            if alert.evidence.len() < EVIDENCE_MAX && !alert.evidence.contains(id) {
-                alert.evidence.push(id.clone());
-            }
-        }
-        alert.log_index = at.index;
-        if finding.severity < alert.severity || finding.level > alert.level {
-            alert.severity = alert.severity.min(finding.severity);
-            alert.level = alert.level.max(finding.level);
-            if let Some(told) = alert.told_us.get_mut(alert.level as usize - 1)
-                && *told == 0
-            {
-                *told = self.clock_us;
-            }
-            if alert.due_us > 0 {
-                let due_us = due_us(&self.rules, &alert, alert.work, self.clock_us);
-                alert.due_us = alert.due_us.min(due_us);
-            }
-            let reason = format!("{}: level {} told", finding.reason, alert.level);
-            self.remark(at, alert, reason);
-        } else {
-            self.keep_alert(alert);
-        }
-    }
-
-    /// One more event that an open case rests on. False where no case is open.
-    pub(super) fn seen_again(&mut self, at: Position, kind: &str, place: &str, id: &str) -> bool {
-        let Some(open) = self.alerts.open_at(kind, place) else { return false };
-        let mut alert = Alert::clone(open);
-        alert.condition = Condition::Firing;
-        if alert.evidence.len() < EVIDENCE_MAX && !alert.evidence.iter().any(|each| each == id) {
-            alert.evidence.push(id.to_owned());
+        if alert.evidence.len() < EVIDENCE_MAX {
+            alert.evidence.push(event_id.to_owned());
         }
         alert.log_index = at.index;
         self.keep_alert(alert);
-        true
     }
 
-    /// The condition is over, the case is not.
-    pub(super) fn clear(&mut self, at: Position, kind: &str, place: &str) {
-        let Some(open) = self.alerts.open_at(kind, place) else { return };
-        if open.condition == Condition::Cleared {
+    /// What the machine sees has changed; what people have to do has not.
+    pub(crate) fn set_condition(&mut self, at: Position, alert_id: &str, condition: Condition) {
+        let Some(mut alert) = self.alerts.get(alert_id).cloned() else { return };
+        if alert.condition == condition {
             return;
         }
-        let mut alert = Alert::clone(open);
-        alert.condition = Condition::Cleared;
+        alert.condition = condition;
         alert.log_index = at.index;
         self.keep_alert(alert);
     }
 
-    /// What came later shows that the finding was wrong: cleared, with a line that says by which event.
-    pub(super) fn correct(&mut self, at: Position, kind: &str, place: &str, reason: String) {
-        let Some(open) = self.alerts.open_at(kind, place) else { return };
-        let mut alert = Alert::clone(open);
-        alert.condition = Condition::Cleared;
-        self.remark(at, alert, reason);
+    /// A late or changed event shows that a case stands on other ground than was thought: an audit line.
+    pub(crate) fn correct(
+        &mut self,
+        at: Position,
+        alert_id: &str,
+        (condition, _event_us): (Condition, i64),
+        why: &str,
+    ) {
+        let Some(mut alert) = self.alerts.get(alert_id).cloned() else { return };
+        alert.condition = condition;
+        self.remark(at, alert, format!("corrected: {why}"));
     }
 
-    /// Keeps an alert with a line in its history that is no step of work.
     fn remark(&mut self, at: Position, mut alert: Alert, reason: String) {
         let work = alert.work.as_str().to_owned();
         alert.note(Transition {

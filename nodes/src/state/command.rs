@@ -2,7 +2,7 @@
 
 use super::{
     Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
-    ModelStep, ObservedRecord, ReviewRecord, Rules, ScoreRecord, WatchDelta, Written,
+    ModelStep, ObservedRecord, OldRules, ReviewRecord, RulePush, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,8 @@ pub enum Command {
         table: String,
         rows: Vec<Vec<u8>>,
     },
-    SetRules(Rules),
+    /// Of logs from before a set was text.
+    SetRules(OldRules),
     /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
     /// Of the same logs.
@@ -81,6 +82,7 @@ pub enum Command {
     },
     /// What a node counted of its scores since it last said so.
     RecordWatch(Vec<WatchDelta>),
+    PushRules(Box<RulePush>),
 }
 
 /// What a command answers.

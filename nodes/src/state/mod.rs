@@ -22,7 +22,7 @@ mod places;
 mod recent;
 mod record_scores;
 mod row_index;
-mod rules;
+pub(crate) mod rules;
 mod snapshot;
 mod tables;
 mod timers;
@@ -34,6 +34,7 @@ pub use alert::{Alert, Alerts, Condition, Severity, Transition, Work};
 pub use apply::{Change, State};
 pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
+pub use conditions::{Comparison, Conditions, Found, Trial};
 pub use dedup::Dedup;
 pub use home::Homes;
 pub use ledger::{DecisionRecord, Entry, Ledger, ObservedRecord, ReviewRecord, Written};
@@ -44,7 +45,10 @@ pub use recent::Recent;
 pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
 pub use row_index::IndexedRows;
 pub(crate) use row_index::RowIndex;
-pub use rules::{AlertRule, Deadlines, Rules};
+pub use rules::{
+    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, OldRules,
+    Outage, Part, RuleHistory, RulePush, RuleVersion, Rules, TogetherRule, When,
+};
 pub use snapshot::FrozenState;
 pub use tables::Rows;
 pub use watched::{WatchDelta, Watched};

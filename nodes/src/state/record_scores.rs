@@ -166,7 +166,6 @@ impl State {
             alert_id: format!("a{:012}-{}", at.index, self.alerts_total),
             kind: wanted.kind.clone(),
             severity: wanted.severity,
-            place: place.clone(),
             region: Homes::region_of(&self.rows, &dwelling).unwrap_or_default(),
             dwelling_id: dwelling,
             resident_key: score.resident_key.clone(),

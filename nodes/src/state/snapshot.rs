@@ -1,9 +1,11 @@
 //! The whole state as bytes and back, a version byte first.
 
+use super::conditions::{Kept, Registers};
 use super::dedup::Order;
+use super::rules::RuleHistory;
 use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
-    Watched,
+    Alerts, Checks, Conditions, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules,
+    Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -13,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -25,6 +27,8 @@ struct Parts<Seen> {
     dedup: Seen,
     alerts: Alerts,
     rules: Rules,
+    rule_history: RuleHistory,
+    conditions: Kept,
     registry: Registry,
     models: OrdMap<(String, String), Arc<ModelRecord>>,
     model_indexes: OrdMap<(String, String), u64>,
@@ -75,6 +79,8 @@ impl State {
             dedup: self.dedup.freeze(),
             alerts: self.alerts.clone(),
             rules: self.rules.clone(),
+            rule_history: self.rule_history.clone(),
+            conditions: self.conditions.kept().clone(),
             registry: self.registry.clone(),
             models: self.models.clone(),
             model_indexes: self.model_indexes.clone(),
@@ -113,16 +119,22 @@ impl State {
         }
         let (parts, features): (Parts<Dedup>, _) =
             postcard::take_from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
+        let features = Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?;
+        let homes = Homes::rebuild(&parts.rows);
+        let registers = Registers { rows: &parts.rows, homes: &homes, store: &features };
+        let conditions = Conditions::restore(parts.conditions, &parts.rules, registers);
         Ok(Self {
             applied: parts.applied,
             clock_us: parts.clock_us,
-            homes: Homes::rebuild(&parts.rows),
+            conditions,
+            homes,
             row_index: RowIndex::rebuild(&parts.rows),
             rows: parts.rows,
-            features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
+            features,
             dedup: parts.dedup,
             alerts: parts.alerts,
             rules: parts.rules,
+            rule_history: parts.rule_history,
             registry: parts.registry,
             models: parts.models,
             model_indexes: parts.model_indexes,

@@ -1,5 +1,6 @@
 //! Department rows into the reference tables.
 
+use super::conditions::Registers;
 use super::{Change, Refusal, Reply, State};
 use features::civil;
 use features::table::{Cell, Mode, RowError, decode_row};
@@ -33,6 +34,9 @@ impl State {
                     && let Some(stored) = self.rows.bytes(table.name, key)
                 {
                     self.row_index.learn(table.name, stored);
+                    let Self { conditions, rows, homes, features, .. } = self;
+                    let registers = Registers { rows, homes, store: features };
+                    conditions.learn(table.name, key, registers);
                 }
                 self.changes.push(Change::Upsert { table, row });
                 changed += 1;

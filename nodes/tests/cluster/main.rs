@@ -26,6 +26,7 @@ mod read_levels;
 mod rebuild;
 mod replay;
 mod restart;
+mod rules;
 mod snapshot;
 mod stream;
 mod tables;
