@@ -94,7 +94,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
+pub(crate) fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
     let text = match builtin(name) {
         Some(text) => text.to_owned(),
         None => std::fs::read_to_string(Path::new(name)).map_err(|error| {

@@ -18,6 +18,8 @@ mod model;
 mod model_show;
 mod output;
 mod report;
+mod rules;
+mod rules_try;
 mod score;
 mod serve;
 mod simulate;
