@@ -221,6 +221,10 @@ impl Alerts {
         self.get(self.closed_last.get(kind)?.get(place)?)
     }
 
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Alert> {
+        self.open.values().flat_map(|places| places.values().filter_map(|id| self.get(id)))
+    }
+
     /// The open alerts of a place, by kind.
     pub fn open_of(&self, place: &str) -> impl Iterator<Item = &Alert> {
         self.open.values().filter_map(move |places| self.get(places.get(place)?))

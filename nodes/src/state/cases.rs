@@ -246,7 +246,6 @@ impl State {
     }
 
     /// The outage is over and the case is not.
-    #[allow(dead_code, reason = "what correlates outages calls it")]
     pub(crate) fn lift(&mut self, at: Position, alert_id: &str, level: u32) {
         let Some(mut alert) = self.alerts.get(alert_id).filter(|each| each.is_open()).cloned()
         else {
