@@ -16,7 +16,7 @@ pub(crate) const EVIDENCE_MAX: usize = 32;
 /// Transitions kept with an alert; later ones stand in the table `alert_history` only.
 pub(crate) const HISTORY_MAX: usize = 64;
 /// People remembered as told of one alert.
-const TOLD_MAX: usize = 32;
+const TOLD_MAX: usize = 64;
 /// Action ids remembered with an alert.
 const ACTION_IDS_MAX: usize = 64;
 /// Closed alerts that stay in memory; older ones are in the warehouse.
