@@ -148,8 +148,7 @@ impl State {
     /// The case of an outage is closed: what it explained and is over goes with it, what still fires
     /// is told now.
     pub(crate) fn settle_suppressed(&mut self, at: Position, parent_id: &str) {
-        let explained: Vec<Alert> =
-            self.alerts.open().filter(|alert| alert.suppressed_by == parent_id).cloned().collect();
+        let explained: Vec<Alert> = self.alerts.explained_by(parent_id).cloned().collect();
         for mut alert in explained {
             if alert.condition == Condition::Cleared {
                 let note = "it was over before the outage";
