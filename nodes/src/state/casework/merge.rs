@@ -151,7 +151,7 @@ impl State {
         let explained: Vec<Alert> = self.alerts.explained_by(parent_id).cloned().collect();
         for mut alert in explained {
             if alert.condition == Condition::Cleared {
-                let note = "it was over before the outage";
+                let note = "over with the outage";
                 self.close_as_duplicate(at, &mut alert, parent_id, (MACHINE, note));
                 self.keep_alert(alert);
             } else {
