@@ -163,6 +163,7 @@ fn write_config(folder: &Path, members: &[Member], node: usize) -> anyhow::Resul
             ..Raft::default()
         },
         outbox: nodes::config::OutboxSettings::default(),
+        mqtt: Vec::new(),
         rules: None,
         models: Models::default(),
         watch: Watch::default(),

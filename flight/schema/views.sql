@@ -2,6 +2,7 @@
 
 CREATE OR REPLACE VIEW hearth.civil.feature_current AS SELECT * FROM hearth_live_features($live);
 CREATE OR REPLACE VIEW hearth.civil.node_status AS SELECT * FROM hearth_live_nodes($live);
+CREATE OR REPLACE VIEW hearth.civil.feed_status AS SELECT * FROM hearth_live_feeds($live);
 CREATE OR REPLACE VIEW hearth.civil.model_drift AS SELECT * FROM hearth_live_drift($live);
 CREATE OR REPLACE VIEW hearth.civil.model_groups AS SELECT * FROM hearth_live_groups($live);
 CREATE OR REPLACE VIEW hearth.civil.model_calibration AS SELECT * FROM hearth_live_calibration($live);

@@ -1,10 +1,22 @@
 //! Protocol messages as JSON, with the protocol's field names.
 
-use crate::proto::hearth::{Alert, Decision, ObservedOutcome, ScoreResponse, StatusResponse};
+use crate::proto::hearth::{
+    Alert, Decision, Event, ObservedOutcome, ScoreResponse, StatusResponse,
+};
 use features::civil;
 use features::table::Cell;
 use flight::Portrait;
 use serde_json::{Map, Value, json};
+
+/// An event as [`features::Event`] reads it.
+pub(crate) fn event(event: &Event) -> Value {
+    json!({
+        "event_id": event.event_id, "device_id": event.device_id, "kind": event.kind,
+        "event_time_us": event.event_time_us, "value": event.value, "unit": event.unit,
+        "source": event.source, "boot_id": event.boot_id, "seq": event.seq,
+        "attributes": event.attributes.iter().collect::<std::collections::BTreeMap<_, _>>(),
+    })
+}
 
 pub(crate) fn alert(alert: &Alert) -> Value {
     json!({
@@ -128,11 +140,13 @@ fn object(table: &str, row: &[Cell]) -> Value {
     let columns = civil::table(table).map_or(&[][..], |table| table.columns);
     let named = columns.iter().zip(row).filter(|(_, cell)| **cell != Cell::Null);
     Value::Object(
-        named.map(|(column, cell)| (column.name.to_owned(), value(cell))).collect::<Map<_, _>>(),
+        named
+            .map(|(column, cell)| (column.name.to_owned(), self::cell(cell)))
+            .collect::<Map<_, _>>(),
     )
 }
 
-fn value(cell: &Cell) -> Value {
+pub(crate) fn cell(cell: &Cell) -> Value {
     match cell {
         Cell::Null => Value::Null,
         Cell::Bool(value) => json!(value),

@@ -3,14 +3,16 @@
 use crate::checker;
 use crate::config::Config;
 use crate::derived::Derived;
+use crate::letterbox::{self, Letterbox};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::outbox::{self, Webhook};
 use crate::quarantine::Quarantine;
+use crate::room::Room;
 use crate::serving::Serving;
-use crate::state::{Command, Reply, Rules};
+use crate::state::{Command, Reply, RulePush, Rules};
 use crate::watch::{self as watching, Groups};
-use crate::{admission, backup, exit, native, rebuild, scorer};
+use crate::{admission, backup, exit, mqtt, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -72,6 +74,12 @@ pub struct Node {
     warehouse: Arc<Warehouse>,
     webhook: Option<Arc<Webhook>>,
     metrics: Metrics,
+    letters: Letterbox,
+    /// For events on their way into the log.
+    room: Room,
+    /// Bodies that are being read and worked on.
+    bodies: Semaphore,
+    mqtt: mqtt::Figures,
     recorded: watch::Receiver<u64>,
     /// Random, so that no two starts of any node give out the same ids, whatever their clocks say.
     salt: u64,
@@ -120,6 +128,10 @@ impl Node {
             config.limits.waiting_inferences,
         );
         let lane = admission::Lane::new(config.limits.waiting_inferences);
+        let (letters, dropped_in) = Letterbox::new();
+        let room = Room::new(config.limits.intake_mib);
+        let bodies = Semaphore::new(config.limits.bodies_at_once);
+        let mqtt_figures = mqtt::Figures::new(&config.mqtt);
         let node = Arc::new(Self {
             config,
             gate,
@@ -130,6 +142,10 @@ impl Node {
             warehouse,
             webhook,
             metrics: Metrics::default(),
+            letters,
+            room,
+            bodies,
+            mqtt: mqtt_figures,
             recorded,
             salt: RandomState::new().build_hasher().finish(),
             ids: AtomicU64::new(1),
@@ -147,6 +163,8 @@ impl Node {
         tasks.push(tokio::spawn(checker::ask(Arc::clone(&node))));
         tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
         tokio::spawn(checker::obey(Arc::clone(&node)));
+        tasks.push(tokio::spawn(letterbox::empty(Arc::clone(&node), dropped_in)));
+        tasks.extend(mqtt::start(&node));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(outbox::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
@@ -194,9 +212,11 @@ impl Node {
             | Command::ReportState { .. }
             | Command::ReportModel(_)
             | Command::RecordDeliveries(_)
+            | Command::RecordDeadLetters(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
+            | Command::PushRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
             | Command::PushModel(_)
@@ -209,7 +229,9 @@ impl Node {
             | Command::RecordDecision(_)
             | Command::RecordReview(_)
             | Command::RecordOutcome { .. }
-            | Command::RecordWatch(_) => {
+            | Command::RecordWatch(_)
+            | Command::DeclareFeed(_)
+            | Command::IngestRows { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()
@@ -259,6 +281,23 @@ impl Node {
 
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Where the doors leave what they could not take.
+    pub(crate) fn letters(&self) -> &Letterbox {
+        &self.letters
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    pub(crate) fn bodies(&self) -> &Semaphore {
+        &self.bodies
+    }
+
+    pub(crate) fn mqtt(&self) -> &mqtt::Figures {
+        &self.mqtt
     }
 
     pub(crate) fn backups(&self) -> &Arc<Semaphore> {
@@ -390,7 +429,8 @@ async fn tick(node: Arc<Node>) {
         let rules = wanted_rules(&node.config, &node.machine.read().rules).cloned();
         if let Some(rules) = rules {
             let version = rules.version;
-            match node.propose(&Command::SetRules(rules)).await {
+            let push = RulePush::new(&rules, "node.toml", "the rules of the configuration");
+            match node.propose(&Command::PushRules(Box::new(push))).await {
                 Ok(_) => tracing::info!(version, "the rules of the configuration are in force"),
                 Err(error) => tracing::debug!(%error, "the rules were not committed"),
             }

@@ -191,6 +191,7 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
         let rows: Vec<Vec<Value>> = match (table.mode, table.name) {
             (Mode::Reference, name) => state.rows.scan(name).collect(),
             (Mode::Current, "alert") => state.alerts.iter().map(Alert::to_row).collect(),
+            (Mode::Current, "dead_letter") => state.dead_letters.rows().collect(),
             (Mode::Current, "model_version") => state.model_rows(),
             (Mode::Current, "model_validation") => state.validation_rows(),
             (Mode::Current, "model_shadow") => state.shadow_rows(),

@@ -318,6 +318,7 @@ fn write_config(
         // Nobody has a name here, so nobody can be asked for a second one.
         models: Models { four_eyes: false, ..Models::default() },
         outbox,
+        mqtt: Vec::new(),
         rules: None,
     };
     let file = home.join("node.toml");

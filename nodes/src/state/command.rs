@@ -1,9 +1,9 @@
 //! Commands and replies as bytes, a version byte first.
 
 use super::{
-    Action, Alert, CaseStep, DecisionRecord, Delivery, Digest, Linkage, ModelAction, ModelPush,
-    ModelRecord, ModelReport, ModelStep, ObservedRecord, ReviewRecord, Roster, Rules, ScoreRecord,
-    WatchDelta, Written,
+    Action, Alert, CaseStep, DeadLetter, DecisionRecord, Delivery, Digest, Fed, FeedRow, FeedSpec,
+    Linkage, ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord, OldRules,
+    ReviewRecord, Roster, RulePush, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ pub enum Command {
         table: String,
         rows: Vec<Vec<u8>>,
     },
-    SetRules(Rules),
+    /// Of logs from before a set was text.
+    SetRules(OldRules),
     /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
     /// Of the same logs.
@@ -95,6 +96,16 @@ pub enum Command {
     },
     /// What became of notices that the leader tried to deliver.
     RecordDeliveries(Vec<Delivery>),
+    DeclareFeed(Box<FeedSpec>),
+    /// Rows of a feed, how many of the same batch were refused at the door, and some of those.
+    IngestRows {
+        feed: String,
+        rows: Vec<FeedRow>,
+        rejected: u32,
+        letters: Vec<DeadLetter>,
+    },
+    RecordDeadLetters(Vec<DeadLetter>),
+    PushRules(Box<RulePush>),
 }
 
 /// What a command answers.
@@ -112,6 +123,7 @@ pub enum Reply {
     /// An entry of the ledger.
     Written(Written),
     Refused(Refusal),
+    Fed(Fed),
 }
 
 /// Why a command changed nothing.

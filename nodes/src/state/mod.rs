@@ -11,7 +11,10 @@ mod cases;
 mod casework;
 mod checks;
 mod command;
+mod conditions;
+pub mod dead_letters;
 mod dedup;
+pub mod feeds;
 mod home;
 pub(crate) mod ingest_bytes;
 mod ingest_events;
@@ -23,7 +26,7 @@ mod places;
 mod recent;
 mod record_scores;
 mod row_index;
-mod rules;
+pub(crate) mod rules;
 mod snapshot;
 mod tables;
 mod timers;
@@ -41,7 +44,10 @@ pub use casework::{
 };
 pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
+pub use conditions::{Comparison, Conditions, Found, Trial};
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use dedup::Dedup;
+pub use feeds::{Fed, FeedRow, FeedSpec, Feeds};
 pub use home::Homes;
 pub use ledger::{DecisionRecord, Entry, Ledger, ObservedRecord, ReviewRecord, Written};
 pub use model_changes::{ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep};
@@ -51,7 +57,10 @@ pub use recent::Recent;
 pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
 pub use row_index::IndexedRows;
 pub(crate) use row_index::RowIndex;
-pub use rules::{AlertRule, Deadlines, Rules};
+pub use rules::{
+    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, OldRules,
+    Outage, Part, RuleHistory, RulePush, RuleVersion, Rules, TogetherRule, When,
+};
 pub use snapshot::FrozenState;
 pub use tables::Rows;
 pub use timers::awaited;

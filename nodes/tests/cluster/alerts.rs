@@ -105,22 +105,16 @@ async fn three_readings_make_one_alert_that_is_worked_on_to_its_end() {
 pub(crate) fn deadlines_of(seconds: u32) -> Rules {
     let deadlines =
         Deadlines { ack_s: seconds, dispatch_s: seconds, arrive_s: seconds, feedback_s: seconds };
-    let rule = |kind: &str, alert: &str, count| AlertRule {
-        kind: kind.to_owned(),
-        alert: alert.to_owned(),
-        threshold: 1.0,
-        count,
-        within_s: 600,
-        severity: Severity::Major,
-        level: 1,
+    let rule = |kind: &str, alert: &str, count| {
+        AlertRule::counting((kind, alert), 1.0, (count, 600), (Severity::Major, 1))
     };
     Rules {
         version: 2,
-        score_interval_s: 60,
         critical: deadlines,
         major: deadlines,
         minor: deadlines,
         alerts: vec![rule("gas", "draught", 3), rule("pressure", "probe", 1)],
+        ..Rules::bare()
     }
 }
 

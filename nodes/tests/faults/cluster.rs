@@ -231,6 +231,7 @@ fn lay_out(
         watch: Watch::default(),
         models: nodes::config::Models::default(),
         outbox: nodes::config::OutboxSettings::default(),
+        mqtt: Vec::new(),
         rules: None,
     };
     let file = home.join("node.toml");
