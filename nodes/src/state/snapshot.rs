@@ -4,8 +4,8 @@ use super::conditions::{Kept, Registers};
 use super::dedup::Order;
 use super::rules::RuleHistory;
 use super::{
-    Alerts, Checks, Conditions, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules,
-    Scores, State, Watched,
+    Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord,
+    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -26,6 +26,7 @@ struct Parts<Seen> {
     rows: Rows,
     dedup: Seen,
     alerts: Alerts,
+    casework: Casework,
     rules: Rules,
     rule_history: RuleHistory,
     conditions: Kept,
@@ -37,6 +38,8 @@ struct Parts<Seen> {
     watched: Watched,
     checks: Checks,
     once: Once,
+    feeds: Feeds,
+    dead_letters: DeadLetters,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -78,6 +81,7 @@ impl State {
             rows: self.rows.clone(),
             dedup: self.dedup.freeze(),
             alerts: self.alerts.clone(),
+            casework: self.casework.clone(),
             rules: self.rules.clone(),
             rule_history: self.rule_history.clone(),
             conditions: self.conditions.kept().clone(),
@@ -89,6 +93,8 @@ impl State {
             watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
+            feeds: self.feeds.clone(),
+            dead_letters: self.dead_letters.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -129,10 +135,12 @@ impl State {
             conditions,
             homes,
             row_index: RowIndex::rebuild(&parts.rows),
+            relatives: Relatives::rebuild(&parts.rows),
             rows: parts.rows,
             features,
             dedup: parts.dedup,
             alerts: parts.alerts,
+            casework: parts.casework,
             rules: parts.rules,
             rule_history: parts.rule_history,
             registry: parts.registry,
@@ -143,6 +151,8 @@ impl State {
             watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
+            feeds: parts.feeds,
+            dead_letters: parts.dead_letters,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,

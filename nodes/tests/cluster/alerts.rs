@@ -27,6 +27,7 @@ async fn act(node: &Process, id: &str, action: &str, action_id: &str) -> Result<
         note: "by telephone".to_owned(),
         outcome: if action == "close" { "handled".to_owned() } else { String::new() },
         action_id: action_id.to_owned(),
+        ..ActRequest::default()
     };
     Ok(alerts_client(node.channel()).act(request).await?.into_inner())
 }
@@ -112,7 +113,7 @@ pub(crate) fn deadlines_of(seconds: u32) -> Rules {
         critical: deadlines,
         major: deadlines,
         minor: deadlines,
-        alerts: vec![rule("gas", "gas_leak", 3), rule("pressure", "probe", 1)],
+        alerts: vec![rule("gas", "draught", 3), rule("pressure", "probe", 1)],
         ..Rules::bare()
     }
 }
@@ -137,7 +138,7 @@ async fn a_deadline_is_told_once_though_the_leader_died_meanwhile() {
     let index = client.append(events).await.unwrap().log_index;
     let leader = cluster.leader().await;
     let raised = alerts_at(&cluster.nodes[leader], index).await;
-    let raised = raised.into_iter().find(|alert| alert.kind == "gas_leak").unwrap();
+    let raised = raised.into_iter().find(|alert| alert.kind == "draught").unwrap();
     assert_eq!((raised.level, raised.due_us - raised.raised_us), (1, 2_000_000));
     cluster.nodes[leader].kill();
 
@@ -156,8 +157,8 @@ async fn a_deadline_is_told_once_though_the_leader_died_meanwhile() {
     for node in &cluster.nodes {
         node.wait_recorded(later).await;
         let sql = format!(
-            "SELECT right(reason, 7), epoch_us(ts) FROM alert_history
-             WHERE alert_id = '{id}' AND reason LIKE 'the deadline%' ORDER BY seq"
+            "SELECT 'level ' || level, epoch_us(ts) FROM notice
+             WHERE alert_id = '{id}' AND what = 'escalated' AND seq = 1 ORDER BY step"
         );
         let told = rows(node, later, &sql).await;
         let levels: Vec<&str> = told.iter().map(|row| row[0].as_str()).collect();
