@@ -60,6 +60,7 @@ fn configs(dir: &Path) -> Vec<Config> {
         watch: Watch::default(),
         models: crate::config::Models::default(),
         mqtt: Vec::new(),
+        outbox: crate::config::OutboxSettings::default(),
         rules: None,
     };
     members.iter().map(config).collect()

@@ -1,6 +1,7 @@
 //! The configuration of one node: every key typed, unknown keys refused with the nearest known one.
 
 pub use crate::mqtt::Mqtt;
+pub use crate::outbox::OutboxSettings;
 use crate::state::Rules;
 pub use crate::validator::ValidatorLimits;
 use crate::watch::Groups;
@@ -35,6 +36,8 @@ pub struct Config {
     pub watch: Watch,
     #[serde(default)]
     pub models: Models,
+    #[serde(default)]
+    pub outbox: OutboxSettings,
     /// Brokers that events are taken from, by the leader.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mqtt: Vec<Mqtt>,
@@ -385,7 +388,7 @@ impl Config {
                 ));
             }
         }
-        Ok(())
+        self.outbox.check(self.node.insecure)
     }
 }
 

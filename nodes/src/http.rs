@@ -4,7 +4,7 @@ use crate::gate::out_of_service;
 use crate::node::Node;
 use crate::proto::hearth::ActRequest;
 use crate::service::{act, alert_message, cluster_status, diverged_members};
-use crate::{feeds, intake, json as messages, mqtt, portrait, rendering, watch};
+use crate::{feeds, intake, json as messages, mqtt, outbox, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -187,6 +187,7 @@ async fn metrics(State(node): Shared) -> Response {
     let mut text = node.metrics().expose(&node.config().node.group, &gauges);
     text.push_str(&crate::serving::expose(&node));
     text.push_str(&watch::expose(&node));
+    text.push_str(&outbox::expose(&node));
     text.push_str(&feeds::expose(&node));
     text.push_str(&mqtt::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
@@ -227,6 +228,7 @@ async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {
         return refuse(&Status::invalid_argument(said));
     };
     let field = |name: &str| asked.get(name).cloned().unwrap_or_default();
+    let number = |name: &str| field(name).parse::<u64>().unwrap_or_default();
     let request = ActRequest {
         alert_id: field("alert_id"),
         action: field("action"),
@@ -234,6 +236,12 @@ async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {
         note: field("note"),
         outcome: field("outcome"),
         action_id: field("action_id"),
+        actor_role: field("actor_role"),
+        assignee: field("assignee"),
+        reference: field("reference"),
+        happened_us: number("happened_us") as i64,
+        silence_s: number("silence_s") as u32,
+        into: field("into"),
     };
     match act(&node, request).await {
         Ok(alert) => axum::Json(messages::alert(&alert_message(&alert))).into_response(),

@@ -28,7 +28,18 @@ pub(crate) fn alert(alert: &Alert) -> Value {
         "decision_id": alert.decision_id, "outcome": alert.outcome, "log_index": alert.log_index,
         "history": alert.history.iter().map(|step| json!({
             "from": step.from, "to": step.to, "actor": step.actor, "at_us": step.at_us,
-            "reason": step.reason, "log_index": step.log_index,
+            "reason": step.reason, "log_index": step.log_index, "actor_role": step.actor_role,
+            "event_us": step.event_us,
+        })).collect::<Vec<_>>(),
+        "turn": alert.turn, "awaited": alert.awaited, "to_act": alert.to_act,
+        "possible": alert.possible, "assignee": alert.assignee, "closed_as": alert.closed_as,
+        "reference": alert.reference, "missed": alert.missed, "escalations": alert.escalations,
+        "reopened": alert.reopened, "event_us": alert.event_us, "opened_us": alert.opened_us,
+        "silent_until_us": alert.silent_until_us, "merged_into": alert.merged_into,
+        "suppressed_by": alert.suppressed_by,
+        "told": alert.told.iter().map(|told| json!({
+            "person": told.person, "role": told.role, "level": told.level,
+            "reached_us": told.reached_us,
         })).collect::<Vec<_>>(),
     })
 }

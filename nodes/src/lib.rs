@@ -37,6 +37,7 @@ mod metrics;
 pub mod mqtt;
 mod native;
 pub mod node;
+pub mod outbox;
 mod portrait;
 pub mod proto;
 mod quarantine;

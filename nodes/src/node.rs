@@ -6,10 +6,11 @@ use crate::derived::Derived;
 use crate::letterbox::{self, Letterbox};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::outbox::{self, Webhook};
 use crate::quarantine::Quarantine;
 use crate::room::Room;
 use crate::serving::Serving;
-use crate::state::{Command, Reply, Rules};
+use crate::state::{Command, Reply, RulePush, Rules};
 use crate::watch::{self as watching, Groups};
 use crate::{admission, backup, exit, mqtt, native, rebuild, scorer};
 use bytes::Bytes;
@@ -27,6 +28,8 @@ use tokio::task::JoinHandle;
 
 /// How often the leader lets the log's clock move when nothing else does.
 const TICK: Duration = Duration::from_millis(500);
+/// How often it looks whether a timer is due.
+const TIMER_LOOK: Duration = Duration::from_millis(100);
 
 /// How long a node that stops tries to hand the leadership on; peers that stop too never take it.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -69,6 +72,7 @@ pub struct Node {
     gate: admission::Gate,
     lane: admission::Lane,
     warehouse: Arc<Warehouse>,
+    webhook: Option<Arc<Webhook>>,
     metrics: Metrics,
     letters: Letterbox,
     /// For events on their way into the log.
@@ -94,6 +98,7 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        let webhook = Webhook::open(&config.outbox).map_err(NodeError::Start)?.map(Arc::new);
         backup::refuse_unfinished(&dir).map_err(NodeError::Start)?;
         let id = raft::resolve_id(&raft_dir(&config), config.node.id)?;
         let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
@@ -135,6 +140,7 @@ impl Node {
             machine,
             serving: Arc::new(serving),
             warehouse,
+            webhook,
             metrics: Metrics::default(),
             letters,
             room,
@@ -160,6 +166,7 @@ impl Node {
         tasks.push(tokio::spawn(letterbox::empty(Arc::clone(&node), dropped_in)));
         tasks.extend(mqtt::start(&node));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
+        tasks.push(tokio::spawn(outbox::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
@@ -204,16 +211,21 @@ impl Node {
             | Command::CheckState { .. }
             | Command::ReportState { .. }
             | Command::ReportModel(_)
+            | Command::RecordDeliveries(_)
             | Command::RecordDeadLetters(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
+            | Command::PushRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
             | Command::PushModel(_)
             | Command::StepModel(_)
             | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
+            | Command::StepCase(_)
+            | Command::SetLinkage { .. }
+            | Command::SetRoster { .. }
             | Command::RecordDecision(_)
             | Command::RecordReview(_)
             | Command::RecordOutcome { .. }
@@ -260,6 +272,11 @@ impl Node {
 
     pub fn warehouse(&self) -> &Arc<Warehouse> {
         &self.warehouse
+    }
+
+    /// Where notices go, if that is configured.
+    pub(crate) fn webhook(&self) -> Option<&Arc<Webhook>> {
+        self.webhook.as_ref()
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -402,7 +419,7 @@ fn wanted_rules<'a>(config: &'a Config, known: &Rules) -> Option<&'a Rules> {
 
 /// On the leader, lets the clock of an idle log move, so that timers fire.
 async fn tick(node: Arc<Node>) {
-    let mut every = tokio::time::interval(TICK);
+    let mut every = tokio::time::interval(TIMER_LOOK);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
@@ -412,14 +429,20 @@ async fn tick(node: Arc<Node>) {
         let rules = wanted_rules(&node.config, &node.machine.read().rules).cloned();
         if let Some(rules) = rules {
             let version = rules.version;
-            match node.propose(&Command::SetRules(rules)).await {
+            let push = RulePush::new(&rules, "node.toml", "the rules of the configuration");
+            match node.propose(&Command::PushRules(Box::new(push))).await {
                 Ok(_) => tracing::info!(version, "the rules of the configuration are in force"),
                 Err(error) => tracing::debug!(%error, "the rules were not committed"),
             }
             continue;
         }
-        let idle_us = node.raft.now_us() - node.machine.read().clock_us;
-        if idle_us < TICK.as_micros() as i64 {
+        let now_us = node.raft.now_us();
+        let (clock_us, timer_us) = {
+            let state = node.machine.read();
+            (state.clock_us, state.next_timer_us())
+        };
+        let is_due = timer_us.is_some_and(|timer_us| timer_us <= now_us);
+        if !is_due && now_us - clock_us < TICK.as_micros() as i64 {
             continue;
         }
         if let Err(error) = node.propose(&Command::Tick).await {

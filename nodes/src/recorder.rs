@@ -197,7 +197,10 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
             (Mode::Current, "model_shadow") => state.shadow_rows(),
             _ => continue,
         };
-        recording.replaces.push(table);
+        // Of closed alerts the state has the newest only; what the warehouse knows beside them stays.
+        if table.name != "alert" {
+            recording.replaces.push(table);
+        }
         recording.upserts.push((table, rows));
     }
 }

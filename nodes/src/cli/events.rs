@@ -4,7 +4,7 @@ use super::args::Remote;
 use super::event_file::own_events;
 use super::output::Failure;
 use crate::client::Client;
-use crate::proto::hearth::Event;
+use crate::proto::hearth::{AppendResponse, Event};
 use crate::replay::{LineError, Mapping, Reader, builtin};
 use clap::Args;
 use std::io::IsTerminal as _;
@@ -94,7 +94,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
+pub(crate) fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
     let text = match builtin(name) {
         Some(text) => text.to_owned(),
         None => std::fs::read_to_string(Path::new(name)).map_err(|error| {
@@ -117,15 +117,20 @@ pub(crate) async fn send(
     if batch.is_empty() {
         return Ok(());
     }
-    let answer = client.append(std::mem::take(batch)).await?;
-    sent.accepted += u64::from(answer.accepted);
-    sent.duplicates += u64::from(answer.duplicates);
-    sent.rejected += answer.rejected.len() as u64;
-    sent.log_index = sent.log_index.max(answer.log_index);
-    for rejection in answer.rejected.iter().take(BAD_LINES_SHOWN) {
-        eprintln!("event {} of a request: {}", rejection.position, rejection.reason);
-    }
+    sent.add(&client.append(std::mem::take(batch)).await?);
     Ok(())
+}
+
+impl Sent {
+    pub(crate) fn add(&mut self, answer: &AppendResponse) {
+        self.accepted += u64::from(answer.accepted);
+        self.duplicates += u64::from(answer.duplicates);
+        self.rejected += answer.rejected.len() as u64;
+        self.log_index = self.log_index.max(answer.log_index);
+        for rejection in answer.rejected.iter().take(BAD_LINES_SHOWN) {
+            eprintln!("event {} of a request: {}", rejection.position, rejection.reason);
+        }
+    }
 }
 
 /// A word on a terminal now and then.

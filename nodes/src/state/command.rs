@@ -1,9 +1,9 @@
 //! Commands and replies as bytes, a version byte first.
 
 use super::{
-    Action, Alert, DeadLetter, DecisionRecord, Digest, Fed, FeedRow, FeedSpec, ModelAction,
-    ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord, ReviewRecord, Rules,
-    ScoreRecord, WatchDelta, Written,
+    Action, Alert, CaseStep, DeadLetter, DecisionRecord, Delivery, Digest, Fed, FeedRow, FeedSpec,
+    Linkage, ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord, OldRules,
+    ReviewRecord, Roster, RulePush, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ pub enum Command {
         table: String,
         rows: Vec<Vec<u8>>,
     },
-    SetRules(Rules),
+    /// Of logs from before a set was text.
+    SetRules(OldRules),
     /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
     /// Of the same logs.
@@ -38,6 +39,7 @@ pub enum Command {
         read_index: u64,
         scores: Vec<ScoreRecord>,
     },
+    /// Of logs from before a step could say more.
     ActOnAlert {
         alert_id: String,
         action: Action,
@@ -82,6 +84,18 @@ pub enum Command {
     },
     /// What a node counted of its scores since it last said so.
     RecordWatch(Vec<WatchDelta>),
+    /// What a person does about an alert, with all that can be said of it.
+    StepCase(Box<CaseStep>),
+    SetLinkage {
+        linkage: Box<Linkage>,
+        actor: String,
+    },
+    SetRoster {
+        roster: Box<Roster>,
+        actor: String,
+    },
+    /// What became of notices that the leader tried to deliver.
+    RecordDeliveries(Vec<Delivery>),
     DeclareFeed(Box<FeedSpec>),
     /// Rows of a feed, how many of the same batch were refused at the door, and some of those.
     IngestRows {
@@ -91,6 +105,7 @@ pub enum Command {
         letters: Vec<DeadLetter>,
     },
     RecordDeadLetters(Vec<DeadLetter>),
+    PushRules(Box<RulePush>),
 }
 
 /// What a command answers.

@@ -106,6 +106,11 @@ impl Rows {
         self.tables.get(table)?.get(key.as_bytes())
     }
 
+    /// The bytes of one row, by a key of any form.
+    pub(crate) fn stored_at(&self, table: &str, key: &[u8]) -> Option<&Bytes> {
+        self.tables.get(table)?.get(key)
+    }
+
     /// The bytes of every row of a table, in key order.
     pub(crate) fn stored(&self, table: &str) -> impl Iterator<Item = &Bytes> {
         self.tables.get(table).into_iter().flatten().map(|(_, bytes)| bytes)
