@@ -5,6 +5,7 @@ use crate::proto::hearth::cluster_client::ClusterClient;
 use crate::proto::hearth::events_client::EventsClient;
 use crate::proto::hearth::models_client::ModelsClient;
 use crate::proto::hearth::scores_client::ScoresClient;
+use crate::proto::hearth::views_client::ViewsClient;
 use crate::proto::hearth::{
     AppendRequest, AppendResponse, Event, Member, StatusRequest, StatusResponse,
 };
@@ -219,6 +220,10 @@ pub fn events_client(channel: Channel) -> EventsClient<Channel> {
 
 pub fn models_client(channel: Channel) -> ModelsClient<Channel> {
     ModelsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+pub fn views_client(channel: Channel) -> ViewsClient<Channel> {
+    ViewsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 pub fn scores_client(channel: Channel) -> ScoresClient<Channel> {

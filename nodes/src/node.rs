@@ -198,7 +198,9 @@ impl Node {
             | Command::RecordDecision(_)
             | Command::RecordReview(_)
             | Command::RecordOutcome { .. }
-            | Command::RecordWatch(_) => {
+            | Command::RecordWatch(_)
+            | Command::PushView { .. }
+            | Command::RetireView { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()

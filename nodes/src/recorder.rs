@@ -194,6 +194,7 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
             (Mode::Current, "model_version") => state.model_rows(),
             (Mode::Current, "model_validation") => state.validation_rows(),
             (Mode::Current, "model_shadow") => state.shadow_rows(),
+            (Mode::Current, "feature_view") => state.view_rows(),
             _ => continue,
         };
         recording.replaces.push(table);

@@ -12,6 +12,7 @@ mod models;
 pub(crate) mod reading;
 mod scores;
 pub(crate) mod status;
+mod views;
 
 pub use alerts::AlertsService;
 pub(crate) use alerts::act;
@@ -23,6 +24,7 @@ pub use models::ModelsService;
 pub(crate) use reading::reach_level;
 pub use scores::ScoresService;
 pub(crate) use status::from_raft;
+pub use views::ViewsService;
 
 /// How long a call waits for this node to apply what it proposed elsewhere.
 const APPLY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);

@@ -4,7 +4,7 @@ use super::act_on_alert::Act;
 use super::command::UnknownCommand;
 use super::{
     Alerts, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord, Once, Recent, Refusal,
-    Reply, RowIndex, Rows, Rules, Scores, Watched,
+    Reply, RowIndex, Rows, Rules, Scores, Views, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -54,6 +54,7 @@ pub struct State {
     pub homes: Homes,
     pub(crate) places: Places,
     pub features: Store,
+    pub views: Views,
     pub dedup: Dedup,
     pub alerts: Alerts,
     pub rules: Rules,
@@ -89,6 +90,7 @@ impl State {
             homes: Homes::default(),
             places: Places::default(),
             features: Store::default(),
+            views: Views::default(),
             dedup: Dedup::default(),
             alerts: Alerts::default(),
             rules: Rules::default(),
@@ -121,6 +123,9 @@ impl State {
         at: Position,
         commands: &[impl AsRef<[u8]>],
     ) -> Result<Vec<Vec<u8>>, UnknownCommand> {
+        if self.applied == 0 {
+            self.write_views();
+        }
         self.applied = at.index;
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
@@ -186,6 +191,8 @@ impl State {
             Command::CompareModel { name, version, compared } => {
                 self.compare_model(&name, &version, &compared)
             }
+            Command::PushView { text, author } => self.push_view(at, text, author),
+            Command::RetireView { name, version, .. } => self.retire_view(at, &name, version),
         }
     }
 

@@ -81,6 +81,16 @@ pub enum Command {
     },
     /// What a node counted of its scores since it last said so.
     RecordWatch(Vec<WatchDelta>),
+    /// A version of a feature view, as TOML.
+    PushView {
+        text: String,
+        author: String,
+    },
+    RetireView {
+        name: String,
+        version: u32,
+        actor: String,
+    },
 }
 
 /// What a command answers.

@@ -48,6 +48,17 @@ impl State {
 
     /// Updates the features of all that the event concerns; says which dwelling it came from.
     fn fold(&mut self, at: Position, received: &Received<'_>) -> Option<Arc<str>> {
+        let dwelling = self.fold_people(at, received);
+        if let Some(dwelling) = dwelling.as_deref()
+            && self.features.wants(EntityKind::Dwelling)
+        {
+            let Received { event, kind, at_us } = *received;
+            self.features.record(EntityKind::Dwelling, dwelling, kind, at_us, event.value);
+        }
+        dwelling
+    }
+
+    fn fold_people(&mut self, at: Position, received: &Received<'_>) -> Option<Arc<str>> {
         let Received { event, kind, at_us } = *received;
         let (device, value) = (event.device_id, event.value);
         let interval_us = self.rules.score_interval_us();

@@ -3,7 +3,7 @@
 use super::dedup::Order;
 use super::{
     Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
-    Watched,
+    Views, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -28,6 +28,7 @@ struct Parts<Seen> {
     registry: Registry,
     models: OrdMap<(String, String), Arc<ModelRecord>>,
     model_indexes: OrdMap<(String, String), u64>,
+    views: Views,
     scores: Scores,
     ledger: Ledger,
     watched: Watched,
@@ -78,6 +79,7 @@ impl State {
             registry: self.registry.clone(),
             models: self.models.clone(),
             model_indexes: self.model_indexes.clone(),
+            views: self.views.clone(),
             scores: self.scores.clone(),
             ledger: self.ledger.clone(),
             watched: self.watched.clone(),
@@ -126,6 +128,7 @@ impl State {
             registry: parts.registry,
             models: parts.models,
             model_indexes: parts.model_indexes,
+            views: parts.views,
             scores: parts.scores,
             ledger: parts.ledger,
             watched: parts.watched,

@@ -30,3 +30,4 @@ mod snapshot;
 mod stream;
 mod tables;
 mod turn;
+mod views;
