@@ -141,7 +141,7 @@ fn a_version_that_a_model_reads_stays() {
     let record = ModelRecord {
         name: "unrest".to_owned(),
         version: "1".to_owned(),
-        digests: models::Digests::default(),
+        digests: models::Digests { model: "00".repeat(32), package: "11".repeat(32) },
         blob: [1; 32],
         size_bytes: 1,
         format: "onnx".to_owned(),

@@ -23,10 +23,9 @@ impl State {
 
     fn take_view_in(&mut self, known: KnownView) -> Result<(), Refusal> {
         let (name, version) = (known.view.name().to_owned(), known.view.version());
-        if let Some(held) = self.views.get(&name, version) {
-            if held.record.text == known.record.text && !held.record.retired {
-                return Ok(());
-            }
+        let held = self.views.get(&name, version).map(|held| &held.record);
+        if held.is_some_and(|held| held.text == known.record.text && !held.retired) {
+            return Ok(());
         }
         if let Some(newest) = self.views.versions(&name).next_back() {
             let next = newest.view.version().saturating_add(1);

@@ -28,7 +28,7 @@ impl State {
             Cell::text(view.name()),
             Cell::Int(i64::from(view.version())),
             Cell::text(view.entity().as_str()),
-            Cell::text(view.fingerprint().as_ref()),
+            Cell::text(view.fingerprint().to_string()),
             Cell::Texts(view.names().to_vec()),
             Cell::text(self.view_state(record.retired, view.name(), view.version())),
             Cell::text(&record.author),
