@@ -231,7 +231,9 @@ impl Node {
             | Command::RecordOutcome { .. }
             | Command::RecordWatch(_)
             | Command::DeclareFeed(_)
-            | Command::IngestRows { .. } => {
+            | Command::IngestRows { .. }
+            | Command::PushView { .. }
+            | Command::RetireView { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()

@@ -189,6 +189,7 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
             (Mode::Current, "model_version") => state.model_rows(),
             (Mode::Current, "model_validation") => state.validation_rows(),
             (Mode::Current, "model_shadow") => state.shadow_rows(),
+            (Mode::Current, "feature_view") => state.view_rows(),
             _ => continue,
         };
         // Of closed alerts the state has the newest only; what the warehouse knows beside them stays.

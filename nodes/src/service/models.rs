@@ -132,7 +132,8 @@ pub(crate) async fn register(
         )));
     }
     let manifest = package.manifest();
-    Serving::check_manifest(manifest).map_err(|error| from_serving(&error))?;
+    let known = Serving::check_manifest(manifest, &node.machine().read().views);
+    known.map_err(|error| from_serving(&error))?;
     check_card(node, &package)?;
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
     let gates = manifest.gates;

@@ -106,6 +106,15 @@ pub enum Command {
     },
     RecordDeadLetters(Vec<DeadLetter>),
     PushRules(Box<RulePush>),
+    /// A version of a feature view, as TOML.
+    PushView {
+        text: String,
+        author: String,
+    },
+    RetireView {
+        name: String,
+        version: u32,
+    },
 }
 
 /// What a command answers.

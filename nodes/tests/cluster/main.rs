@@ -40,3 +40,4 @@ mod stream;
 mod tables;
 mod timers;
 mod turn;
+mod views;
