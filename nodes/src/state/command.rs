@@ -114,6 +114,7 @@ pub enum Command {
     RetireView {
         name: String,
         version: u32,
+        actor: String,
     },
 }
 
