@@ -205,8 +205,8 @@ mod tests {
             let alert = state.alerts.get(id).unwrap();
             assert_eq!((alert.due_us, alert.told.len() <= 1, alert.turn), (0, true, 1), "{id}");
         }
-        use Action::{Ack, Close, Dispatch, Feedback};
-        for (index, action) in (5..).zip([Ack, Dispatch, Feedback, Close]) {
+        let actions = [Action::Ack, Action::Dispatch, Action::Feedback, Action::Close];
+        for (index, action) in (5..).zip(actions) {
             let step = CaseStep {
                 outcome: "handled".to_owned(),
                 ..CaseStep::new(&parent, action, "electrician")
