@@ -81,6 +81,12 @@ pub enum Command {
     },
     /// What a node counted of its scores since it last said so.
     RecordWatch(Vec<WatchDelta>),
+    /// As [`Self::RecordOutcome`], with the sender's id for it.
+    RecordNamedOutcome {
+        outcome_id: String,
+        observed: Box<ObservedRecord>,
+        groups: Vec<(String, String)>,
+    },
 }
 
 /// What a command answers.
