@@ -62,9 +62,6 @@ async fn bombs(cluster: &Cluster, way: CompressionEncoding) {
         inference.model_stream_infer(tokio_stream::once(request)).await.unwrap().into_inner();
     let status = stream.message().await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
-    let mut status = ClusterClient::new(cluster.nodes[0].channel()).send_compressed(way);
-    let request = nodes::proto::hearth::DemoteRequest::default();
-    drop((&mut status, request));
     let load = RepositoryModelLoadRequest { model_name: "any".to_owned(), ..Default::default() };
     let status = inference.repository_model_load(load).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status}");

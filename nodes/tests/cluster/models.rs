@@ -182,7 +182,7 @@ async fn packages_have_a_bound_and_what_nobody_names_goes() {
     let path = zoo("fall_risk");
     let output = cluster.run(&["model", "push", path.to_str().unwrap(), "--author", "li"]).await;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("models.packages_mib is 0") && said.lines().count() == 1, "{said}");
 
     let node = &mut cluster.nodes[0];
