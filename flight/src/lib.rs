@@ -24,7 +24,8 @@ pub use client::{Answered, Client};
 pub use error::Error;
 pub use history::export_history;
 pub use live::{
-    CalibrationRow, DriftRow, FeatureRow, GroupRow, Indicator, LastEvent, Live, NodeRow, Portrait,
+    CalibrationRow, DriftRow, FeatureRow, FeedRow, GroupRow, Indicator, LastEvent, Live, NodeRow,
+    Portrait,
 };
 pub use portrait::{portrait_batch, portrait_schema};
 pub use rows::{batch_to_rows, nearest, rows_to_batch, table_schema};

@@ -6,7 +6,9 @@ use crate::state::{Command, Reply};
 use crate::{portrait, watch};
 use async_trait::async_trait;
 use features::table::{Cell, Table, encode_row};
-use flight::{CalibrationRow, DriftRow, Error, FeatureRow, GroupRow, Live, NodeRow, Portrait};
+use flight::{
+    CalibrationRow, DriftRow, Error, FeatureRow, FeedRow, GroupRow, Live, NodeRow, Portrait,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +64,10 @@ impl Live for NodeLive {
 
     fn model_calibration(&self) -> Vec<CalibrationRow> {
         watch::calibration_rows(&watch::watched(&self.node))
+    }
+
+    fn feeds(&self) -> Vec<FeedRow> {
+        crate::feeds::feed_rows(&self.node)
     }
 
     fn nodes(&self) -> Vec<NodeRow> {

@@ -2,18 +2,23 @@
 
 use crate::by_size::BySize;
 use crate::compression::{answer_as_asked, compressed};
+use crate::feeds::FeedsService;
 use crate::gate::Gate;
 use crate::live::NodeLive;
 use crate::node::{Node, NodeError};
 use crate::proto::hearth::alerts_server::AlertsServer;
 use crate::proto::hearth::cluster_server::ClusterServer;
 use crate::proto::hearth::events_server::EventsServer;
+use crate::proto::hearth::feeds_server::FeedsServer;
 use crate::proto::hearth::models_server::ModelsServer;
+use crate::proto::hearth::rules_server::RulesServer;
 use crate::proto::hearth::scores_server::ScoresServer;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
 use crate::service::inference::{InferenceService, MlServerRepository};
-use crate::service::{AlertsService, ClusterService, EventsService, ModelsService, ScoresService};
+use crate::service::{
+    AlertsService, ClusterService, EventsService, ModelsService, RulesService, ScoresService,
+};
 use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -132,9 +137,13 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         .add_service(compressed!(
             ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes)
         ))
+        .add_service(compressed!(
+            FeedsServer::new(FeedsService::new(shared())).max_decoding_message_size(bytes)
+        ))
         .add_service(compressed!(AlertsServer::new(AlertsService::new(shared()))))
         .add_service(compressed!(ClusterServer::new(ClusterService::new(shared()))))
         .add_service(compressed!(ModelsServer::new(ModelsService::new(shared()))))
+        .add_service(compressed!(RulesServer::new(RulesService::new(shared()))))
         .add_service(BySize::new(
             InferenceService::new(shared()),
             bytes,

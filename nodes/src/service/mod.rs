@@ -1,15 +1,18 @@
 //! The gRPC services. Thin: they check, ask the node, and answer; `status` alone makes statuses.
 
 mod alerts;
+mod casework;
 mod cluster;
 mod convert;
 mod deadline;
 pub(crate) mod decisions;
 mod events;
+mod family_feed;
 pub mod inference;
 mod model_message;
 mod models;
 pub(crate) mod reading;
+mod rules;
 mod scores;
 pub(crate) mod status;
 
@@ -18,9 +21,11 @@ pub(crate) use alerts::act;
 pub use cluster::ClusterService;
 pub(crate) use cluster::{diverged_members, member_message, status as cluster_status};
 pub use convert::alert_message;
+pub(crate) use events::{Door, append_from};
 pub use events::{EventsService, append};
 pub use models::ModelsService;
 pub(crate) use reading::reach_level;
+pub use rules::RulesService;
 pub use scores::ScoresService;
 pub(crate) use status::from_raft;
 

@@ -1,10 +1,11 @@
 //! One log entry after another: the one exhaustive match, and what comes out of it.
 
-use super::act_on_alert::Act;
 use super::command::UnknownCommand;
+use super::rules::RuleHistory;
 use super::{
-    Alerts, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord, Once, Recent, Refusal,
-    Reply, RowIndex, Rows, Rules, Scores, Watched,
+    Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
+    IndexedRows, Ledger, ModelRecord, Once, Recent, Relatives, Reply, RowIndex, Rows, Rules,
+    Scores, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -56,7 +57,11 @@ pub struct State {
     pub features: Store,
     pub dedup: Dedup,
     pub alerts: Alerts,
+    pub casework: Casework,
+    pub(crate) relatives: Relatives,
     pub rules: Rules,
+    pub rule_history: RuleHistory,
+    pub(crate) conditions: Conditions,
     pub registry: Registry,
     /// What the registry names, by name and version.
     pub(crate) models: OrdMap<(String, String), Arc<ModelRecord>>,
@@ -67,6 +72,8 @@ pub struct State {
     pub watched: Watched,
     pub checks: Checks,
     pub once: Once,
+    pub feeds: Feeds,
+    pub dead_letters: DeadLetters,
     pub events_total: u64,
     pub alerts_total: u64,
     /// A chain over every entry's commands and replies: equal at equal index on every node.
@@ -91,7 +98,11 @@ impl State {
             features: Store::default(),
             dedup: Dedup::default(),
             alerts: Alerts::default(),
+            casework: Casework::default(),
+            relatives: Relatives::default(),
             rules: Rules::default(),
+            rule_history: RuleHistory::default(),
+            conditions: Conditions::default(),
             registry: Registry::default(),
             models: OrdMap::new(),
             model_indexes: OrdMap::new(),
@@ -100,6 +111,8 @@ impl State {
             watched: Watched::default(),
             checks: Checks::default(),
             once: Once::default(),
+            feeds: Feeds::default(),
+            dead_letters: DeadLetters::default(),
             events_total: 0,
             alerts_total: 0,
             hash: [0; 32],
@@ -125,6 +138,7 @@ impl State {
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
         self.fire_timers(at);
+        self.watch_time(at);
         self.settle_models(at);
         let mut hash = Sha256::new();
         hash.update(self.hash);
@@ -150,7 +164,8 @@ impl State {
                 self.ingest_events(at, &events.iter().map(EventRef::from).collect::<Vec<_>>())
             }
             Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
-            Command::SetRules(rules) => self.set_rules(rules),
+            Command::SetRules(rules) => self.set_old_rules(rules.into()),
+            Command::PushRules(push) => self.push_rules(at, *push),
             Command::RegisterModel(record) => self.register_model(at, *record),
             Command::ChangeModel { name, version, action, actor } => {
                 self.change_model(at, &name, &version, action, &actor)
@@ -158,18 +173,14 @@ impl State {
             Command::RecordScores { residents, read_index, scores } => {
                 self.record_scores(at, &residents, read_index, scores)
             }
-            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => self
-                .act_on_alert(
-                    at,
-                    &Act {
-                        alert_id: &alert_id,
-                        action,
-                        actor: &actor,
-                        note: &note,
-                        outcome: &outcome,
-                        action_id: &action_id,
-                    },
-                ),
+            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => {
+                let plain = CaseStep::new(&alert_id, action, &actor);
+                self.step_case(at, &CaseStep { note, outcome, action_id, ..plain })
+            }
+            Command::StepCase(step) => self.step_case(at, &step),
+            Command::SetLinkage { linkage, actor } => self.set_linkage(at, *linkage, &actor),
+            Command::SetRoster { roster, actor } => self.set_roster(at, *roster, &actor),
+            Command::RecordDeliveries(deliveries) => self.record_deliveries(at, &deliveries),
             Command::RecordDecision(record) => self.record_decision(at, *record),
             Command::RecordReview(review) => self.record_review(at, *review),
             Command::RecordOutcome { observed, groups } => {
@@ -189,6 +200,16 @@ impl State {
             Command::CompareModel { name, version, compared } => {
                 self.compare_model(&name, &version, &compared)
             }
+            Command::DeclareFeed(spec) => self.declare_feed(at, &spec),
+            Command::IngestRows { feed, rows, rejected, letters } => {
+                self.ingest_rows(at, &feed, &rows, (rejected, letters))
+            }
+            Command::RecordDeadLetters(letters) => {
+                for letter in letters {
+                    self.keep_letter(at, letter);
+                }
+                Reply::Done
+            }
         }
     }
 
@@ -199,18 +220,6 @@ impl State {
         let reply = self.carry_out(at, command);
         self.once.remember(id, reply.clone());
         reply
-    }
-
-    fn set_rules(&mut self, rules: Rules) -> Reply {
-        if rules.version < self.rules.version {
-            let said = format!(
-                "rules of version {} are in force, these are of version {}",
-                self.rules.version, rules.version
-            );
-            return Reply::Refused(Refusal::Precondition(said));
-        }
-        self.rules = rules;
-        Reply::Done
     }
 
     /// The changes since the last call, in order within their tables.

@@ -1,8 +1,9 @@
 //! Commands and replies as bytes, a version byte first.
 
 use super::{
-    Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
-    ModelStep, ObservedRecord, ReviewRecord, Rules, ScoreRecord, WatchDelta, Written,
+    Action, Alert, CaseStep, DeadLetter, DecisionRecord, Delivery, Digest, Fed, FeedRow, FeedSpec,
+    Linkage, ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord, OldRules,
+    ReviewRecord, Roster, RulePush, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,8 @@ pub enum Command {
         table: String,
         rows: Vec<Vec<u8>>,
     },
-    SetRules(Rules),
+    /// Of logs from before a set was text.
+    SetRules(OldRules),
     /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
     /// Of the same logs.
@@ -37,6 +39,7 @@ pub enum Command {
         read_index: u64,
         scores: Vec<ScoreRecord>,
     },
+    /// Of logs from before a step could say more.
     ActOnAlert {
         alert_id: String,
         action: Action,
@@ -81,6 +84,28 @@ pub enum Command {
     },
     /// What a node counted of its scores since it last said so.
     RecordWatch(Vec<WatchDelta>),
+    /// What a person does about an alert, with all that can be said of it.
+    StepCase(Box<CaseStep>),
+    SetLinkage {
+        linkage: Box<Linkage>,
+        actor: String,
+    },
+    SetRoster {
+        roster: Box<Roster>,
+        actor: String,
+    },
+    /// What became of notices that the leader tried to deliver.
+    RecordDeliveries(Vec<Delivery>),
+    DeclareFeed(Box<FeedSpec>),
+    /// Rows of a feed, how many of the same batch were refused at the door, and some of those.
+    IngestRows {
+        feed: String,
+        rows: Vec<FeedRow>,
+        rejected: u32,
+        letters: Vec<DeadLetter>,
+    },
+    RecordDeadLetters(Vec<DeadLetter>),
+    PushRules(Box<RulePush>),
     /// As [`Self::RecordOutcome`], with the sender's id for it.
     RecordNamedOutcome {
         outcome_id: String,
@@ -104,6 +129,7 @@ pub enum Reply {
     /// An entry of the ledger.
     Written(Written),
     Refused(Refusal),
+    Fed(Fed),
 }
 
 /// Why a command changed nothing.

@@ -1,9 +1,11 @@
 //! The whole state as bytes and back, a version byte first.
 
+use super::conditions::{Kept, Registers};
 use super::dedup::Order;
+use super::rules::RuleHistory;
 use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
-    Watched,
+    Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord,
+    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -13,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 4;
+const SNAPSHOT_VERSION: u8 = 5;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -24,7 +26,10 @@ struct Parts<Seen> {
     rows: Rows,
     dedup: Seen,
     alerts: Alerts,
+    casework: Casework,
     rules: Rules,
+    rule_history: RuleHistory,
+    conditions: Kept,
     registry: Registry,
     models: OrdMap<(String, String), Arc<ModelRecord>>,
     model_indexes: OrdMap<(String, String), u64>,
@@ -33,6 +38,8 @@ struct Parts<Seen> {
     watched: Watched,
     checks: Checks,
     once: Once,
+    feeds: Feeds,
+    dead_letters: DeadLetters,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -74,7 +81,10 @@ impl State {
             rows: self.rows.clone(),
             dedup: self.dedup.freeze(),
             alerts: self.alerts.clone(),
+            casework: self.casework.clone(),
             rules: self.rules.clone(),
+            rule_history: self.rule_history.clone(),
+            conditions: self.conditions.kept().clone(),
             registry: self.registry.clone(),
             models: self.models.clone(),
             model_indexes: self.model_indexes.clone(),
@@ -83,6 +93,8 @@ impl State {
             watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
+            feeds: self.feeds.clone(),
+            dead_letters: self.dead_letters.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -113,16 +125,24 @@ impl State {
         }
         let (parts, features): (Parts<Dedup>, _) =
             postcard::take_from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
+        let features = Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?;
+        let homes = Homes::rebuild(&parts.rows);
+        let registers = Registers { rows: &parts.rows, homes: &homes, store: &features };
+        let conditions = Conditions::restore(parts.conditions, &parts.rules, registers);
         Ok(Self {
             applied: parts.applied,
             clock_us: parts.clock_us,
-            homes: Homes::rebuild(&parts.rows),
+            conditions,
+            homes,
             row_index: RowIndex::rebuild(&parts.rows),
+            relatives: Relatives::rebuild(&parts.rows),
             rows: parts.rows,
-            features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
+            features,
             dedup: parts.dedup,
             alerts: parts.alerts,
+            casework: parts.casework,
             rules: parts.rules,
+            rule_history: parts.rule_history,
             registry: parts.registry,
             models: parts.models,
             model_indexes: parts.model_indexes,
@@ -131,6 +151,8 @@ impl State {
             watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
+            feeds: parts.feeds,
+            dead_letters: parts.dead_letters,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,
