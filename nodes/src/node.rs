@@ -171,6 +171,7 @@ impl Node {
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
+        tasks.push(tokio::spawn(crate::serving::sweep_packages(Arc::clone(&node))));
         tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
         node.tasks.lock().extend(tasks);
         Ok(node)
@@ -229,6 +230,7 @@ impl Node {
             | Command::RecordDecision(_)
             | Command::RecordReview(_)
             | Command::RecordOutcome { .. }
+            | Command::RecordNamedOutcome { .. }
             | Command::RecordWatch(_)
             | Command::DeclareFeed(_)
             | Command::IngestRows { .. }

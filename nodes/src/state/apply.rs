@@ -189,7 +189,10 @@ impl State {
             Command::RecordDecision(record) => self.record_decision(at, *record),
             Command::RecordReview(review) => self.record_review(at, *review),
             Command::RecordOutcome { observed, groups } => {
-                self.record_outcome(at, *observed, &groups)
+                self.record_outcome(at, "", *observed, &groups)
+            }
+            Command::RecordNamedOutcome { outcome_id, observed, groups } => {
+                self.record_outcome(at, &outcome_id, *observed, &groups)
             }
             Command::RecordWatch(deltas) => self.record_watch(&deltas),
             Command::Tick => Reply::Done,

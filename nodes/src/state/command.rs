@@ -116,6 +116,12 @@ pub enum Command {
         version: u32,
         actor: String,
     },
+    /// As [`Self::RecordOutcome`], with the sender's id for it.
+    RecordNamedOutcome {
+        outcome_id: String,
+        observed: Box<ObservedRecord>,
+        groups: Vec<(String, String)>,
+    },
 }
 
 /// What a command answers.

@@ -14,6 +14,7 @@ mod backup;
 mod bad_input;
 mod bad_start;
 mod by_entity;
+mod compression;
 mod family;
 mod feeds;
 mod gather;
