@@ -188,7 +188,7 @@ impl<'a> Input<'a> {
         store.now_us = now_us;
         store.zones = Zones::at(now_us);
         for (entity, roster) in EntityKind::ALL.into_iter().zip(&mut store.rosters) {
-            self.roster(roster, &|(topic, part)| demands.get(&(entity, topic, part)).copied())?;
+            self.roster(roster, &|(topic, part)| demands.get((entity, topic, part)).copied())?;
         }
         for _ in 0..self.count(AHEAD_MAX)? {
             let entity = self.entity()?;

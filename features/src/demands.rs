@@ -63,7 +63,7 @@ impl Demands {
         let mut list = Vec::with_capacity(all.len());
         for ((entity, topic, part), demand) in &all {
             list.push(*demand);
-            index[dense(&(*entity, *topic, *part))] = list.len() as u16;
+            index[dense((*entity, *topic, *part))] = list.len() as u16;
             for kind in Kind::ALL.iter().filter(|kind| topic.kind().is_none_or(|of| of == **kind)) {
                 of_kind[by_kind(*entity, *kind)].push(Kept {
                     topic: *topic,
@@ -100,7 +100,7 @@ impl Demands {
         *self = Self::with(all, self.generation);
     }
 
-    pub(crate) fn get(&self, place: &Place) -> Option<&Demand> {
+    pub(crate) fn get(&self, place: Place) -> Option<&Demand> {
         let at = usize::from(*self.index.get(dense(place))?);
         self.list.get(at.checked_sub(1)?)
     }
@@ -124,10 +124,10 @@ impl Demands {
     }
 }
 
-fn dense((entity, topic, part): &Place) -> usize {
+fn dense((entity, topic, part): Place) -> usize {
     // Every kind together comes behind the last of them.
     let topic = topic.kind().map_or(Kind::ALL.len(), |kind| kind as usize);
-    (*entity as usize * (Kind::ALL.len() + 1) + topic) * Part::ALL.len() + *part as usize
+    (entity as usize * (Kind::ALL.len() + 1) + topic) * Part::ALL.len() + part as usize
 }
 
 fn by_kind(entity: EntityKind, kind: Kind) -> usize {

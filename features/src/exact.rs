@@ -65,29 +65,34 @@ pub(crate) fn difference_of_products(a: i128, b: i128, c: i128, d: i128) -> f64 
 mod tests {
     use super::*;
 
+    /// As bits: floats are not to be compared.
+    fn difference(a: i128, b: i128, c: i128, d: i128) -> u64 {
+        difference_of_products(a, b, c, d).to_bits()
+    }
+
     #[test]
     fn small_numbers_are_exact() {
         for (a, b, c, d) in
             [(3, 5, 2, 7), (-3, 5, 2, 7), (3, -5, -2, 7), (0, 0, 0, 0), (1, 1, 1, 1)]
         {
-            assert_eq!(difference_of_products(a, b, c, d), (a * b - c * d) as f64);
+            assert_eq!(difference(a, b, c, d), ((a * b - c * d) as f64).to_bits());
         }
     }
 
     #[test]
     fn wide_numbers_cancel_and_round_once() {
         let big = i128::MAX;
-        assert_eq!(difference_of_products(big, big, big, big - 1), big as f64);
-        assert_eq!(difference_of_products(big, big - 1, big, big), -(big as f64));
-        assert_eq!(difference_of_products(1 << 100, 1 << 100, 0, 0), 2_f64.powi(200));
-        assert_eq!(difference_of_products(1 << 100, 1 << 100, 1, 1), 2_f64.powi(200));
+        assert_eq!(difference(big, big, big, big - 1), (big as f64).to_bits());
+        assert_eq!(difference(big, big - 1, big, big), (-(big as f64)).to_bits());
+        assert_eq!(difference(1 << 100, 1 << 100, 0, 0), 2_f64.powi(200).to_bits());
+        assert_eq!(difference(1 << 100, 1 << 100, 1, 1), 2_f64.powi(200).to_bits());
         // 2^200 + 2^147 is half way between two neighbours; a bit below it decides.
-        let half = |more: i128| difference_of_products(1 << 100, (1 << 100) + (1 << 47), -more, 1);
-        assert_eq!(half(0), 2_f64.powi(200));
-        assert!(half(1) > 2_f64.powi(200));
+        let half = |more: i128| difference(1 << 100, (1 << 100) + (1 << 47), -more, 1);
+        assert_eq!(half(0), 2_f64.powi(200).to_bits());
+        assert!(half(1) > 2_f64.powi(200).to_bits());
         assert_eq!(
-            difference_of_products(i128::MIN, i128::MIN, i128::MIN, i128::MAX),
-            2_f64.powi(255)
+            difference(i128::MIN, i128::MIN, i128::MIN, i128::MAX),
+            2_f64.powi(255).to_bits()
         );
     }
 }

@@ -120,7 +120,7 @@ impl Store {
         let since_us = |source: &Source| {
             let Source::Window { kind, aggregate, window, .. } = source else { return 0 };
             let place = (view.entity(), Topic::from(*kind), aggregate.part());
-            let Some(demand) = self.demands.get(&place) else { return 0 };
+            let Some(demand) = self.demands.get(place) else { return 0 };
             let window = window.filter(|_| aggregate.needs_tiles());
             window.map_or(demand.since_us, |window| {
                 demand.reach.since_min(window).saturating_mul(MINUTE_US)
@@ -131,7 +131,7 @@ impl Store {
 
     fn read_series(&self, of: (EntityKind, usize), plan: &SeriesPlan, row: &mut Row<'_>) {
         let as_of_us = row.as_of_us;
-        let demand = |part| self.demands.get(&(of.0, plan.topic, part));
+        let demand = |part| self.demands.get((of.0, plan.topic, part));
         let Some(values) = demand(Part::Values) else { return };
         let place = (plan.topic, Part::Values);
         let series = self.series_at(of, place, values, (as_of_us, false));
@@ -210,7 +210,7 @@ impl Store {
         });
         for (feature, part, window) in windows.chain(parts) {
             let start_us = window.map_or(i64::MIN, |window| row.starts_us[window as usize]);
-            let kept = self.demands.get(&(entity, plan.topic, part)).zip(window);
+            let kept = self.demands.get((entity, plan.topic, part)).zip(window);
             let is_partial = start_us < values.since_us
                 || kept.is_some_and(|(kept, window)| kept.reach.is_partial(window, start_us));
             row.put_of(feature, None, 0, is_partial);
@@ -422,6 +422,7 @@ mod tests {
 
     #[test]
     fn expressions_see_what_the_vector_shows() {
+        use Status::{Default, Present, Stale};
         let view = FeatureView::parse(
             "name = 'v'\nentity = 'resident'\nversion = 1\n\
              request = [{ name = 'visits' }, { name = 'weight', default = 2 }]\nfeature = [\n\
@@ -440,7 +441,6 @@ mod tests {
         };
         let vector = read(&store, &[]);
         assert_eq!(vector.values, [1.0, 5.0, -1.0, 2.0, 7.0]);
-        use Status::{Default, Present, Stale};
         assert_eq!(vector.statuses, [Present, Default, Default, Present, Default]);
         assert_eq!(vector.event_times_us, [NOW_US - 5, 0, 0, NOW_US - 5, 0]);
         store.record(EntityKind::Resident, "r", Kind::Gas, NOW_US - HOUR_US, 0.5);

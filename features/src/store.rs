@@ -223,7 +223,7 @@ impl Store {
     ) -> Option<Summary> {
         let slot = self.rosters[entity as usize].find(key)?;
         let place = (Topic::from(kind), Part::Values);
-        let demand = self.demands.get(&(entity, place.0, place.1))?;
+        let demand = self.demands.get((entity, place.0, place.1))?;
         if window > demand.reach.deepest() {
             return None;
         }
@@ -316,7 +316,7 @@ pub(crate) fn demand_of<'a>(
     series: &Series,
 ) -> Option<&'a Demand> {
     let (topic, part) = series.place();
-    let demand = demands.get(&(entity, topic, part))?;
+    let demand = demands.get((entity, topic, part))?;
     (demand.generation == series.generation()).then_some(demand)
 }
 

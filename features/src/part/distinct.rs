@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn few_are_exact_and_many_are_near() {
         for few in [0, 1, 2, 63] {
-            assert_eq!(of((0..few).chain(0..few)).count(), few as f64);
+            assert_eq!(Some(of((0..few).chain(0..few)).count()), Some(few as f64));
         }
         for many in [100, 1_000, 50_000] {
             let said = of(0..many).count();
