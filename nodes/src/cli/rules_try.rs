@@ -59,7 +59,8 @@ pub(crate) async fn run(args: TryArgs, remote: &Remote) -> anyhow::Result<()> {
         let rules = new.unwrap_or_default();
         let mut trial = Trial::new(&rules, handled_us);
         replay(&mut trial, file, args.mapping.as_deref())?;
-        return print_found(trial.found(), remote);
+        print_found(trial.found(), remote);
+        return Ok(());
     }
     let in_force = parse(&get(0, remote).await?)?;
     let sets: Vec<&Rules> = std::iter::once(&in_force).chain(new.as_ref()).collect();
@@ -77,8 +78,9 @@ pub(crate) async fn run(args: TryArgs, remote: &Remote) -> anyhow::Result<()> {
     match found.as_slice() {
         [in_force, new] => print_comparison(&Comparison::of(in_force, new), remote),
         [in_force] => print_found(in_force, remote),
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 fn time(text: &str) -> anyhow::Result<i64> {
@@ -238,12 +240,11 @@ fn cells(found: &Found) -> Vec<Value> {
     ]
 }
 
-fn print_found(found: &[Found], remote: &Remote) -> anyhow::Result<()> {
+fn print_found(found: &[Found], remote: &Remote) {
     print_rows(remote.format, &HEADINGS, &found.iter().map(cells).collect::<Vec<_>>());
-    Ok(())
 }
 
-fn print_comparison(comparison: &Comparison, remote: &Remote) -> anyhow::Result<()> {
+fn print_comparison(comparison: &Comparison, remote: &Remote) {
     let changes = [("added", &comparison.added), ("missing", &comparison.missing)];
     let headings: Vec<&str> = std::iter::once("change").chain(HEADINGS).collect();
     let listed: Vec<Vec<Value>> = changes
@@ -261,7 +262,7 @@ fn print_comparison(comparison: &Comparison, remote: &Remote) -> anyhow::Result<
         print_rows(remote.format, &counted, &kinds);
         println!();
         print_rows(remote.format, &headings, &listed);
-        return Ok(());
+        return;
     }
     // One list, so that a program can read it: the counts are those of its rows and of what stayed.
     let all: Vec<Vec<Value>> = kinds
@@ -275,5 +276,4 @@ fn print_comparison(comparison: &Comparison, remote: &Remote) -> anyhow::Result<
         .chain(listed)
         .collect();
     print_rows(remote.format, &headings, &all);
-    Ok(())
 }
