@@ -44,7 +44,8 @@ pub(crate) struct TryArgs {
     /// A find of which nothing more is seen for so long counts as handled; the next one is another
     #[arg(long, default_value_t = 3_600)]
     handled_s: u32,
-    /// Events of a sensor file instead, as of one home that the file is about; needs --mapping
+    /// Events of a sensor file instead, as of one home that the file is about; needs --mapping. The set
+    /// is FILE or the built-in one; no cluster is asked
     #[arg(long)]
     replay: Option<PathBuf>,
     /// How the sensor file is read: a mapping file or the name of one that comes along
@@ -107,6 +108,7 @@ fn replay(trial: &mut Trial, file: &Path, mapping: Option<&str>) -> anyhow::Resu
     events.sort_by(|one, other| {
         (one.event_time_us, &one.event_id).cmp(&(other.event_time_us, &other.event_id))
     });
+    move_on(&mut events);
     register(trial, "household", &[("household_id", "home"), ("dwelling_id", "home")])?;
     register(trial, "resident", &[("resident_key", "resident"), ("household_id", "home")])?;
     let mut devices: Vec<(&str, &str)> =
@@ -121,6 +123,23 @@ fn replay(trial: &mut Trial, file: &Path, mapping: Option<&str>) -> anyhow::Resu
         trial.see(event, event.event_time_us);
     }
     Ok(())
+}
+
+/// The engine's timers count from 2020. An older file is moved on by whole weeks, so that hours and
+/// weekdays stay.
+fn move_on(events: &mut [Event]) {
+    const WEEK_US: i64 = 7 * 86_400_000_000;
+    /// 2024-01-01.
+    const BEGIN_US: i64 = 1_704_067_200_000_000;
+    let Some(first_us) = events.first().map(|event| event.event_time_us) else { return };
+    let weeks = (BEGIN_US - first_us).max(0).div_euclid(WEEK_US) + 1;
+    if first_us >= BEGIN_US {
+        return;
+    }
+    for event in events {
+        event.event_time_us += weeks * WEEK_US;
+    }
+    eprintln!("the file is from before 2024: all times are moved on by {weeks} weeks");
 }
 
 fn register(trial: &mut Trial, table: &str, cells: &[(&str, &str)]) -> anyhow::Result<()> {
