@@ -148,6 +148,7 @@ impl Wheel {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         (self.next.capacity() + self.heads.capacity()) * size_of::<u32>()
     }
