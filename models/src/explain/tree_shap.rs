@@ -35,7 +35,7 @@ const GROVE_BRANCHES: usize = 512;
 struct Groves {
     points: usize,
     weights: Vec<f64>,
-    groves: Vec<Grove>,
+    members: Vec<Grove>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,10 +80,10 @@ impl TreeShap {
     fn grove(&mut self, points: usize) -> &mut Grove {
         let at = self.all.iter().position(|groves| groves.points == points).unwrap_or_else(|| {
             let weights = gauss_legendre(points).into_iter().map(|(_, weight)| weight).collect();
-            self.all.push(Groves { points, weights, groves: Vec::new() });
+            self.all.push(Groves { points, weights, members: Vec::new() });
             self.all.len() - 1
         });
-        let groves = &mut self.all[at].groves;
+        let groves = &mut self.all[at].members;
         if groves.last().is_none_or(|grove| grove.branches() >= GROVE_BRANCHES) {
             groves.push(Grove::default());
         }
@@ -112,8 +112,8 @@ impl Groves {
     fn add<const Q: usize>(&self, values: &[f32], contributions: &mut [f64]) {
         let mut scratch = Scratch::<Q>::default();
         let mut sums = vec![[0.0; Q]; contributions.len()];
-        let weights: [f64; Q] = std::array::from_fn(|q| self.weights[q]);
-        for grove in &self.groves {
+        let weights: [f64; Q] = std::array::from_fn(|point| self.weights[point]);
+        for grove in &self.members {
             grove.add(values, &weights, &mut scratch, &mut sums);
         }
         for (contribution, sums) in contributions.iter_mut().zip(sums) {

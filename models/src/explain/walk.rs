@@ -5,7 +5,7 @@
 //! recorded decision has the same contributions when it is replayed on another processor.
 
 /// One branch of a tree.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Branch {
     pub(super) threshold: f32,
     /// Which of the row's values: those from the width on are for branches where a NaN goes left.
@@ -108,11 +108,11 @@ impl Grove {
             let (p, s) = *turn;
             let [u, _] = &factors[branch.factors as usize];
             let here = at(above, branch.place);
-            let left: [f64; Q] = std::array::from_fn(|q| here[q] * (p + s * u[q]));
-            let right = std::array::from_fn(|q| here[q] - left[q]);
+            let left: [f64; Q] = std::array::from_fn(|point| here[point] * (p + s * u[point]));
+            let right = std::array::from_fn(|point| here[point] - left[point]);
             let children = branch.children as usize / 2;
             above[children] = [left, right];
-            taken[children] = [open & goes, open & !goes];
+            taken[children] = [open && goes, open && !goes];
         }
         for (place, value) in &self.leaves {
             *at_mut(below, *place) = [*value; Q];
@@ -122,17 +122,19 @@ impl Grove {
             let (p, s) = branch.turns[state(open, goes)];
             let [u, h] = &factors[branch.factors as usize];
             let (here, sum) = (at(above, branch.place), &mut sums[branch.feature as usize]);
-            *at_mut(below, branch.place) = std::array::from_fn(|q| p + s * u[q]);
-            *sum = std::array::from_fn(|q| sum[q] + here[q] * (s * h[q]));
+            *at_mut(below, branch.place) = std::array::from_fn(|point| p + s * u[point]);
+            *sum = std::array::from_fn(|point| sum[point] + here[point] * (s * h[point]));
         }
         for (branch, (p, s)) in self.inner.iter().zip(turns.iter()).rev() {
             let [u, h] = &factors[branch.factors as usize];
             let (here, sum) = (at(above, branch.place), &mut sums[branch.feature as usize]);
             let [left, right] = &below[branch.children as usize / 2];
-            let apart: [f64; Q] = std::array::from_fn(|q| left[q] - right[q]);
-            *sum = std::array::from_fn(|q| sum[q] + here[q] * (s * h[q]) * apart[q]);
+            let apart: [f64; Q] = std::array::from_fn(|point| left[point] - right[point]);
+            *sum = std::array::from_fn(|point| {
+                sum[point] + here[point] * (s * h[point]) * apart[point]
+            });
             *at_mut(below, branch.place) =
-                std::array::from_fn(|q| right[q] + (p + s * u[q]) * apart[q]);
+                std::array::from_fn(|point| right[point] + (p + s * u[point]) * apart[point]);
         }
     }
 }
