@@ -22,6 +22,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 mod derived;
+mod doors;
 pub mod exit;
 mod feeds;
 mod gate;
