@@ -69,7 +69,7 @@ pub(crate) async fn events(
     body: Body,
 ) -> Response {
     // Before the body is read: what waits for a place stays with its sender.
-    let Ok(_place) = node.bodies().try_acquire() else { return busy(&node, body).await };
+    let Ok(_place) = node.doors().bodies.try_acquire() else { return busy(&node, body).await };
     let body = match whole(&node, &headers, body).await {
         Ok(body) => body,
         Err(answer) => return answer,
@@ -89,7 +89,12 @@ pub(crate) async fn events(
             }
             Err((reason, text)) => {
                 if bad.len() < LETTERS_PER_BODY {
-                    node.letters().drop_in(DeadLetter::new("http", "", &reason, text.as_bytes()));
+                    node.doors().letters.drop_in(DeadLetter::new(
+                        "http",
+                        "",
+                        &reason,
+                        text.as_bytes(),
+                    ));
                 }
                 bad.push(Rejection { position: position as u32, reason });
             }

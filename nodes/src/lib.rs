@@ -23,6 +23,7 @@ pub mod clock;
 mod compression;
 pub mod config;
 mod derived;
+mod doors;
 pub mod exit;
 mod feeds;
 mod gate;

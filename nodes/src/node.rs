@@ -3,12 +3,12 @@
 use crate::checker;
 use crate::config::Config;
 use crate::derived::Derived;
-use crate::letterbox::{self, Letterbox};
+use crate::doors::Doors;
+use crate::letterbox;
 use crate::machine::Machine;
 use crate::metrics::Metrics;
 use crate::outbox::{self, Webhook};
 use crate::quarantine::Quarantine;
-use crate::room::Room;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, RulePush, Rules};
 use crate::watch::{self as watching, Groups};
@@ -74,12 +74,7 @@ pub struct Node {
     warehouse: Arc<Warehouse>,
     webhook: Option<Arc<Webhook>>,
     metrics: Metrics,
-    letters: Letterbox,
-    /// For events on their way into the log.
-    room: Room,
-    /// Bodies that are being read and worked on.
-    bodies: Semaphore,
-    mqtt: mqtt::Figures,
+    doors: Doors,
     recorded: watch::Receiver<u64>,
     /// Random, so that no two starts of any node give out the same ids, whatever their clocks say.
     salt: u64,
@@ -128,10 +123,7 @@ impl Node {
             config.limits.waiting_inferences,
         );
         let lane = admission::Lane::new(config.limits.waiting_inferences);
-        let (letters, dropped_in) = Letterbox::new();
-        let room = Room::new(config.limits.intake_mib);
-        let bodies = Semaphore::new(config.limits.bodies_at_once);
-        let mqtt_figures = mqtt::Figures::new(&config.mqtt);
+        let (doors, dropped_in) = Doors::open(&config);
         let node = Arc::new(Self {
             config,
             gate,
@@ -142,10 +134,7 @@ impl Node {
             warehouse,
             webhook,
             metrics: Metrics::default(),
-            letters,
-            room,
-            bodies,
-            mqtt: mqtt_figures,
+            doors,
             recorded,
             salt: RandomState::new().build_hasher().finish(),
             ids: AtomicU64::new(1),
@@ -156,25 +145,34 @@ impl Node {
             recorder: Mutex::new(Some(recorder)),
         });
         node.bootstrap().await?;
-        let mut tasks = vec![tokio::spawn(tick(Arc::clone(&node)))];
-        if id != node.config.node.id {
-            tasks.push(tokio::spawn(rebuild::take_place(Arc::clone(&node))));
-        }
-        tasks.push(tokio::spawn(checker::ask(Arc::clone(&node))));
-        tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
-        tokio::spawn(checker::obey(Arc::clone(&node)));
-        tasks.push(tokio::spawn(letterbox::empty(Arc::clone(&node), dropped_in)));
-        tasks.extend(mqtt::start(&node));
-        tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
-        tasks.push(tokio::spawn(outbox::run(Arc::clone(&node))));
-        tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
-        tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
-        tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
-        tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(&node))));
-        tasks.push(tokio::spawn(crate::serving::sweep_packages(Arc::clone(&node))));
-        tasks.push(tokio::spawn(follow_members(Arc::clone(&node), peers)));
+        let mut tasks = vec![
+            tokio::spawn(checker::report(Arc::clone(&node), points)),
+            tokio::spawn(letterbox::empty(Arc::clone(&node), dropped_in)),
+            tokio::spawn(follow_members(Arc::clone(&node), peers)),
+        ];
+        tasks.extend(node.start_tasks());
         node.tasks.lock().extend(tasks);
         Ok(node)
+    }
+
+    /// What a node does by itself for as long as it runs.
+    fn start_tasks(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let node = self;
+        let mut tasks = vec![tokio::spawn(tick(Arc::clone(node)))];
+        if node.id() != node.config.node.id {
+            tasks.push(tokio::spawn(rebuild::take_place(Arc::clone(node))));
+        }
+        tasks.push(tokio::spawn(checker::ask(Arc::clone(node))));
+        tokio::spawn(checker::obey(Arc::clone(node)));
+        tasks.extend(mqtt::start(node));
+        tasks.push(tokio::spawn(scorer::run(Arc::clone(node))));
+        tasks.push(tokio::spawn(outbox::run(Arc::clone(node))));
+        tasks.push(tokio::spawn(watching::run(Arc::clone(node))));
+        tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(node))));
+        tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(node))));
+        tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(node))));
+        tasks.push(tokio::spawn(crate::serving::sweep_packages(Arc::clone(node))));
+        tasks
     }
 
     /// The member with the lowest id forms the cluster; on a node that has a log this does nothing.
@@ -287,21 +285,8 @@ impl Node {
         &self.metrics
     }
 
-    /// Where the doors leave what they could not take.
-    pub(crate) fn letters(&self) -> &Letterbox {
-        &self.letters
-    }
-
-    pub(crate) fn room(&self) -> &Room {
-        &self.room
-    }
-
-    pub(crate) fn bodies(&self) -> &Semaphore {
-        &self.bodies
-    }
-
-    pub(crate) fn mqtt(&self) -> &mqtt::Figures {
-        &self.mqtt
+    pub(crate) fn doors(&self) -> &Doors {
+        &self.doors
     }
 
     pub(crate) fn backups(&self) -> &Arc<Semaphore> {

@@ -17,12 +17,13 @@ type Events = Box<dyn Iterator<Item = Result<Event, LineError>> + Send>;
 /// The events of a file, one after the other; what is none is said by its line or row.
 pub(crate) fn own_events(file: &Path) -> anyhow::Result<Events> {
     let name = file.display().to_string();
-    if name.ends_with(".parquet") {
+    let is_a = |extension: &str| file.extension().is_some_and(|each| each == extension);
+    if is_a("parquet") {
         return parquet(file);
     }
     let open = File::open(file).map_err(|error| Failure::refused(format!("{name}: {error}")))?;
     let plain: Box<dyn Read + Send> =
-        if name.ends_with(".gz") { Box::new(MultiGzDecoder::new(open)) } else { Box::new(open) };
+        if is_a("gz") { Box::new(MultiGzDecoder::new(open)) } else { Box::new(open) };
     let lines = BufReader::new(plain).lines().zip(1_u64..);
     let filled =
         lines.filter(|(text, _)| text.as_ref().map_or(true, |text| !text.trim().is_empty()));

@@ -89,7 +89,7 @@ impl Batch {
             return Ok(());
         }
         let batch = std::mem::take(self);
-        let taken = node.room().take(batch.bytes);
+        let taken = node.doors().room.take(batch.bytes);
         let _room = taken.map_err(|full| Status::resource_exhausted(full.to_string()))?;
         let command = Command::IngestRows {
             feed: feed.to_owned(),

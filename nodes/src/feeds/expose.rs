@@ -65,13 +65,13 @@ pub(crate) fn expose(node: &Node) -> String {
             "hearth_dead_letters_lost_total",
             "Dead letters of this node without room.",
             "counter",
-            node.letters().lost(),
+            node.doors().letters.lost(),
         ),
         (
             "hearth_intake_bytes",
             "Events and rows on their way into the log.",
             "gauge",
-            node.room().taken_bytes() as u64,
+            node.doors().room.taken_bytes() as u64,
         ),
     ];
     for (name, help, kind, value) in gauges {

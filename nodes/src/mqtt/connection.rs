@@ -66,7 +66,7 @@ pub(crate) fn start(node: &Arc<Node>) -> Vec<JoinHandle<()>> {
 
 /// Connects again and again while this node leads.
 async fn run(node: Arc<Node>, broker: Mqtt, at: usize) {
-    let Some(figure) = node.mqtt().of(at).cloned() else { return };
+    let Some(figure) = node.doors().mqtt.of(at).cloned() else { return };
     let mut leadership = node.raft().leadership();
     let mut pause = PAUSE_MIN;
     loop {

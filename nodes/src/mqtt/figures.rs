@@ -70,7 +70,7 @@ pub(crate) fn expose(node: &Node) -> String {
     for (name, help, kind, of) in SHOWN {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for figure in &node.mqtt().brokers {
+        for figure in &node.doors().mqtt.brokers {
             let value = of(figure).load(Ordering::Relaxed);
             let _ =
                 writeln!(text, "{name}{{group=\"{group}\",broker=\"{}\"}} {value}", figure.name);

@@ -73,7 +73,7 @@ impl Intake {
     /// Until it is in the log: whoever gives up is whoever holds the connection.
     async fn propose(&self, command: Vec<u8>) -> Reply {
         // The room is never closed.
-        let _room = self.node.room().wait(command.len()).await.ok();
+        let _room = self.node.doors().room.wait(command.len()).await.ok();
         let mut pause = RETRY_MIN;
         loop {
             match self.node.propose_bytes(command.clone()).await {

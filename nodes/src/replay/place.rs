@@ -45,12 +45,11 @@ impl Place {
             ("column", Value::Integer(number)) if number >= 1 => {
                 Ok(Self::Column(usize::try_from(number - 1).unwrap_or(usize::MAX)))
             }
-            ("column", Value::String(name)) => Ok(Self::Named(name)),
+            ("column" | "level", Value::String(name)) => Ok(Self::Named(name)),
             ("column", other) => Err(wrong(path, "a number from 1 or a header's name", &other)),
             ("pointer", Value::String(text)) if text.is_empty() || text.starts_with('/') => {
                 Ok(Self::Pointer(text))
             }
-            ("level", Value::String(name)) => Ok(Self::Named(name)),
             ("level", other) => Err(wrong(path, "the name of a level of the topic", &other)),
             ("pointer", other) => {
                 Err(wrong(path, "a JSON pointer such as \"/reading/at\"", &other))

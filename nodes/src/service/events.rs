@@ -104,8 +104,8 @@ pub(crate) async fn append_from(
         return Ok(AppendResponse { log_index, rejected, request_id, ..Default::default() });
     };
     let _room = match door {
-        Door::Stream => node.room().wait(command.len()).await,
-        Door::Grpc | Door::Http => node.room().take(command.len()),
+        Door::Stream => node.doors().room.wait(command.len()).await,
+        Door::Grpc | Door::Http => node.doors().room.take(command.len()),
     }
     .map_err(|full| Status::resource_exhausted(full.to_string()))?;
     let (log_index, reply) =
@@ -125,7 +125,7 @@ fn leave_letters(node: &Node, door: Door, events: &[Event], rejected: &[Rejectio
             let text = event_json(event).to_string();
             let letter =
                 DeadLetter::new(door.as_str(), &event.source, &each.reason, text.as_bytes());
-            node.letters().drop_in(letter);
+            node.doors().letters.drop_in(letter);
         }
     }
 }

@@ -48,17 +48,14 @@ impl Rows {
         table.check(write.cells)?;
         let key = Bytes::from(table.key_of(write.cells)?);
         let rows = self.tables.entry(table.name.to_owned()).or_default();
-        let (mut row, mut stamps) = match rows.get(&key) {
-            Some(stored) => {
-                let (row, stamps) = stamped(stored)?;
-                (row, read_stamps(stamps)?)
-            }
-            None => {
-                let cells = write.cells.iter().enumerate();
-                let row =
-                    cells.map(|(at, cell)| if at < table.key { cell.clone() } else { Cell::Null });
-                (row.collect(), Vec::new())
-            }
+        let (mut row, mut stamps) = if let Some(stored) = rows.get(&key) {
+            let (row, stamps) = stamped(stored)?;
+            (row, read_stamps(stamps)?)
+        } else {
+            let cells = write.cells.iter().enumerate();
+            let row =
+                cells.map(|(at, cell)| if at < table.key { cell.clone() } else { Cell::Null });
+            (row.collect(), Vec::new())
         };
         let Some(columns) = merge(&mut row, &mut stamps, write)? else {
             return Ok(if stands(&stamps, write) { Merged::Same } else { Merged::Superseded });
