@@ -3,14 +3,14 @@
 use crate::gate::out_of_service;
 use crate::node::Node;
 use crate::proto::hearth::{ActRequest, AppendRequest, AppendResponse};
-use crate::service::{act, alert_message, append, cluster_status, diverged_members};
+use crate::service::{act, alert_message, append, cluster_status, diverged_members, feast};
 use crate::{intake, json as messages, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub(crate) fn start(node: &Arc<Node>, listener: TcpListener) -> JoinHandle<()> {
         .route("/v1/reports", get(|| async { axum::Json(rendering::listed()) }))
         .route("/v1/reports/{id}", get(report))
         .route("/v1/events", post(events))
+        // Where Feast's clients look for it.
+        .route("/get-online-features", post(online_features))
         .route_layer(from_fn_with_state(Arc::clone(node), only_in_service))
         // What a node out of service answers, too.
         .route("/", get(|| async { Html(COCKPIT) }))
@@ -170,6 +172,7 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_inferences_in_flight", "Inferences that wait or are under way.", under_way as u64),
     ];
     let mut text = node.metrics().expose(&node.config().node.group, &gauges);
+    text.push_str(&node.machine().freshness().expose(&node.config().node.group));
     text.push_str(&crate::serving::expose(&node));
     text.push_str(&watch::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
@@ -240,6 +243,13 @@ async fn report(
     let format = asked.remove("format").unwrap_or_else(|| "html".to_owned());
     match rendering::from_warehouse(&node, &id, &asked, &format).await {
         Ok(file) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response(),
+        Err(status) => refuse(&status),
+    }
+}
+
+async fn online_features(State(node): Shared, body: Bytes) -> Response {
+    match feast::get_online_features(&node, &body) {
+        Ok((headers, answer)) => (AppendHeaders(headers), axum::Json(answer)).into_response(),
         Err(status) => refuse(&status),
     }
 }

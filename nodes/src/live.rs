@@ -3,10 +3,13 @@
 use crate::node::Node;
 use crate::service::reading;
 use crate::state::{Command, Reply};
-use crate::{portrait, watch};
+use crate::{online, portrait, views, watch};
 use async_trait::async_trait;
+use features::FeatureView;
 use features::table::{Cell, Table, encode_row};
-use flight::{CalibrationRow, DriftRow, Error, FeatureRow, GroupRow, Live, NodeRow, Portrait};
+use flight::{
+    CalibrationRow, DriftRow, Error, FeatureRow, GroupRow, Live, NodeRow, Online, Portrait,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +53,21 @@ impl Live for NodeLive {
 
     fn feature_page(&self, page: usize) -> Option<Vec<FeatureRow>> {
         portrait::feature_page(&self.node.machine().read(), page)
+    }
+
+    fn feature_view(&self, name: &str) -> Result<Arc<FeatureView>, Error> {
+        views::find(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = views::all().iter().map(|view| view.name()).collect();
+            Error::NotFound(format!("there is no view {name:?}: there are {}", known.join(", ")))
+        })
+    }
+
+    fn online(&self, view: &str) -> Result<Online, Error> {
+        let wanted = match view {
+            "" => views::all().to_vec(),
+            name => vec![self.feature_view(name)?],
+        };
+        online::read(&self.node.machine().read(), wanted)
     }
 
     fn model_drift(&self) -> Vec<DriftRow> {

@@ -4,6 +4,8 @@ use crate::by_size::BySize;
 use crate::gate::Gate;
 use crate::live::NodeLive;
 use crate::node::{Node, NodeError};
+use crate::proto::feast::serving::serving_service_server::ServingServiceServer;
+use crate::proto::feast_server::grpc_feature_server_server::GrpcFeatureServerServer;
 use crate::proto::hearth::alerts_server::AlertsServer;
 use crate::proto::hearth::cluster_server::ClusterServer;
 use crate::proto::hearth::events_server::EventsServer;
@@ -12,7 +14,9 @@ use crate::proto::hearth::scores_server::ScoresServer;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
 use crate::service::inference::{InferenceService, MlServerRepository};
-use crate::service::{AlertsService, ClusterService, EventsService, ModelsService, ScoresService};
+use crate::service::{
+    AlertsService, ClusterService, EventsService, FeastService, ModelsService, ScoresService,
+};
 use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -125,6 +129,13 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         )
         .add_service(
             ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes),
+        )
+        .add_service(
+            ServingServiceServer::new(FeastService::new(shared())).max_decoding_message_size(bytes),
+        )
+        .add_service(
+            GrpcFeatureServerServer::new(FeastService::new(shared()))
+                .max_decoding_message_size(bytes),
         )
         .add_service(AlertsServer::new(AlertsService::new(shared())))
         .add_service(ClusterServer::new(ClusterService::new(shared())))

@@ -26,6 +26,7 @@ use duckdb::{
 };
 use parking_lot::{Mutex, RwLock};
 
+use super::live_lists;
 use super::live_sources::{FeatureTable, NodeTable, PortraitTable};
 use super::watch_sources::{CalibrationTable, DriftTable, GroupTable};
 use crate::Live;
@@ -62,6 +63,7 @@ impl LiveTables {
         connection.register_table_function::<LiveTable<GroupTable>>("hearth_live_groups")?;
         connection
             .register_table_function::<LiveTable<CalibrationTable>>("hearth_live_calibration")?;
+        live_lists::register(connection)?;
         Ok(tables)
     }
 

@@ -9,6 +9,7 @@ mod hold;
 
 mod layout;
 pub(crate) mod lexer;
+mod live_lists;
 mod live_sources;
 mod live_tables;
 mod open;
@@ -17,10 +18,13 @@ mod pool;
 mod query;
 mod reader;
 mod record;
+mod scratch;
 mod watch_sources;
 
 pub use guard::Checked;
+pub(crate) use guard::SQL_BYTES_MAX;
 pub use layout::Relation;
+pub(crate) use live_lists::{List, hold};
 pub use open::{Settings, WAREHOUSE_FILE, Warehouse};
 pub use parquet::{
     ParquetWriter, read_parquet, read_parquet_batches, write_batches, write_parquet,
@@ -28,3 +32,4 @@ pub use parquet::{
 pub use query::Answer;
 pub use reader::{Described, Reader};
 pub use record::Recording;
+pub use scratch::Scratch;

@@ -20,5 +20,6 @@ mod sql;
 mod train;
 mod train_package;
 mod train_table;
+mod verify_parity;
 
 pub use args::{Cli, run};

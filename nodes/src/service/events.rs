@@ -1,7 +1,10 @@
 //! Events in: checked one by one, made durable together.
 
+use super::APPLY_WITHIN;
 use super::status::{from_raft, from_refusal, over_limit};
 use crate::config::Limits;
+use crate::freshness::From;
+use crate::machine::Machine;
 use crate::node::Node;
 use crate::proto::hearth::events_server::Events;
 use crate::proto::hearth::{AppendRequest, AppendResponse, Event, Rejection};
@@ -9,6 +12,7 @@ use crate::state::{Reply, ingest_bytes};
 use features::EventRef;
 use futures::stream::{BoxStream, StreamExt as _};
 use std::sync::Arc;
+use std::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Requests of one stream that may be on their way to the log at once; answers keep their order.
@@ -54,6 +58,7 @@ impl Events for EventsService {
 
 /// Checks a batch, proposes what is good of it, and says what became of each event.
 pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendResponse, Status> {
+    let begun = Instant::now();
     let Limits { events_per_request, .. } = node.config().limits;
     let AppendRequest { events, request_id } = request;
     if events.len() > events_per_request {
@@ -74,11 +79,33 @@ pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendRespons
         node.propose_bytes(command).await.map_err(|error| from_raft(&error))?;
     match reply {
         Reply::Ingested { accepted, duplicates } => {
+            count_visible(node, begun, log_index, accepted);
             Ok(AppendResponse { log_index, accepted, duplicates, rejected, request_id })
         }
         Reply::Refused(refusal) => Err(from_refusal(refusal)),
         _ => Err(Status::internal("the log answered something else than an append")),
     }
+}
+
+/// Counts how long the events took from this door until they can be read here: now, or, on a node that
+/// is not the leader, once it has applied them too.
+fn count_visible(node: &Node, begun: Instant, log_index: u64, events: u32) {
+    let machine = node.shared_machine();
+    let count = move |machine: &Machine| {
+        let wait_us = begun.elapsed().as_micros() as u64;
+        machine.freshness().waited(From::Door, wait_us, u64::from(events));
+    };
+    if machine.applied() >= log_index {
+        return count(machine);
+    }
+    let machine = Arc::clone(machine);
+    tokio::spawn(async move {
+        let mut applied = machine.watch_applied();
+        let reached = applied.wait_for(|applied| *applied >= log_index);
+        if let Ok(Ok(_)) = tokio::time::timeout(APPLY_WITHIN, reached).await {
+            count(&machine);
+        }
+    });
 }
 
 /// What is left of a batch.

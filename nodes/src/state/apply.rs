@@ -77,6 +77,9 @@ pub struct State {
     pub(crate) check_due: bool,
     /// Events among the changes.
     pub(crate) events: EventColumns,
+    /// How many events and register rows the entry that is being applied has brought so far.
+    pub(crate) entry_events: u32,
+    pub(crate) entry_rows: u32,
 }
 
 impl State {
@@ -107,6 +110,8 @@ impl State {
             changes: Vec::new(),
             check_due: false,
             events: EventColumns::default(),
+            entry_events: 0,
+            entry_rows: 0,
         }
     }
 
@@ -122,6 +127,7 @@ impl State {
         commands: &[impl AsRef<[u8]>],
     ) -> Result<Vec<Vec<u8>>, UnknownCommand> {
         self.applied = at.index;
+        (self.entry_events, self.entry_rows) = (0, 0);
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
         self.fire_timers(at);
@@ -149,7 +155,7 @@ impl State {
             Command::IngestEvents { events } => {
                 self.ingest_events(at, &events.iter().map(EventRef::from).collect::<Vec<_>>())
             }
-            Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
+            Command::UpsertRows { table, rows } => self.upsert_rows(at, &table, &rows),
             Command::SetRules(rules) => self.set_rules(rules),
             Command::RegisterModel(record) => self.register_model(at, *record),
             Command::ChangeModel { name, version, action, actor } => {

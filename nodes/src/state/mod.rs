@@ -20,6 +20,7 @@ mod once;
 mod places;
 mod recent;
 mod record_scores;
+mod register_history;
 mod row_index;
 mod rules;
 mod snapshot;

@@ -1,11 +1,12 @@
 //! Department rows into the reference tables.
 
-use super::{Change, Refusal, Reply, State};
+use super::{Change, Refusal, Reply, State, register_history};
 use features::civil;
 use features::table::{Cell, Mode, RowError, decode_row};
+use raft::Position;
 
 impl State {
-    pub(crate) fn upsert_rows(&mut self, table: &str, rows: &[Vec<u8>]) -> Reply {
+    pub(crate) fn upsert_rows(&mut self, at: Position, table: &str, rows: &[Vec<u8>]) -> Reply {
         let Some(table) = civil::table(table).filter(|table| table.mode == Mode::Reference) else {
             let said = format!(
                 "{table:?} is not a reference table: its rows come from the cluster itself"
@@ -33,6 +34,9 @@ impl State {
                     && let Some(stored) = self.rows.bytes(table.name, key)
                 {
                     self.row_index.learn(table.name, stored);
+                }
+                if register_history::is_kept(table) {
+                    self.keep_history(at, table, &row);
                 }
                 self.changes.push(Change::Upsert { table, row });
                 changed += 1;

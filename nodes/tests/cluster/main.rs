@@ -21,6 +21,7 @@ mod ledger;
 mod lifecycle;
 mod local;
 mod models;
+mod parity;
 mod people;
 mod read_levels;
 mod rebuild;
