@@ -7,6 +7,7 @@ use arrow::{
         ArrayRef, AsArray, Float32Builder, Int8Builder, Int64Array, Int64Builder, ListBuilder,
         RecordBatch, StringArray,
     },
+    compute::cast,
     datatypes::{DataType, Field, Float32Type, Int8Type, Int64Type, Schema, SchemaRef},
 };
 use features::Status;
@@ -106,6 +107,8 @@ pub fn online_rows(columns: &[ArrayRef]) -> Result<Vec<OnlineRow>, Error> {
     let wrong = || Error::Internal("these are no columns of online values".to_owned());
     let [views, keys, values, statuses, times] = columns else { return Err(wrong()) };
     let views = views.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+    // DuckDB may give texts in their other form.
+    let keys = cast(keys, &DataType::Utf8)?;
     let keys = keys.as_string_opt::<i32>().ok_or_else(wrong)?;
     let list = |array: &ArrayRef| array.as_list_opt::<i32>().cloned().ok_or_else(wrong);
     let (values, statuses, times) = (list(values)?, list(statuses)?, list(times)?);

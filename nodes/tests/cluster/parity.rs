@@ -77,7 +77,10 @@ async fn parity_holds_and_a_planted_reading_breaks_it() {
     let said = String::from_utf8_lossy(&broken.stdout).into_owned();
     let error = String::from_utf8_lossy(&broken.stderr).into_owned();
     assert_eq!(broken.status.code(), Some(5), "{said}{error}");
-    assert!(said.contains("resident r3, view resident_activity, feature door_n_5m: online"), "{said}");
+    assert!(
+        said.contains("resident r3, view resident_activity, feature door_n_5m: online"),
+        "{said}"
+    );
     assert!(error.contains("values differ, the first of resident r3"), "{error}");
     assert!(!said.contains("resident r2"), "{said}");
     let other = hearth(&["verify-parity", "--view", "subsidy", "--format", "json"], &address).await;

@@ -58,7 +58,7 @@ fn list(all: &[Said]) -> String {
         )
         .unwrap();
     }
-    format!("(SELECT col0, col1, col2 AS known, col3::BIGINT AS number FROM {list})))")
+    format!("(SELECT col0, col1, col2 AS known, col3::BIGINT AS number FROM {list}))")
 }
 
 /// What DuckDB makes of it, by number.
