@@ -107,6 +107,7 @@ fmt: ## Format the code
 
 # The program and its benches in one selection, so that nothing is compiled twice.
 BENCHES := --package nodes --package benches --bench '*'
+ONE_BENCH := --package nodes --package benches --bench
 
 # What is on the PATH wins over what was fetched; Debian puts servers where only root's PATH looks.
 PEERS := $(CURDIR)/.native/peers
@@ -136,16 +137,16 @@ endif
 bench-peers: native ## Only durable events on three nodes, beside etcd and NATS JetStream
 	@deploy/peers/fetch
 	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
-	@$(CARGO) build --release --package nodes --bin hearth
+	@$(CARGO) build --release $(BENCHES) --bin hearth
 	$(call step,hearth beside its peers (three minutes))
-	@$(MEASURE) --package benches --bench peers
+	@$(MEASURE) $(ONE_BENCH) peers
 
 bench-serving: native ## Only scores by entity, beside MLServer, Feast with Redis, and a service made by hand
 	@deploy/peers/fetch-serving
 	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
-	@$(CARGO) build --release --package nodes --bin hearth
+	@$(CARGO) build --release $(BENCHES) --bin hearth
 	$(call step,hearth beside its rivals in serving (six minutes); ARGS=--quick for a short look)
-	@$(MEASURE) --package benches --bench serving -- $(ARGS)
+	@$(MEASURE) $(ONE_BENCH) serving -- $(ARGS)
 
 clean: ## Remove what was built; the libraries and clients in .native stay
 	@$(CARGO) clean

@@ -174,6 +174,8 @@ fn write_config(folder: &Path, members: &[Member], node: usize) -> anyhow::Resul
             keep_entries: KEEP_ENTRIES,
             ..Raft::default()
         },
+        outbox: nodes::config::OutboxSettings::default(),
+        mqtt: Vec::new(),
         rules: None,
         models: Models::default(),
         watch: Watch::default(),

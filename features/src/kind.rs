@@ -33,7 +33,7 @@ kinds! {
     Door "door", Motion "motion", Smoke "smoke", Gas "gas", Co "co", Respiration "respiration",
     HeartRate "heart_rate", Bed "bed", Water "water", Heartbeat "heartbeat", Battery "battery", Sos "sos",
     Meal "meal", Temperature "temperature", Humidity "humidity", Light "light", Contact "contact",
-    Pressure "pressure", GaitSpeed "gait_speed", Steps "steps", Fall "fall", Help "help",
+    Pressure "pressure", GaitSpeed "gait_speed", Steps "steps", Fall "fall", Help "help", Offline "offline",
 }
 
 impl Kind {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn names_and_codes_lead_back() {
-        assert_eq!(Kind::ALL.len(), 22);
+        assert_eq!(Kind::ALL.len(), 23);
         for (code, kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
             assert_eq!(Kind::from_code(code as u8), Some(*kind));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell_ref::CellRef;
 
 /// The version byte that stands before every stored row.
-pub(crate) const ROW_VERSION: u8 = 1;
+pub const ROW_VERSION: u8 = 1;
 /// The largest stored row, in bytes.
 pub const ROW_BYTES_MAX: usize = 256 * 1024;
 

@@ -2,6 +2,7 @@
 
 CREATE OR REPLACE VIEW hearth.civil.feature_current AS SELECT * FROM hearth_live_features($live);
 CREATE OR REPLACE VIEW hearth.civil.node_status AS SELECT * FROM hearth_live_nodes($live);
+CREATE OR REPLACE VIEW hearth.civil.feed_status AS SELECT * FROM hearth_live_feeds($live);
 CREATE OR REPLACE VIEW hearth.civil.model_drift AS SELECT * FROM hearth_live_drift($live);
 CREATE OR REPLACE VIEW hearth.civil.model_groups AS SELECT * FROM hearth_live_groups($live);
 CREATE OR REPLACE VIEW hearth.civil.model_calibration AS SELECT * FROM hearth_live_calibration($live);
@@ -70,3 +71,50 @@ CREATE OR REPLACE VIEW hearth.civil.v_explain AS
 SELECT resident_key, model, ver, ts, p, band, reason.feature AS feature, reason."value" AS "value",
        reason.contrib AS contrib, log_index
 FROM hearth.civil.risk_score, unnest(reasons) AS u(reason);
+
+-- One row a case, with how long each step took. Duplicates are other cases' rows.
+CREATE OR REPLACE VIEW hearth.civil.v_alert_steps AS
+SELECT alert_id, region, left(region, 9) AS street,
+       strftime(raised_ts + to_minutes(coalesce(
+           (SELECT arg_max(utc_offset_min, log_index) FROM hearth.civil.linkage_policy), 480)), '%Y-%m') AS month,
+       kind, severity, level, state, closed_as, outcome, assignee, raised_ts, closed_ts, due_ts,
+       coalesce(missed, []) AS missed, coalesce(escalations, 0) AS escalations, coalesce(reopened, 0) AS reopened,
+       (epoch_us(ack_ts) - epoch_us(coalesce(opened_ts, raised_ts))) / 1e6 AS ack_s,
+       (epoch_us(dispatch_ts) - epoch_us(coalesce(opened_ts, raised_ts))) / 1e6 AS dispatch_s,
+       (epoch_us(arrive_ts) - epoch_us(coalesce(opened_ts, raised_ts))) / 1e6 AS arrive_s,
+       (epoch_us(feedback_ts) - epoch_us(coalesce(opened_ts, raised_ts))) / 1e6 AS feedback_s,
+       (epoch_us(closed_ts) - epoch_us(coalesce(opened_ts, raised_ts))) / 1e6 AS close_s
+FROM hearth.civil.alert
+WHERE closed_as IS DISTINCT FROM 'duplicate';
+
+-- How well the linkage keeps its times. A step's share is of the cases that took it or missed its deadline.
+CREATE OR REPLACE VIEW hearth.civil.v_alert_sla AS
+SELECT street, month, kind, level, count(*) AS alerts,
+       count(*) FILTER (WHERE state = 'closed') AS closed,
+       1 - count(*) FILTER (WHERE list_contains(missed, 'ack'))
+           / nullif(count(*) FILTER (WHERE ack_s IS NOT NULL OR list_contains(missed, 'ack')), 0) AS ack_in_time,
+       1 - count(*) FILTER (WHERE list_contains(missed, 'dispatch'))
+           / nullif(count(*) FILTER (WHERE dispatch_s IS NOT NULL OR list_contains(missed, 'dispatch')), 0) AS dispatch_in_time,
+       1 - count(*) FILTER (WHERE list_contains(missed, 'arrive'))
+           / nullif(count(*) FILTER (WHERE arrive_s IS NOT NULL OR list_contains(missed, 'arrive')), 0) AS arrive_in_time,
+       1 - count(*) FILTER (WHERE list_contains(missed, 'feedback'))
+           / nullif(count(*) FILTER (WHERE feedback_s IS NOT NULL OR list_contains(missed, 'feedback')), 0) AS feedback_in_time,
+       quantile_cont(ack_s, 0.5) AS ack_p50_s, quantile_cont(ack_s, 0.9) AS ack_p90_s,
+       quantile_cont(dispatch_s, 0.5) AS dispatch_p50_s, quantile_cont(dispatch_s, 0.9) AS dispatch_p90_s,
+       quantile_cont(arrive_s, 0.5) AS arrive_p50_s, quantile_cont(arrive_s, 0.9) AS arrive_p90_s,
+       quantile_cont(close_s, 0.5) AS close_p50_s, quantile_cont(close_s, 0.9) AS close_p90_s,
+       sum(escalations)::BIGINT AS escalations, sum(reopened)::BIGINT AS reopened,
+       count(*) FILTER (WHERE closed_as = 'false_alarm')
+           / nullif(count(*) FILTER (WHERE state = 'closed'), 0) AS false_alarm_share
+FROM hearth.civil.v_alert_steps
+GROUP BY street, month, kind, level;
+
+-- The newest word on each notice.
+CREATE OR REPLACE VIEW hearth.civil.v_outbox AS
+SELECT * FROM hearth.civil.notice
+QUALIFY row_number() OVER (PARTITION BY notice_id ORDER BY seq DESC) = 1;
+
+-- The rosters that are in force.
+CREATE OR REPLACE VIEW hearth.civil.v_roster AS
+SELECT * FROM hearth.civil.roster
+QUALIFY version = max(version) OVER (PARTITION BY level, region);

@@ -26,7 +26,8 @@ pub use client::{Answered, Client};
 pub use error::Error;
 pub use history::export_history;
 pub use live::{
-    CalibrationRow, DriftRow, FeatureRow, GroupRow, Indicator, LastEvent, Live, NodeRow, Portrait,
+    CalibrationRow, DriftRow, FeatureRow, FeedRow, GroupRow, Indicator, LastEvent, Live, NodeRow,
+    Portrait,
 };
 pub use online::{
     CLOCK_KEY, Online, OnlineRow, VIEW_KEY, online_batch, online_rows, online_schema, status_code,

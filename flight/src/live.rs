@@ -56,6 +56,11 @@ pub trait Live: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// How far each department's feed has come.
+    fn feeds(&self) -> Vec<FeedRow> {
+        Vec::new()
+    }
+
     /// Replicates rows of a reference table, upserting by key; gives the index they are at.
     async fn ingest(&self, table: &'static Table, rows: Vec<Vec<Cell>>) -> Result<u64, Error>;
 
@@ -209,4 +214,27 @@ pub struct CalibrationRow {
     pub brier: Option<f64>,
     pub ece: Option<f64>,
     pub outcomes_total: u64,
+}
+
+/// One row of `feed_status`. A feed without rows has no times.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FeedRow {
+    pub feed: String,
+    pub department: String,
+    pub table: String,
+    pub version: u64,
+    /// Those that were taken: applied, superseded and duplicates together.
+    pub rows: u64,
+    pub applied: u64,
+    pub superseded: u64,
+    pub duplicates: u64,
+    pub late: u64,
+    pub rejected: u64,
+    /// Numbers of the feed that have not come.
+    pub missing: u64,
+    pub last_event_us: Option<i64>,
+    pub watermark_us: Option<i64>,
+    pub received_us: Option<i64>,
+    pub lag_s: Option<f64>,
+    pub stale: bool,
 }

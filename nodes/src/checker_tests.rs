@@ -59,6 +59,8 @@ fn configs(dir: &Path) -> Vec<Config> {
         raft: Raft { check_seconds: 1, ..Raft::default() },
         watch: Watch::default(),
         models: crate::config::Models::default(),
+        mqtt: Vec::new(),
+        outbox: crate::config::OutboxSettings::default(),
         rules: None,
     };
     members.iter().map(config).collect()

@@ -3,6 +3,7 @@
 use crate::proto::hearth::alerts_client::AlertsClient;
 use crate::proto::hearth::cluster_client::ClusterClient;
 use crate::proto::hearth::events_client::EventsClient;
+use crate::proto::hearth::feeds_client::FeedsClient;
 use crate::proto::hearth::models_client::ModelsClient;
 use crate::proto::hearth::scores_client::ScoresClient;
 use crate::proto::hearth::{
@@ -215,6 +216,10 @@ pub fn cluster_client(channel: Channel) -> ClusterClient<Channel> {
 
 pub fn events_client(channel: Channel) -> EventsClient<Channel> {
     EventsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+pub fn feeds_client(channel: Channel) -> FeedsClient<Channel> {
+    FeedsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 pub fn models_client(channel: Channel) -> ModelsClient<Channel> {

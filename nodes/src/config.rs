@@ -1,5 +1,7 @@
 //! The configuration of one node: every key typed, unknown keys refused with the nearest known one.
 
+pub use crate::mqtt::Mqtt;
+pub use crate::outbox::OutboxSettings;
 use crate::state::Rules;
 pub use crate::validator::ValidatorLimits;
 use crate::watch::Groups;
@@ -34,6 +36,11 @@ pub struct Config {
     pub watch: Watch,
     #[serde(default)]
     pub models: Models,
+    #[serde(default)]
+    pub outbox: OutboxSettings,
+    /// Brokers that events are taken from, by the leader.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mqtt: Vec<Mqtt>,
     /// The alert rules that a new cluster starts with; later ones go through the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
@@ -113,8 +120,12 @@ pub struct Native {
 pub struct Limits {
     /// Events in one AppendRequest.
     pub events_per_request: usize,
-    /// Bytes of one request to the gRPC port.
+    /// Bytes of one request to the gRPC port, and of a body to the HTTP port.
     pub request_bytes: usize,
+    /// Bodies of events and rows that are read and worked on at once by the HTTP port.
+    pub bodies_at_once: usize,
+    /// Events and rows of all doors that are on their way into the log, in MiB.
+    pub intake_mib: usize,
     /// Calls at once on one connection.
     pub calls_per_connection: usize,
     /// Entities in one ScoreMany.
@@ -268,6 +279,8 @@ impl Default for Limits {
         Self {
             events_per_request: 10_000,
             request_bytes: 8 << 20,
+            bodies_at_once: 32,
+            intake_mib: 64,
             calls_per_connection: 256,
             entities_per_request: 10_000,
             rows_per_request: 4_096,
@@ -354,6 +367,10 @@ impl Config {
                 "models.validator: seconds must be 1 or more and memory_mib 256 or more".to_owned()
             );
         }
+        if self.limits.intake_mib == 0 || self.limits.bodies_at_once == 0 {
+            return Err("limits: intake_mib and bodies_at_once must be 1 or more".to_owned());
+        }
+        crate::mqtt::check(&self.mqtt)?;
         let is_address = |text: &str| {
             text.rsplit_once(':')
                 .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -374,7 +391,7 @@ impl Config {
                 ));
             }
         }
-        Ok(())
+        self.outbox.check(self.node.insecure)
     }
 }
 

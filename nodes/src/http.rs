@@ -2,13 +2,13 @@
 
 use crate::gate::out_of_service;
 use crate::node::Node;
-use crate::proto::hearth::{ActRequest, AppendRequest, AppendResponse};
-use crate::service::{act, alert_message, append, cluster_status, diverged_members, feast};
-use crate::{intake, json as messages, portrait, rendering, watch};
+use crate::proto::hearth::ActRequest;
+use crate::service::{act, alert_message, cluster_status, diverged_members, feast};
+use crate::{feeds, intake, json as messages, mqtt, outbox, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -36,7 +36,9 @@ pub(crate) fn start(node: &Arc<Node>, listener: TcpListener) -> JoinHandle<()> {
         .route("/v1/portrait/{resident}", get(one_portrait))
         .route("/v1/reports", get(|| async { axum::Json(rendering::listed()) }))
         .route("/v1/reports/{id}", get(report))
-        .route("/v1/events", post(events))
+        .route("/v1/events", post(intake::events))
+        .route("/v1/feeds", get(feeds::list))
+        .route("/v1/feeds/{feed}", post(feeds::post_rows))
         // Where Feast's clients look for it.
         .route("/get-online-features", post(online_features))
         .route_layer(from_fn_with_state(Arc::clone(node), only_in_service))
@@ -60,8 +62,11 @@ pub(crate) fn start(node: &Arc<Node>, listener: TcpListener) -> JoinHandle<()> {
     })
 }
 
+/// What a sender that is turned away for now should wait, in seconds.
+pub(crate) const RETRY_AFTER_S: &str = "1";
+
 /// A gRPC outcome as an HTTP one: the same words.
-fn refuse(status: &Status) -> Response {
+pub(crate) fn refuse(status: &Status) -> Response {
     let code = match status.code() {
         Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,
         Code::NotFound => StatusCode::NOT_FOUND,
@@ -71,7 +76,17 @@ fn refuse(status: &Status) -> Response {
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    (code, axum::Json(json!({ "error": status.message() }))).into_response()
+    let mut answer = (code, axum::Json(json!({ "error": status.message() }))).into_response();
+    if matches!(
+        code,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    ) {
+        let wait = header::HeaderValue::from_static(RETRY_AFTER_S);
+        answer.headers_mut().insert(header::RETRY_AFTER, wait);
+    }
+    answer
 }
 
 async fn only_in_service(State(node): Shared, request: Request, next: Next) -> Response {
@@ -175,6 +190,9 @@ async fn metrics(State(node): Shared) -> Response {
     text.push_str(&node.machine().freshness().expose(&node.config().node.group));
     text.push_str(&crate::serving::expose(&node));
     text.push_str(&watch::expose(&node));
+    text.push_str(&outbox::expose(&node));
+    text.push_str(&feeds::expose(&node));
+    text.push_str(&mqtt::expose(&node));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -213,6 +231,7 @@ async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {
         return refuse(&Status::invalid_argument(said));
     };
     let field = |name: &str| asked.get(name).cloned().unwrap_or_default();
+    let number = |name: &str| field(name).parse::<u64>().unwrap_or_default();
     let request = ActRequest {
         alert_id: field("alert_id"),
         action: field("action"),
@@ -220,6 +239,12 @@ async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {
         note: field("note"),
         outcome: field("outcome"),
         action_id: field("action_id"),
+        actor_role: field("actor_role"),
+        assignee: field("assignee"),
+        reference: field("reference"),
+        happened_us: number("happened_us") as i64,
+        silence_s: number("silence_s") as u32,
+        into: field("into"),
     };
     match act(&node, request).await {
         Ok(alert) => axum::Json(messages::alert(&alert_message(&alert))).into_response(),
@@ -252,25 +277,4 @@ async fn online_features(State(node): Shared, body: Bytes) -> Response {
         Ok((headers, answer)) => (AppendHeaders(headers), axum::Json(answer)).into_response(),
         Err(status) => refuse(&status),
     }
-}
-
-/// NDJSON, or one or several CloudEvents, by the content type.
-async fn events(State(node): Shared, headers: HeaderMap, body: Bytes) -> Response {
-    let events = match intake::parse(&headers, &body) {
-        Ok(events) => events.into_iter().map(Into::into).collect(),
-        Err(said) => return refuse(&Status::invalid_argument(said)),
-    };
-    match append(&node, AppendRequest { events, request_id: String::new() }).await {
-        Ok(answer) => axum::Json(accepted(&answer)).into_response(),
-        Err(status) => refuse(&status),
-    }
-}
-
-fn accepted(answer: &AppendResponse) -> Value {
-    json!({
-        "log_index": answer.log_index, "accepted": answer.accepted, "duplicates": answer.duplicates,
-        "rejected": answer.rejected.iter()
-            .map(|each| json!({ "position": each.position, "reason": each.reason }))
-            .collect::<Vec<_>>(),
-    })
 }

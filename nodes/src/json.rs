@@ -1,12 +1,22 @@
 //! Protocol messages as JSON, with the protocol's field names.
 
 use crate::proto::hearth::{
-    Alert, Decision, FeatureReading, ObservedOutcome, ScoreResponse, StatusResponse,
+    Alert, Decision, Event, FeatureReading, ObservedOutcome, ScoreResponse, StatusResponse,
 };
 use features::civil;
 use features::table::Cell;
 use flight::Portrait;
 use serde_json::{Map, Value, json};
+
+/// An event as [`features::Event`] reads it.
+pub(crate) fn event(event: &Event) -> Value {
+    json!({
+        "event_id": event.event_id, "device_id": event.device_id, "kind": event.kind,
+        "event_time_us": event.event_time_us, "value": event.value, "unit": event.unit,
+        "source": event.source, "boot_id": event.boot_id, "seq": event.seq,
+        "attributes": event.attributes.iter().collect::<std::collections::BTreeMap<_, _>>(),
+    })
+}
 
 pub(crate) fn alert(alert: &Alert) -> Value {
     json!({
@@ -18,7 +28,18 @@ pub(crate) fn alert(alert: &Alert) -> Value {
         "decision_id": alert.decision_id, "outcome": alert.outcome, "log_index": alert.log_index,
         "history": alert.history.iter().map(|step| json!({
             "from": step.from, "to": step.to, "actor": step.actor, "at_us": step.at_us,
-            "reason": step.reason, "log_index": step.log_index,
+            "reason": step.reason, "log_index": step.log_index, "actor_role": step.actor_role,
+            "event_us": step.event_us,
+        })).collect::<Vec<_>>(),
+        "turn": alert.turn, "awaited": alert.awaited, "to_act": alert.to_act,
+        "possible": alert.possible, "assignee": alert.assignee, "closed_as": alert.closed_as,
+        "reference": alert.reference, "missed": alert.missed, "escalations": alert.escalations,
+        "reopened": alert.reopened, "event_us": alert.event_us, "opened_us": alert.opened_us,
+        "silent_until_us": alert.silent_until_us, "merged_into": alert.merged_into,
+        "suppressed_by": alert.suppressed_by,
+        "told": alert.told.iter().map(|told| json!({
+            "person": told.person, "role": told.role, "level": told.level,
+            "reached_us": told.reached_us,
         })).collect::<Vec<_>>(),
     })
 }
@@ -134,11 +155,13 @@ fn object(table: &str, row: &[Cell]) -> Value {
     let columns = civil::table(table).map_or(&[][..], |table| table.columns);
     let named = columns.iter().zip(row).filter(|(_, cell)| **cell != Cell::Null);
     Value::Object(
-        named.map(|(column, cell)| (column.name.to_owned(), value(cell))).collect::<Map<_, _>>(),
+        named
+            .map(|(column, cell)| (column.name.to_owned(), self::cell(cell)))
+            .collect::<Map<_, _>>(),
     )
 }
 
-fn value(cell: &Cell) -> Value {
+pub(crate) fn cell(cell: &Cell) -> Value {
     match cell {
         Cell::Null => Value::Null,
         Cell::Bool(value) => json!(value),

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use features::FeatureView;
 use features::table::{Cell, Table, encode_row};
 use flight::{
-    CalibrationRow, DriftRow, Error, FeatureRow, GroupRow, Live, NodeRow, Online, Portrait,
+    CalibrationRow, DriftRow, Error, FeatureRow, FeedRow, GroupRow, Live, NodeRow, Online, Portrait,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,6 +80,10 @@ impl Live for NodeLive {
 
     fn model_calibration(&self) -> Vec<CalibrationRow> {
         watch::calibration_rows(&watch::watched(&self.node))
+    }
+
+    fn feeds(&self) -> Vec<FeedRow> {
+        crate::feeds::feed_rows(&self.node)
     }
 
     fn nodes(&self) -> Vec<NodeRow> {

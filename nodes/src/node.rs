@@ -3,13 +3,16 @@
 use crate::checker;
 use crate::config::Config;
 use crate::derived::Derived;
+use crate::letterbox::{self, Letterbox};
 use crate::machine::Machine;
 use crate::metrics::Metrics;
+use crate::outbox::{self, Webhook};
 use crate::quarantine::Quarantine;
+use crate::room::Room;
 use crate::serving::Serving;
 use crate::state::{Command, Reply, Rules};
 use crate::watch::{self as watching, Groups};
-use crate::{admission, backup, exit, native, rebuild, scorer};
+use crate::{admission, backup, exit, mqtt, native, rebuild, scorer};
 use bytes::Bytes;
 use flight::Warehouse;
 use parking_lot::Mutex;
@@ -25,6 +28,8 @@ use tokio::task::JoinHandle;
 
 /// How often the leader lets the log's clock move when nothing else does.
 const TICK: Duration = Duration::from_millis(500);
+/// How often it looks whether a timer is due.
+const TIMER_LOOK: Duration = Duration::from_millis(100);
 
 /// How long a node that stops tries to hand the leadership on; peers that stop too never take it.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -67,7 +72,14 @@ pub struct Node {
     gate: admission::Gate,
     lane: admission::Lane,
     warehouse: Arc<Warehouse>,
+    webhook: Option<Arc<Webhook>>,
     metrics: Metrics,
+    letters: Letterbox,
+    /// For events on their way into the log.
+    room: Room,
+    /// Bodies that are being read and worked on.
+    bodies: Semaphore,
+    mqtt: mqtt::Figures,
     recorded: watch::Receiver<u64>,
     /// Random, so that no two starts of any node give out the same ids, whatever their clocks say.
     salt: u64,
@@ -86,6 +98,7 @@ impl Node {
         let dir = config.node.dir.clone();
         std::fs::create_dir_all(&dir)
             .map_err(|error| NodeError::Start(format!("{}: {error}", dir.display())))?;
+        let webhook = Webhook::open(&config.outbox).map_err(NodeError::Start)?.map(Arc::new);
         backup::refuse_unfinished(&dir).map_err(NodeError::Start)?;
         let id = raft::resolve_id(&raft_dir(&config), config.node.id)?;
         let quarantine = Quarantine::open(&dir).map_err(NodeError::Quarantined)?;
@@ -115,6 +128,10 @@ impl Node {
             config.limits.waiting_inferences,
         );
         let lane = admission::Lane::new(config.limits.waiting_inferences);
+        let (letters, dropped_in) = Letterbox::new();
+        let room = Room::new(config.limits.intake_mib);
+        let bodies = Semaphore::new(config.limits.bodies_at_once);
+        let mqtt_figures = mqtt::Figures::new(&config.mqtt);
         let node = Arc::new(Self {
             config,
             gate,
@@ -123,7 +140,12 @@ impl Node {
             machine,
             serving: Arc::new(serving),
             warehouse,
+            webhook,
             metrics: Metrics::default(),
+            letters,
+            room,
+            bodies,
+            mqtt: mqtt_figures,
             recorded,
             salt: RandomState::new().build_hasher().finish(),
             ids: AtomicU64::new(1),
@@ -141,7 +163,10 @@ impl Node {
         tasks.push(tokio::spawn(checker::ask(Arc::clone(&node))));
         tasks.push(tokio::spawn(checker::report(Arc::clone(&node), points)));
         tokio::spawn(checker::obey(Arc::clone(&node)));
+        tasks.push(tokio::spawn(letterbox::empty(Arc::clone(&node), dropped_in)));
+        tasks.extend(mqtt::start(&node));
         tasks.push(tokio::spawn(scorer::run(Arc::clone(&node))));
+        tasks.push(tokio::spawn(outbox::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(watching::run(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(&node))));
         tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(&node))));
@@ -186,6 +211,8 @@ impl Node {
             | Command::CheckState { .. }
             | Command::ReportState { .. }
             | Command::ReportModel(_)
+            | Command::RecordDeliveries(_)
+            | Command::RecordDeadLetters(_)
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
@@ -195,10 +222,15 @@ impl Node {
             | Command::StepModel(_)
             | Command::CompareModel { .. }
             | Command::ActOnAlert { .. }
+            | Command::StepCase(_)
+            | Command::SetLinkage { .. }
+            | Command::SetRoster { .. }
             | Command::RecordDecision(_)
             | Command::RecordReview(_)
             | Command::RecordOutcome { .. }
-            | Command::RecordWatch(_) => {
+            | Command::RecordWatch(_)
+            | Command::DeclareFeed(_)
+            | Command::IngestRows { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()
@@ -245,8 +277,30 @@ impl Node {
         &self.warehouse
     }
 
+    /// Where notices go, if that is configured.
+    pub(crate) fn webhook(&self) -> Option<&Arc<Webhook>> {
+        self.webhook.as_ref()
+    }
+
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Where the doors leave what they could not take.
+    pub(crate) fn letters(&self) -> &Letterbox {
+        &self.letters
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    pub(crate) fn bodies(&self) -> &Semaphore {
+        &self.bodies
+    }
+
+    pub(crate) fn mqtt(&self) -> &mqtt::Figures {
+        &self.mqtt
     }
 
     pub(crate) fn backups(&self) -> &Arc<Semaphore> {
@@ -368,7 +422,7 @@ fn wanted_rules<'a>(config: &'a Config, known: &Rules) -> Option<&'a Rules> {
 
 /// On the leader, lets the clock of an idle log move, so that timers fire.
 async fn tick(node: Arc<Node>) {
-    let mut every = tokio::time::interval(TICK);
+    let mut every = tokio::time::interval(TIMER_LOOK);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
@@ -384,8 +438,13 @@ async fn tick(node: Arc<Node>) {
             }
             continue;
         }
-        let idle_us = node.raft.now_us() - node.machine.read().clock_us;
-        if idle_us < TICK.as_micros() as i64 {
+        let now_us = node.raft.now_us();
+        let (clock_us, timer_us) = {
+            let state = node.machine.read();
+            (state.clock_us, state.next_timer_us())
+        };
+        let is_due = timer_us.is_some_and(|timer_us| timer_us <= now_us);
+        if !is_due && now_us - clock_us < TICK.as_micros() as i64 {
             continue;
         }
         if let Err(error) = node.propose(&Command::Tick).await {

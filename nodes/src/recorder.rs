@@ -191,12 +191,16 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
         let rows: Vec<Vec<Value>> = match (table.mode, table.name) {
             (Mode::Reference, name) => state.rows.scan(name).collect(),
             (Mode::Current, "alert") => state.alerts.iter().map(Alert::to_row).collect(),
+            (Mode::Current, "dead_letter") => state.dead_letters.rows().collect(),
             (Mode::Current, "model_version") => state.model_rows(),
             (Mode::Current, "model_validation") => state.validation_rows(),
             (Mode::Current, "model_shadow") => state.shadow_rows(),
             _ => continue,
         };
-        recording.replaces.push(table);
+        // Of closed alerts the state has the newest only; what the warehouse knows beside them stays.
+        if table.name != "alert" {
+            recording.replaces.push(table);
+        }
         recording.upserts.push((table, rows));
     }
 }

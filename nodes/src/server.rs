@@ -1,6 +1,7 @@
 //! The ports of a node: gRPC, Flight and HTTP.
 
 use crate::by_size::BySize;
+use crate::feeds::FeedsService;
 use crate::gate::Gate;
 use crate::live::NodeLive;
 use crate::node::{Node, NodeError};
@@ -9,6 +10,7 @@ use crate::proto::feast_server::grpc_feature_server_server::GrpcFeatureServerSer
 use crate::proto::hearth::alerts_server::AlertsServer;
 use crate::proto::hearth::cluster_server::ClusterServer;
 use crate::proto::hearth::events_server::EventsServer;
+use crate::proto::hearth::feeds_server::FeedsServer;
 use crate::proto::hearth::models_server::ModelsServer;
 use crate::proto::hearth::scores_server::ScoresServer;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
@@ -137,6 +139,7 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
             GrpcFeatureServerServer::new(FeastService::new(shared()))
                 .max_decoding_message_size(bytes),
         )
+        .add_service(FeedsServer::new(FeedsService::new(shared())).max_decoding_message_size(bytes))
         .add_service(AlertsServer::new(AlertsService::new(shared())))
         .add_service(ClusterServer::new(ClusterService::new(shared())))
         .add_service(ModelsServer::new(ModelsService::new(shared())))

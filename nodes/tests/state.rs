@@ -188,11 +188,20 @@ fn a_case_is_closed_only_through_feedback_and_a_repeat_changes_nothing() {
     };
     assert_eq!((closed.work, closed.outcome.as_str()), (Work::Closed, "pipe_replaced"));
     assert_eq!(state.alerts.open_count(), 0);
-    // The next leak in the same home is a case of its own.
+    // The next leak in the same home is the same case again, and later one of its own.
     for (index, id) in (30..).zip(["4", "5", "6"]) {
         gas(&mut state, index, id, 9.0);
     }
-    assert_eq!(state.alerts.iter().count(), 2);
+    assert_eq!((state.alerts.iter().count(), state.alerts.open_count()), (1, 1));
+    let actions = [Action::Ack, Action::Dispatch, Action::Feedback];
+    for (index, action) in (40..).zip(actions) {
+        assert!(matches!(act(&mut state, index, action, "", ""), Reply::Alert(_)));
+    }
+    assert!(matches!(act(&mut state, 50, Action::Close, "handled", ""), Reply::Alert(_)));
+    for (index, id) in (2_000..).zip(["7", "8", "9"]) {
+        gas(&mut state, index, id, 9.0);
+    }
+    assert_eq!((state.alerts.iter().count(), state.alerts.open_count()), (2, 1));
 }
 
 #[test]

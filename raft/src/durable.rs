@@ -7,12 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ending of a file that is still being written; removed at start.
 const UNFINISHED: &str = "tmp";
+/// A large file goes to the disk in parts of this size while it is written, so that the log's own
+/// fsync never waits behind all of it.
+pub(crate) const SYNC_EVERY_BYTES: usize = 2 << 20;
 
 /// A file under a temporary name, until it is kept.
 #[derive(Debug)]
 pub(crate) struct Draft {
     file: File,
     path: PathBuf,
+    unsynced_bytes: usize,
     kept: bool,
 }
 
@@ -23,7 +27,7 @@ impl Draft {
             format!("{}-{}.{UNFINISHED}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = dir.join(name);
         let file = File::options().create_new(true).read(true).write(true).open(&path)?;
-        Ok(Self { file, path, kept: false })
+        Ok(Self { file, path, unsynced_bytes: 0, kept: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -47,7 +51,13 @@ impl Draft {
 
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.unsynced_bytes += written;
+        if self.unsynced_bytes >= SYNC_EVERY_BYTES {
+            self.unsynced_bytes = 0;
+            sync_all(&self.file)?;
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

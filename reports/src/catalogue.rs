@@ -10,6 +10,7 @@ const DEFINITIONS: &[&str] = &[
     include_str!("../catalogue/hazard-funnel.toml"),
     include_str!("../catalogue/living-environment.toml"),
     include_str!("../catalogue/alert-response.toml"),
+    include_str!("../catalogue/alert-sla.toml"),
     include_str!("../catalogue/service-gap.toml"),
     include_str!("../catalogue/events-daily.toml"),
     include_str!("../catalogue/fall-risk.toml"),

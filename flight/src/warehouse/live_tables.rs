@@ -26,6 +26,7 @@ use duckdb::{
 };
 use parking_lot::{Mutex, RwLock};
 
+use super::feed_source::FeedTable;
 use super::live_lists;
 use super::live_sources::{FeatureTable, NodeTable, PortraitTable};
 use super::watch_sources::{CalibrationTable, DriftTable, GroupTable};
@@ -59,6 +60,7 @@ impl LiveTables {
         connection.register_table_function::<LiveTable<FeatureTable>>("hearth_live_features")?;
         connection.register_table_function::<LiveTable<NodeTable>>("hearth_live_nodes")?;
         connection.register_table_function::<LiveTable<PortraitTable>>("hearth_live_portrait")?;
+        connection.register_table_function::<LiveTable<FeedTable>>("hearth_live_feeds")?;
         connection.register_table_function::<LiveTable<DriftTable>>("hearth_live_drift")?;
         connection.register_table_function::<LiveTable<GroupTable>>("hearth_live_groups")?;
         connection

@@ -4,6 +4,7 @@
 //! One writer records what the log says, each batch and the index it reaches in one transaction.
 //! Readers are pooled, read-only and bounded in memory, threads, number and time.
 
+mod feed_source;
 mod guard;
 mod hold;
 

@@ -2,8 +2,8 @@
 
 use super::output::{Format, exit_code};
 use super::{
-    alert, audit, cluster, demo, dev, events, model, report, score, serve, simulate, sql, train,
-    verify_parity,
+    alert, audit, cluster, demo, dev, events, feed, letters, model, report, score, serve, simulate,
+    sql, train, verify_parity,
 };
 use crate::client::Client;
 use crate::validator::{self, ValidateArgs};
@@ -59,6 +59,20 @@ enum Command {
     },
     /// Replays a sensor file of any layout that a mapping file describes
     Replay(events::ReplayArgs),
+    /// Department feeds: declare, load, see how far they have come
+    Feed {
+        #[command(subcommand)]
+        command: feed::FeedCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Events that could not be taken
+    Events {
+        #[command(subcommand)]
+        command: letters::EventsCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// What the cluster is doing
     Status {
         #[command(flatten)]
@@ -172,6 +186,8 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Simulate(args) => simulate::run(&args)?,
         Command::Load { dir, remote } => simulate::load(&dir, &remote).await?,
         Command::Replay(args) => events::replay(args).await?,
+        Command::Feed { command, remote } => feed::run(command, &remote).await?,
+        Command::Events { command, remote } => letters::run(command, &remote).await?,
         Command::Status { remote } => cluster::status(&remote).await?,
         Command::Cluster { command, remote } => cluster::run(command, &remote).await?,
         Command::Model { command, remote } => model::run(command, &remote).await?,

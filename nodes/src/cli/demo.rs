@@ -60,6 +60,8 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         base_port: args.base_port,
         supervise: false,
         bare: false,
+        webhook: None,
+        webhook_secret: None,
     };
     let cluster = DevCluster::start(&dev).await?;
     for member in cluster.members() {
@@ -231,6 +233,7 @@ async fn follow(tour: &Tour, alert: Alert) -> anyhow::Result<()> {
             note: note.to_owned(),
             outcome: outcome.to_owned(),
             action_id: format!("demo-{action}"),
+            ..ActRequest::default()
         };
         last = tour
             .client

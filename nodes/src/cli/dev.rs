@@ -3,7 +3,9 @@
 use super::output::Failure;
 use super::serve::PARENT_PIPE;
 use crate::client::{Client, cluster_client};
-use crate::config::{Cluster, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch};
+use crate::config::{
+    Cluster, Config, Limits, Listen, Member, Models, Native, Node, OutboxSettings, Raft, Watch,
+};
 use crate::proto::hearth::StatusRequest;
 use crate::{exit, native};
 use anyhow::Context as _;
@@ -45,6 +47,23 @@ pub(crate) struct DevArgs {
     /// Does not push the models that come with the program
     #[arg(long)]
     pub(crate) bare: bool,
+    /// Where notices to people go, such as `http://127.0.0.1:9100/` of deploy/notify/webhook.py
+    #[arg(long, requires = "webhook_secret")]
+    pub(crate) webhook: Option<String>,
+    /// The file with the key that notices are signed by
+    #[arg(long)]
+    pub(crate) webhook_secret: Option<PathBuf>,
+}
+
+impl DevArgs {
+    fn outbox(&self) -> anyhow::Result<OutboxSettings> {
+        let secret_file = self.webhook_secret.as_ref().map(std::path::absolute).transpose()?;
+        Ok(OutboxSettings {
+            webhook: self.webhook.clone(),
+            secret_file,
+            ..OutboxSettings::default()
+        })
+    }
 }
 
 /// A local cluster; its processes end when this is dropped.
@@ -120,7 +139,7 @@ impl DevCluster {
         let program = std::env::current_exe()?;
         let mut cluster = Self { nodes: Vec::new() };
         for member in &members {
-            let config = write_config(&dir, member, &members)?;
+            let config = write_config(&dir, member, &members, args.outbox()?)?;
             let child = spawn(&program, &config, false)?;
             cluster.nodes.push(DevNode { config, member: member.clone(), child });
         }
@@ -263,7 +282,12 @@ fn check_free(member: &Member) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Result<PathBuf> {
+fn write_config(
+    dir: &Path,
+    member: &Member,
+    members: &[Member],
+    outbox: OutboxSettings,
+) -> anyhow::Result<PathBuf> {
     let home = dir.join(format!("node{}", member.id));
     std::fs::create_dir_all(&home)?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -293,6 +317,8 @@ fn write_config(dir: &Path, member: &Member, members: &[Member]) -> anyhow::Resu
         watch: Watch::default(),
         // Nobody has a name here, so nobody can be asked for a second one.
         models: Models { four_eyes: false, ..Models::default() },
+        outbox,
+        mqtt: Vec::new(),
         rules: None,
     };
     let file = home.join("node.toml");

@@ -3,7 +3,7 @@
 use super::args::Remote;
 use super::output::Failure;
 use crate::client::Client;
-use crate::proto::hearth::Event;
+use crate::proto::hearth::{AppendResponse, Event};
 use crate::replay::{LineError, Mapping, Reader, builtin};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -104,15 +104,20 @@ pub(crate) async fn send(
     if batch.is_empty() {
         return Ok(());
     }
-    let answer = client.append(std::mem::take(batch)).await?;
-    sent.accepted += u64::from(answer.accepted);
-    sent.duplicates += u64::from(answer.duplicates);
-    sent.rejected += answer.rejected.len() as u64;
-    sent.log_index = sent.log_index.max(answer.log_index);
-    for rejection in answer.rejected.iter().take(BAD_LINES_SHOWN) {
-        eprintln!("event {} of a request: {}", rejection.position, rejection.reason);
-    }
+    sent.add(&client.append(std::mem::take(batch)).await?);
     Ok(())
+}
+
+impl Sent {
+    pub(crate) fn add(&mut self, answer: &AppendResponse) {
+        self.accepted += u64::from(answer.accepted);
+        self.duplicates += u64::from(answer.duplicates);
+        self.rejected += answer.rejected.len() as u64;
+        self.log_index = self.log_index.max(answer.log_index);
+        for rejection in answer.rejected.iter().take(BAD_LINES_SHOWN) {
+            eprintln!("event {} of a request: {}", rejection.position, rejection.reason);
+        }
+    }
 }
 
 /// Keeps the distance between events, divided by the speed.

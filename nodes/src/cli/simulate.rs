@@ -1,23 +1,28 @@
 //! `hearth simulate` and `hearth load`.
 
 use super::args::Remote;
-use super::events::{EVENTS_PER_REQUEST, Sent, send};
+use super::events::{EVENTS_PER_REQUEST, Sent};
 use super::folder::Folder;
 use super::output::Failure;
 use super::sql::{connect, failure};
 use crate::client::Client;
 use crate::intake;
+use crate::proto::hearth::Event;
 use crate::simulate::{District, Plan};
+use anyhow::Context as _;
 use clap::Args;
 use features::civil;
 use features::table::{Mode, Table};
 use flight::MIN_LOG_INDEX_HEADER;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 /// Rows in one ingest.
 const ROWS_PER_INGEST: usize = 5_000;
+/// Requests that are on their way at once: while one is flushed, the next is checked.
+const REQUESTS_IN_FLIGHT: usize = 8;
 
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
@@ -89,7 +94,8 @@ pub(crate) async fn load_district(dir: &Path, remote: &Remote) -> anyhow::Result
     let client = remote.client()?;
     for file in days(&dir.join("events"))? {
         progress(&format!("events of {}", file.display()));
-        load_events(&file, &client, &mut loaded.sent).await?;
+        let loading = load_events(&file, &client, &mut loaded.sent).await;
+        loading.with_context(|| file.display().to_string())?;
     }
     wait_recorded(&client).await?;
     Ok(loaded)
@@ -120,17 +126,34 @@ fn days(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 async fn load_events(file: &Path, client: &Client, sent: &mut Sent) -> anyhow::Result<()> {
-    let mut batch = Vec::with_capacity(EVENTS_PER_REQUEST);
-    for line in BufReader::new(File::open(file)?).lines() {
-        let events = intake::ndjson(line?.as_bytes());
-        let events =
-            events.map_err(|said| Failure::refused(format!("{}: {said}", file.display())))?;
-        batch.extend(events.into_iter().map(Into::into));
-        if batch.len() >= EVENTS_PER_REQUEST {
-            send(client, &mut batch, sent).await?;
-        }
+    let answers = stream::iter(batches(file)?)
+        .map(|batch| async { Ok::<_, anyhow::Error>(client.append(batch?).await?) })
+        .buffered(REQUESTS_IN_FLIGHT);
+    let mut answers = std::pin::pin!(answers);
+    while let Some(answer) = answers.try_next().await? {
+        sent.add(&answer);
     }
-    send(client, &mut batch, sent).await
+    Ok(())
+}
+
+/// The events of a file, request by request.
+fn batches(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Vec<Event>>>> {
+    let mut lines = BufReader::new(File::open(file)?).lines();
+    Ok(std::iter::from_fn(move || {
+        let mut batch = Vec::with_capacity(EVENTS_PER_REQUEST);
+        while batch.len() < EVENTS_PER_REQUEST
+            && let Some(line) = lines.next()
+        {
+            match line
+                .map_err(|error| error.to_string())
+                .and_then(|line| intake::ndjson(line.as_bytes()))
+            {
+                Ok(events) => batch.extend(events.into_iter().map(Into::into)),
+                Err(said) => return Some(Err(Failure::refused(said).into())),
+            }
+        }
+        (!batch.is_empty()).then_some(Ok(batch))
+    }))
 }
 
 /// Waits until every node's warehouse shows what the leader has applied.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use features::event::Event;
 use features::kind::Kind;
+use features::window::MINUTE_US;
 use sha2::{Digest, Sha256};
 use toml::Value;
 
@@ -37,11 +38,13 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Where a row was found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spot<'a> {
-    /// The file's name without its folder and without `.gz`.
+    /// The file's name without its folder and without `.gz`; a message's topic.
     pub(super) file: &'a str,
     pub(super) line: u64,
     /// The line as it was read.
     pub(super) text: &'a str,
+    /// When a message came; 0 for a line.
+    pub(super) received_us: i64,
 }
 
 /// How an event gets its id.
@@ -56,10 +59,14 @@ enum Identity {
 
 /// When an event was.
 #[derive(Clone, Debug, PartialEq)]
-struct When {
-    place: Place,
-    clock: Clock,
-    plus_s: Option<Field>,
+enum When {
+    Told {
+        place: Place,
+        clock: Clock,
+        plus_s: Option<Field>,
+    },
+    /// When the message came, since it does not say.
+    Received,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +139,10 @@ impl Block {
         })
     }
 
+    pub(super) fn is_timed_on_receipt(&self) -> bool {
+        self.event_time == When::Received
+    }
+
     /// Every place of this block, to be resolved or checked.
     pub(super) fn places(&mut self) -> Vec<&mut Place> {
         let mut places: Vec<&mut Place> =
@@ -139,7 +150,11 @@ impl Block {
         if let Identity::Field(field) = &mut self.event_id {
             places.push(&mut field.place);
         }
-        places.push(&mut self.event_time.place);
+        let mut added = None;
+        if let When::Told { place, plus_s, .. } = &mut self.event_time {
+            places.push(place);
+            added = plus_s.as_mut();
+        }
         let fields = [
             &mut self.device_id,
             &mut self.kind,
@@ -149,7 +164,7 @@ impl Block {
             &mut self.boot_id,
             &mut self.seq,
         ];
-        let fields = fields.into_iter().chain(&mut self.event_time.plus_s);
+        let fields = fields.into_iter().chain(added);
         let fields = fields.chain(self.attributes.values_mut());
         places.extend(fields.map(|each| &mut each.place));
         places
@@ -179,7 +194,7 @@ impl Block {
             event_id: self.identify(row, spot, &source)?,
             device_id: need("device_id", self.device_id.text(row, line))?,
             kind,
-            event_time_us: self.event_time.read(row, line)?,
+            event_time_us: self.event_time.read(row, spot)?,
             value: need("value", self.value.number(row, line))?,
             unit: self
                 .unit
@@ -196,11 +211,17 @@ impl Block {
     fn identify(&self, row: &Row, spot: Spot<'_>, source: &str) -> Result<String, String> {
         let mut id = match &self.event_id {
             Identity::Field(field) => return need("event_id", field.text(row, spot.line)),
+            // A message has no number that is its own: what it says is what it is.
+            _ if matches!(row, Row::Message { .. }) && self.is_timed_on_receipt() => {
+                let when = minute(spot.received_us).to_string();
+                content_id(&[source, spot.file, spot.text, &when])
+            }
+            _ if matches!(row, Row::Message { .. }) => content_id(&[source, spot.file, spot.text]),
             Identity::Line if spot.file.len() > FILE_NAME_BYTES_MAX => {
-                format!("{}:{}", short_hash(&[spot.file]), spot.line)
+                format!("{}:{}", content_id(&[spot.file]), spot.line)
             }
             Identity::Line => format!("{}:{}", spot.file, spot.line),
-            Identity::Content => short_hash(&[source, spot.text]),
+            Identity::Content => content_id(&[source, spot.text]),
         };
         if let Some(number) = self.number {
             id = format!("{id}.{number}");
@@ -222,6 +243,9 @@ impl Identity {
 
 impl When {
     fn parse(path: String, value: Value) -> Result<Self, MappingError> {
+        if value.as_str() == Some("received") {
+            return Ok(Self::Received);
+        }
         let known: Vec<&str> = PLACES.into_iter().chain(["format", "offset", "plus_s"]).collect();
         let mut keys = Keys::of(path, value, &known)?;
         let place = Place::take(&mut keys)?;
@@ -233,15 +257,16 @@ impl When {
             Some(value) => Some(Field::parse(keys.path("plus_s"), value)?),
             None => None,
         };
-        Ok(Self { place, clock, plus_s })
+        Ok(Self::Told { place, clock, plus_s })
     }
 
-    fn read(&self, row: &Row, line: u64) -> Result<i64, String> {
-        let text = need("event_time", Ok(self.place.read(row, line)))?;
-        let at_us = self.clock.read(&text);
+    fn read(&self, row: &Row, spot: Spot<'_>) -> Result<i64, String> {
+        let Self::Told { place, clock, plus_s } = self else { return Ok(spot.received_us) };
+        let text = need("event_time", Ok(place.read(row, spot.line)))?;
+        let at_us = clock.read(&text);
         let at_us = at_us.ok_or_else(|| format!("event_time: {text:?} is not such a time"))?;
-        let Some(plus_s) = &self.plus_s else { return Ok(at_us) };
-        let plus_s = need("event_time.plus_s", plus_s.number(row, line))?;
+        let Some(plus_s) = plus_s else { return Ok(at_us) };
+        let plus_s = need("event_time.plus_s", plus_s.number(row, spot.line))?;
         Ok(at_us.saturating_add((plus_s * 1e6).round() as i64))
     }
 }
@@ -278,8 +303,13 @@ fn whole<T: std::str::FromStr>(
     text.parse().map_err(|_| format!("{name}: {text:?} is not a whole number of 0 or more"))
 }
 
+/// The whole minute that a time is in: what comes twice within one is told from nothing else.
+pub(crate) fn minute(at_us: i64) -> i64 {
+    at_us - at_us.rem_euclid(MINUTE_US)
+}
+
 /// 96 bits of SHA-256 in hex, the parts kept apart.
-fn short_hash(parts: &[&str]) -> String {
+pub(crate) fn content_id(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_le_bytes());

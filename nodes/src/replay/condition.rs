@@ -7,7 +7,7 @@ use super::mapping::MappingError;
 use super::place::Place;
 use super::row::Row;
 
-const KNOWN: &[&str] = &["column", "pointer", "constant", "template", "is", "is_not"];
+const KNOWN: &[&str] = &["column", "pointer", "level", "constant", "template", "is", "is_not"];
 
 /// A row is taken when the text at `place` is one of `is`, or none of `is_not`.
 #[derive(Clone, Debug, PartialEq)]

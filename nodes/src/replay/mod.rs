@@ -14,10 +14,13 @@ mod mapping;
 mod place;
 mod reader;
 mod row;
+mod topic;
 
+pub(crate) use block::{content_id, minute};
 pub use builtin::{BUILTIN, builtin};
 pub use mapping::{Mapping, MappingError};
 pub use reader::{LINE_BYTES_MAX, LineError, Reader};
+pub(crate) use row::cells;
 
 #[cfg(test)]
 mod real_files;

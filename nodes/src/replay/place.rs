@@ -9,16 +9,16 @@ use super::mapping::MappingError;
 use super::row::Row;
 
 const KNOWN: &[&str] =
-    &["column", "pointer", "constant", "template", "map", "otherwise", "scale", "offset"];
+    &["column", "pointer", "level", "constant", "template", "map", "otherwise", "scale", "offset"];
 /// The part of [`KNOWN`] that says where a value is.
-pub(super) const PLACES: [&str; 4] = ["column", "pointer", "constant", "template"];
+pub(super) const PLACES: [&str; 5] = ["column", "pointer", "level", "constant", "template"];
 
 /// Where a value is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Place {
     /// Counted from 0, though the mapping file counts from 1.
     Column(usize),
-    /// A column by its header, a [`Place::Column`] once the header is read.
+    /// A column by its header, a [`Place::Column`] once the header is read; a level of a message's topic.
     Named(String),
     Pointer(String),
     Constant(String),
@@ -47,7 +47,11 @@ impl Place {
             }
             ("column", Value::String(name)) => Ok(Self::Named(name)),
             ("column", other) => Err(wrong(path, "a number from 1 or a header's name", &other)),
-            ("pointer", Value::String(text)) if text.starts_with('/') => Ok(Self::Pointer(text)),
+            ("pointer", Value::String(text)) if text.is_empty() || text.starts_with('/') => {
+                Ok(Self::Pointer(text))
+            }
+            ("level", Value::String(name)) => Ok(Self::Named(name)),
+            ("level", other) => Err(wrong(path, "the name of a level of the topic", &other)),
             ("pointer", other) => {
                 Err(wrong(path, "a JSON pointer such as \"/reading/at\"", &other))
             }
@@ -92,7 +96,7 @@ impl Place {
             Self::Pointer(pointer) => row.pointer(pointer)?,
             Self::Constant(text) => text.clone(),
             Self::Line => line.to_string(),
-            Self::Named(_) => return None,
+            Self::Named(name) => row.level(name)?.to_owned(),
             Self::Template(places) => {
                 let mut joined = String::new();
                 for place in places {

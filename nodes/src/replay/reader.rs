@@ -119,7 +119,7 @@ impl Reader {
             if self.mapping.is_remark(&text) {
                 continue;
             }
-            let spot = Spot { file: &self.file, line: self.line, text: &text };
+            let spot = Spot { file: &self.file, line: self.line, text: &text, received_us: 0 };
             let events = self.mapping.events(spot).map_err(|reason| self.refuse(&reason))?;
             if !events.is_empty() {
                 self.ready.extend(events);

@@ -19,19 +19,30 @@ pub(super) struct Cut {
 pub(super) enum Row {
     Cells(Vec<String>),
     Json(Value),
+    /// A message: its payload, a text where it is no JSON, and the named levels of its topic.
+    Message {
+        payload: Value,
+        levels: Vec<(String, String)>,
+    },
 }
 
 impl Row {
     pub(super) fn cell(&self, column: usize) -> Option<&str> {
         match self {
             Self::Cells(cells) => cells.get(column).map(String::as_str),
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Message { .. } => None,
         }
+    }
+
+    /// A level of a message's topic.
+    pub(super) fn level(&self, name: &str) -> Option<&str> {
+        let Self::Message { levels, .. } = self else { return None };
+        levels.iter().find(|(each, _)| each == name).map(|(_, level)| level.as_str())
     }
 
     /// A text, number or truth at a JSON pointer; anything else counts as missing.
     pub(super) fn pointer(&self, pointer: &str) -> Option<String> {
-        let Self::Json(value) = self else { return None };
+        let (Self::Json(value) | Self::Message { payload: value, .. }) = self else { return None };
         match value.pointer(pointer)? {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
@@ -90,6 +101,11 @@ impl Cut {
         let text = std::mem::take(cell);
         if self.trim && !quoted { text.trim().to_owned() } else { text }
     }
+}
+
+/// The cells of a line with commas and, around some, quotes.
+pub(crate) fn cells(line: &str) -> Result<Vec<String>, String> {
+    Cut { delimiter: Some(','), quote: Some('"'), trim: true }.cells(line)
 }
 
 #[cfg(test)]

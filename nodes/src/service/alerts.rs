@@ -3,15 +3,18 @@
 use super::convert::alert_message;
 use super::reading::reach;
 use super::status::{from_raft, from_refusal};
+use super::{casework, family_feed};
 use crate::node::Node;
 use crate::proto::hearth::alerts_server::Alerts;
 use crate::proto::hearth::{
-    ActRequest, Alert, ListAlertsRequest, ListAlertsResponse, WatchAlertsRequest,
+    ActRequest, Alert, FamilyFeedRequest, FamilyUpdate, GetLinkageRequest, Linkage,
+    ListAlertsRequest, ListAlertsResponse, ListNoticesRequest, ListNoticesResponse,
+    ListRostersRequest, ListRostersResponse, Roster, SetLinkageRequest, SetRosterRequest,
+    WatchAlertsRequest,
 };
-use crate::state::{self, Action, Command, Reply, Work};
+use crate::state::{self, Action, CaseStep, Command, Reply, Work};
 use futures::stream::BoxStream;
 use raft::ReadLevel;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -60,6 +63,7 @@ impl Alerts for AlertsService {
             .rev()
             .filter(|alert| request.page.is_empty() || alert.alert_id < request.page)
             .filter(|alert| alert.region.starts_with(&request.region))
+            .filter(|alert| request.alert_id.is_empty() || alert.alert_id == request.alert_id)
             .filter(|alert| {
                 request.states.is_empty()
                     || request.states.iter().any(|word| word == alert.work.as_str())
@@ -89,6 +93,56 @@ impl Alerts for AlertsService {
         let alert = act(&self.node, request.into_inner()).await?;
         Ok(Response::new(alert_message(&alert)))
     }
+
+    type FamilyFeedStream = BoxStream<'static, Result<FamilyUpdate, Status>>;
+
+    async fn family_feed(
+        &self,
+        request: Request<FamilyFeedRequest>,
+    ) -> Result<Response<Self::FamilyFeedStream>, Status> {
+        // A withdrawal that was acknowledged before the call holds in it.
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        let feed = family_feed::open(&self.node, request.into_inner().relative_key)?;
+        Ok(Response::new(Box::pin(feed)))
+    }
+
+    async fn get_linkage(
+        &self,
+        request: Request<GetLinkageRequest>,
+    ) -> Result<Response<Linkage>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        casework::linkage(&self.node).map(Response::new)
+    }
+
+    async fn set_linkage(
+        &self,
+        request: Request<SetLinkageRequest>,
+    ) -> Result<Response<Linkage>, Status> {
+        casework::set_linkage(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_rosters(
+        &self,
+        request: Request<ListRostersRequest>,
+    ) -> Result<Response<ListRostersResponse>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        casework::rosters(&self.node).map(Response::new)
+    }
+
+    async fn set_roster(
+        &self,
+        request: Request<SetRosterRequest>,
+    ) -> Result<Response<Roster>, Status> {
+        casework::set_roster(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_notices(
+        &self,
+        request: Request<ListNoticesRequest>,
+    ) -> Result<Response<ListNoticesResponse>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        Ok(Response::new(casework::notices(&self.node, &request.into_inner())))
+    }
 }
 
 pub(crate) async fn act(node: &Node, request: ActRequest) -> Result<state::Alert, Status> {
@@ -105,6 +159,9 @@ pub(crate) async fn act(node: &Node, request: ActRequest) -> Result<state::Alert
         ("note", &request.note),
         ("outcome", &request.outcome),
         ("action_id", &request.action_id),
+        ("actor_role", &request.actor_role),
+        ("assignee", &request.assignee),
+        ("reference", &request.reference),
     ] {
         if text.len() > TEXT_BYTES_MAX {
             return Err(Status::invalid_argument(format!(
@@ -113,14 +170,20 @@ pub(crate) async fn act(node: &Node, request: ActRequest) -> Result<state::Alert
             )));
         }
     }
-    let command = Command::ActOnAlert {
+    let command = Command::StepCase(Box::new(CaseStep {
         alert_id: request.alert_id,
         action,
         actor: request.actor,
+        actor_role: request.actor_role,
         note: request.note,
         outcome: request.outcome,
         action_id: request.action_id,
-    };
+        assignee: request.assignee,
+        reference: request.reference,
+        happened_us: request.happened_us,
+        silence_s: request.silence_s,
+        into: request.into,
+    }));
     let (_, reply) = node.propose(&command).await.map_err(|error| from_raft(&error))?;
     match reply {
         Reply::Alert(alert) => Ok(*alert),
@@ -132,21 +195,19 @@ pub(crate) async fn act(node: &Node, request: ActRequest) -> Result<state::Alert
 /// Sends the current alerts, then every one that changes, until the watcher goes.
 async fn watch(node: Arc<Node>, request: WatchAlertsRequest, to: mpsc::Sender<Alert>) {
     let mut applied = node.machine().watch_applied();
-    let mut sent: BTreeMap<String, u64> = BTreeMap::new();
+    let mut seen = request.from_log_index.saturating_sub(1);
     loop {
         let changed: Vec<Alert> = {
             let state = node.machine().read();
-            state
-                .alerts
-                .iter()
-                .filter(|alert| alert.log_index >= request.from_log_index)
+            let changed = state.alerts.changed_after(seen);
+            let changed = changed
                 .filter(|alert| alert.region.starts_with(&request.region))
-                .filter(|alert| sent.get(&alert.alert_id) != Some(&alert.log_index))
                 .map(alert_message)
-                .collect()
+                .collect();
+            seen = seen.max(state.alerts.changed_index());
+            changed
         };
         for alert in changed {
-            sent.insert(alert.alert_id.clone(), alert.log_index);
             if to.send(alert).await.is_err() {
                 return;
             }

@@ -63,6 +63,43 @@ pub fn alert_message(alert: &state::Alert) -> hearth::Alert {
         outcome: alert.outcome.clone(),
         log_index: alert.log_index,
         history: alert.history.iter().map(transition_message).collect(),
+        turn: alert.turn,
+        awaited: state::awaited(alert.work).to_owned(),
+        to_act: to_act(alert),
+        possible: state::possible(alert).into_iter().map(|each| each.as_str().to_owned()).collect(),
+        assignee: alert.assignee.clone(),
+        closed_as: alert.closed_as.clone(),
+        reference: alert.reference.clone(),
+        missed: alert.missed.clone(),
+        escalations: alert.escalations,
+        reopened: alert.reopened,
+        event_us: alert.event_us,
+        opened_us: alert.opened_us,
+        silent_until_us: alert.silent_until_us,
+        merged_into: alert.merged_into.clone(),
+        suppressed_by: alert.suppressed_by.clone(),
+        told: alert.told.iter().map(told_message).collect(),
+    }
+}
+
+/// Who is to do the next step: whoever has the case in hand, else those of the level whose turn it is.
+fn to_act(alert: &state::Alert) -> Vec<String> {
+    if !alert.is_open() {
+        return Vec::new();
+    }
+    if !alert.assignee.is_empty() {
+        return vec![alert.assignee.clone()];
+    }
+    let theirs = alert.told.iter().filter(|told| told.level == alert.turn);
+    theirs.map(|told| told.person.clone()).collect()
+}
+
+fn told_message(told: &state::Told) -> hearth::Told {
+    hearth::Told {
+        person: told.person.clone(),
+        role: told.role.clone(),
+        level: told.level,
+        reached_us: told.reached_us,
     }
 }
 
@@ -74,5 +111,7 @@ fn transition_message(transition: &state::Transition) -> hearth::Transition {
         at_us: transition.at_us,
         reason: transition.reason.clone(),
         log_index: transition.log_index,
+        actor_role: transition.actor_role.clone(),
+        event_us: transition.event_us,
     }
 }

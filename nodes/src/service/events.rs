@@ -4,17 +4,20 @@ use super::APPLY_WITHIN;
 use super::status::{from_raft, from_refusal, over_limit};
 use crate::config::Limits;
 use crate::freshness::From;
+use crate::json::event as event_json;
 use crate::machine::Machine;
 use crate::node::Node;
 use crate::proto::hearth::events_server::Events;
 use crate::proto::hearth::{AppendRequest, AppendResponse, Event, Rejection};
-use crate::state::{Reply, ingest_bytes};
+use crate::state::{DeadLetter, Reply, ingest_bytes};
 use features::EventRef;
 use futures::stream::{BoxStream, StreamExt as _};
 use std::sync::Arc;
 use std::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
+/// Rejected events of one request that become dead letters; their sender is told of all of them.
+const LETTERS_PER_REQUEST: usize = 16;
 /// Requests of one stream that may be on their way to the log at once; answers keep their order.
 const STREAM_IN_FLIGHT: usize = 64;
 
@@ -35,7 +38,7 @@ impl Events for EventsService {
         &self,
         request: Request<AppendRequest>,
     ) -> Result<Response<AppendResponse>, Status> {
-        append(&self.node, request.into_inner()).await.map(Response::new)
+        append_from(&self.node, request.into_inner(), Door::Grpc).await.map(Response::new)
     }
 
     type StreamStream = BoxStream<'static, Result<AppendResponse, Status>>;
@@ -49,15 +52,44 @@ impl Events for EventsService {
             .into_inner()
             .map(move |message| {
                 let node = Arc::clone(&node);
-                async move { append(&node, message.map_err(over_limit)?).await }
+                async move {
+                    // A stream waits for room and reads nothing meanwhile: its sender has to wait.
+                    append_from(&node, message.map_err(over_limit)?, Door::Stream).await
+                }
             })
             .buffered(STREAM_IN_FLIGHT);
         Ok(Response::new(answers.boxed()))
     }
 }
 
+/// Where events come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Grpc,
+    /// The same, in a stream that can be kept waiting.
+    Stream,
+    Http,
+}
+
+impl Door {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc | Self::Stream => "grpc",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// Checks a batch, proposes what is good of it, and says what became of each event.
 pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendResponse, Status> {
+    append_from(node, request, Door::Grpc).await
+}
+
+pub(crate) async fn append_from(
+    node: &Node,
+    request: AppendRequest,
+    door: Door,
+) -> Result<AppendResponse, Status> {
     let begun = Instant::now();
     let Limits { events_per_request, .. } = node.config().limits;
     let AppendRequest { events, request_id } = request;
@@ -69,12 +101,18 @@ pub async fn append(node: &Node, request: AppendRequest) -> Result<AppendRespons
         return Err(Status::invalid_argument(said));
     }
     let Checked { command, rejected } = check(&events, node.raft().now_us());
+    leave_letters(node, door, &events, &rejected);
     drop(events);
     node.metrics().rejected(rejected.len());
     let Some(command) = command else {
         let log_index = node.machine().read().applied;
         return Ok(AppendResponse { log_index, rejected, request_id, ..Default::default() });
     };
+    let _room = match door {
+        Door::Stream => node.room().wait(command.len()).await,
+        Door::Grpc | Door::Http => node.room().take(command.len()),
+    }
+    .map_err(|full| Status::resource_exhausted(full.to_string()))?;
     let (log_index, reply) =
         node.propose_bytes(command).await.map_err(|error| from_raft(&error))?;
     match reply {
@@ -106,6 +144,17 @@ fn count_visible(node: &Node, begun: Instant, log_index: u64, events: u32) {
             count(&machine);
         }
     });
+}
+
+fn leave_letters(node: &Node, door: Door, events: &[Event], rejected: &[Rejection]) {
+    for each in rejected.iter().take(LETTERS_PER_REQUEST) {
+        if let Some(event) = events.get(each.position as usize) {
+            let text = event_json(event).to_string();
+            let letter =
+                DeadLetter::new(door.as_str(), &event.source, &each.reason, text.as_bytes());
+            node.letters().drop_in(letter);
+        }
+    }
 }
 
 /// What is left of a batch.

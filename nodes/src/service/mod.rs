@@ -1,11 +1,13 @@
 //! The gRPC services. Thin: they check, ask the node, and answer; `status` alone makes statuses.
 
 mod alerts;
+mod casework;
 mod cluster;
 mod convert;
 mod deadline;
 pub(crate) mod decisions;
 mod events;
+mod family_feed;
 pub(crate) mod feast;
 pub mod inference;
 mod model_message;
@@ -19,6 +21,7 @@ pub(crate) use alerts::act;
 pub use cluster::ClusterService;
 pub(crate) use cluster::{diverged_members, member_message, status as cluster_status};
 pub use convert::alert_message;
+pub(crate) use events::{Door, append_from};
 pub use events::{EventsService, append};
 pub use feast::FeastService;
 pub use models::ModelsService;

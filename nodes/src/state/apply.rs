@@ -1,10 +1,10 @@
 //! One log entry after another: the one exhaustive match, and what comes out of it.
 
-use super::act_on_alert::Act;
 use super::command::UnknownCommand;
 use super::{
-    Alerts, Checks, Command, Dedup, Homes, IndexedRows, Ledger, ModelRecord, Once, Recent, Refusal,
-    Reply, RowIndex, Rows, Rules, Scores, Watched,
+    Alerts, CaseStep, Casework, Checks, Command, DeadLetters, Dedup, Feeds, Homes, IndexedRows,
+    Ledger, ModelRecord, Once, Recent, Refusal, Relatives, Reply, RowIndex, Rows, Rules, Scores,
+    Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -56,6 +56,8 @@ pub struct State {
     pub features: Store,
     pub dedup: Dedup,
     pub alerts: Alerts,
+    pub casework: Casework,
+    pub(crate) relatives: Relatives,
     pub rules: Rules,
     pub registry: Registry,
     /// What the registry names, by name and version.
@@ -67,6 +69,8 @@ pub struct State {
     pub watched: Watched,
     pub checks: Checks,
     pub once: Once,
+    pub feeds: Feeds,
+    pub dead_letters: DeadLetters,
     pub events_total: u64,
     pub alerts_total: u64,
     /// A chain over every entry's commands and replies: equal at equal index on every node.
@@ -94,6 +98,8 @@ impl State {
             features: Store::default(),
             dedup: Dedup::default(),
             alerts: Alerts::default(),
+            casework: Casework::default(),
+            relatives: Relatives::default(),
             rules: Rules::default(),
             registry: Registry::default(),
             models: OrdMap::new(),
@@ -103,6 +109,8 @@ impl State {
             watched: Watched::default(),
             checks: Checks::default(),
             once: Once::default(),
+            feeds: Feeds::default(),
+            dead_letters: DeadLetters::default(),
             events_total: 0,
             alerts_total: 0,
             hash: [0; 32],
@@ -155,7 +163,7 @@ impl State {
             Command::IngestEvents { events } => {
                 self.ingest_events(at, &events.iter().map(EventRef::from).collect::<Vec<_>>())
             }
-            Command::UpsertRows { table, rows } => self.upsert_rows(at, &table, &rows),
+            Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
             Command::SetRules(rules) => self.set_rules(rules),
             Command::RegisterModel(record) => self.register_model(at, *record),
             Command::ChangeModel { name, version, action, actor } => {
@@ -164,18 +172,14 @@ impl State {
             Command::RecordScores { residents, read_index, scores } => {
                 self.record_scores(at, &residents, read_index, scores)
             }
-            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => self
-                .act_on_alert(
-                    at,
-                    &Act {
-                        alert_id: &alert_id,
-                        action,
-                        actor: &actor,
-                        note: &note,
-                        outcome: &outcome,
-                        action_id: &action_id,
-                    },
-                ),
+            Command::ActOnAlert { alert_id, action, actor, note, outcome, action_id } => {
+                let plain = CaseStep::new(&alert_id, action, &actor);
+                self.step_case(at, &CaseStep { note, outcome, action_id, ..plain })
+            }
+            Command::StepCase(step) => self.step_case(at, &step),
+            Command::SetLinkage { linkage, actor } => self.set_linkage(at, *linkage, &actor),
+            Command::SetRoster { roster, actor } => self.set_roster(at, *roster, &actor),
+            Command::RecordDeliveries(deliveries) => self.record_deliveries(at, &deliveries),
             Command::RecordDecision(record) => self.record_decision(at, *record),
             Command::RecordReview(review) => self.record_review(at, *review),
             Command::RecordOutcome { observed, groups } => {
@@ -191,6 +195,16 @@ impl State {
             Command::StepModel(step) => self.step_model(at, &step),
             Command::CompareModel { name, version, compared } => {
                 self.compare_model(&name, &version, &compared)
+            }
+            Command::DeclareFeed(spec) => self.declare_feed(at, &spec),
+            Command::IngestRows { feed, rows, rejected, letters } => {
+                self.ingest_rows(at, &feed, &rows, (rejected, letters))
+            }
+            Command::RecordDeadLetters(letters) => {
+                for letter in letters {
+                    self.keep_letter(at, letter);
+                }
+                Reply::Done
             }
         }
     }

@@ -1,139 +1,295 @@
-//! Cases: an alert raised, seen again, cleared; and its row and its history for the warehouse.
+//! Cases: a hazard becomes one case that somebody must close. Raised, seen again, cleared, corrected,
+//! suppressed; what raises them decides elsewhere.
 
-use super::act_on_alert::due_us;
-use super::alert::EVIDENCE_MAX;
-use super::{Alert, AlertRule, Condition, Homes, State, Transition, Work};
-use features::civil;
-use features::table::Cell;
+use super::alert::StepTimes;
+use super::casework::Telling;
+use super::{Alert, Condition, Homes, Severity, State, Transition, Work};
 use raft::Position;
 
+/// What asks for a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Raise {
+    /// The kind of alert.
+    pub(crate) kind: String,
+    pub(crate) severity: Severity,
+    /// A level that is told at once, beside those of the linkage; 1 for no other.
+    pub(crate) level: u32,
+    /// Empty where it is not known.
+    pub(crate) dwelling: String,
+    /// Empty for the first resident of the dwelling. Without a dwelling this is the place, so that an
+    /// alarm of a device without a home is not lost: its own id then.
+    pub(crate) resident: String,
+    pub(crate) evidence: Vec<String>,
+    /// Event time of the newest evidence; 0 for now.
+    pub(crate) event_us: i64,
+    pub(crate) model: String,
+    pub(crate) version: String,
+    pub(crate) reason: String,
+    /// The case of an outage that explains this one: then nobody is told.
+    pub(crate) suppressed_by: String,
+}
+
+/// Who did something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Actor<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) role: &'a str,
+}
+
+/// What deadlines and rules do.
+pub(crate) const MACHINE: Actor<'_> = Actor { name: "hearth", role: "machine" };
+
 impl State {
-    pub(super) fn raise(
-        &mut self,
-        at: Position,
-        rule: &AlertRule,
-        place: &str,
-        dwelling: Option<&str>,
-        mut evidence: Vec<String>,
-    ) {
-        evidence.truncate(EVIDENCE_MAX);
-        let resident = self.homes.residents_of_dwelling(place).first().cloned().unwrap_or_default();
+    /// Makes a case, or adds to the one that there is: the same hazard at the same place, whether it is
+    /// still open, was merged into another, or was closed a moment ago. Gives its id.
+    pub(crate) fn raise(&mut self, at: Position, raise: Raise) -> String {
+        let place = if raise.dwelling.is_empty() { &raise.resident } else { &raise.dwelling };
+        if let Some(open) = self.open_case(&raise.kind, place) {
+            let id = open.alert_id.clone();
+            self.add_to_case(at, &id, &raise);
+            return id;
+        }
+        let reopen_us = i64::from(self.casework.linkage.reopen_within_s) * 1_000_000;
+        let closed = self.alerts.closed_last_at(&raise.kind, place).filter(|closed| {
+            matches!(closed.closed_as.as_str(), "handled" | "false_alarm")
+                && self.clock_us - closed.closed_us < reopen_us
+        });
+        if let Some(mut alert) = closed.cloned() {
+            let id = alert.alert_id.clone();
+            alert.add_evidence(raise.evidence);
+            let reason = format!("fired again: {}", raise.reason);
+            self.reopen(at, alert, MACHINE, (raise.level, &reason));
+            return id;
+        }
+        self.raise_anew(at, raise)
+    }
+
+    fn raise_anew(&mut self, at: Position, raise: Raise) -> String {
+        let residents = self.homes.residents_of_dwelling(&raise.dwelling);
+        let resident = match raise.resident.as_str() {
+            "" => residents.first().cloned().unwrap_or_default(),
+            resident => resident.to_owned(),
+        };
+        let place = if raise.dwelling.is_empty() { &resident } else { &raise.dwelling };
         let now_us = self.clock_us;
-        let level = rule.level.clamp(1, 3);
-        let mut told_us = [0; 3];
-        told_us[0] = now_us;
-        // The centre is told beside the family, not after it.
-        told_us[level as usize - 1] = now_us;
         self.alerts_total += 1;
         let mut alert = Alert {
             // The index of the entry and a running number: the same on every node, in order of raising.
             alert_id: format!("a{:012}-{}", at.index, self.alerts_total),
-            kind: rule.alert.clone(),
-            severity: rule.severity,
-            dwelling_id: dwelling.unwrap_or_default().to_owned(),
-            resident_key: if dwelling.is_some() { resident } else { place.to_owned() },
+            kind: raise.kind,
+            severity: raise.severity,
             region: Homes::region_of(&self.rows, place).unwrap_or_default(),
+            dwelling_id: raise.dwelling,
+            resident_key: resident,
             condition: Condition::Firing,
-            work: Work::L1Notified,
-            level,
+            work: Work::New,
+            level: 0,
+            turn: 1,
             raised_us: now_us,
+            opened_us: now_us,
+            event_us: if raise.event_us == 0 { now_us } else { raise.event_us },
             due_us: 0,
             closed_us: 0,
-            told_us,
-            evidence,
-            model: String::new(),
-            version: String::new(),
+            told_us: [0; 3],
+            told: Vec::new(),
+            steps: StepTimes::default(),
+            missed: Vec::new(),
+            escalations: 0,
+            reopened: 0,
+            assignee: String::new(),
+            silent_until_us: 0,
+            suppressed_by: raise.suppressed_by,
+            merged_into: String::new(),
+            evidence: Vec::new(),
+            model: raise.model,
+            version: raise.version,
             decision_id: String::new(),
             outcome: String::new(),
+            reference: String::new(),
+            closed_as: String::new(),
             log_index: at.index,
             transitions: 0,
             history: Vec::new(),
             action_ids: Vec::new(),
         };
-        alert.due_us = due_us(&self.rules, &alert, alert.work, now_us);
-        let reason = format!(
-            "{} readings of {} at or over {} within {} s: level {level} told",
-            rule.count, rule.kind, rule.threshold, rule.within_s
-        );
-        for (from, to, reason) in [
-            ("", Work::New, reason),
-            ("new", Work::L1Notified, "family or neighbour told".to_owned()),
-        ] {
-            alert.note(Transition {
-                from: from.to_owned(),
-                to: to.as_str().to_owned(),
-                actor: "hearth".to_owned(),
-                at_us: now_us,
-                reason,
-                log_index: at.index,
-            });
+        alert.add_evidence(raise.evidence);
+        let by = if alert.model.is_empty() {
+            MACHINE.name.to_owned()
+        } else {
+            format!("{} {}", alert.model, alert.version)
+        };
+        let made = Transition {
+            from: String::new(),
+            event_us: alert.event_us,
+            ..self.said(at, &alert, Actor { name: &by, role: MACHINE.role }, raise.reason)
+        };
+        alert.note(made);
+        let id = alert.alert_id.clone();
+        if alert.suppressed_by.is_empty() {
+            self.tell_at_once(at, &mut alert, raise.level, "raised");
+        } else {
+            let why = format!("nobody is told: explained by {}", alert.suppressed_by);
+            let said = self.said(at, &alert, MACHINE, why);
+            alert.note(said);
         }
+        self.keep_alert(alert);
+        id
+    }
+
+    /// The levels that hear at once, as a step of its own.
+    pub(crate) fn tell_at_once(&mut self, at: Position, alert: &mut Alert, level: u32, what: &str) {
+        let from = alert.work;
+        alert.work = Work::L1Notified;
+        alert.turn = 1;
+        self.set_due(alert);
+        let reason = alert.history.last().map_or_else(String::new, |last| last.reason.clone());
+        let telling = Telling { what, reason: &reason };
+        let linkage = std::sync::Arc::clone(&self.casework.linkage);
+        let levels = linkage.told_at_once(&alert.kind, alert.severity, level, self.clock_us);
+        let said: Vec<String> =
+            levels.into_iter().map(|level| self.tell_level(at, alert, level, telling)).collect();
+        alert.turn =
+            alert.told_us.iter().position(|us| *us > 0).map_or(1, |first| first as u32 + 1);
+        self.set_due(alert);
+        let step = Transition {
+            from: from.as_str().to_owned(),
+            ..self.said(at, alert, MACHINE, format!("told {}", said.join("; ")))
+        };
+        alert.note(step);
+    }
+
+    /// A closed case that is open again, with a new round of steps.
+    pub(crate) fn reopen(
+        &mut self,
+        at: Position,
+        mut alert: Alert,
+        actor: Actor<'_>,
+        (level, reason): (u32, &str),
+    ) {
+        let from = alert.work;
+        alert.work = Work::New;
+        alert.condition = Condition::Firing;
+        alert.opened_us = self.clock_us;
+        alert.closed_us = 0;
+        alert.closed_as.clear();
+        alert.outcome.clear();
+        alert.merged_into.clear();
+        alert.assignee.clear();
+        alert.silent_until_us = 0;
+        alert.steps = StepTimes::default();
+        alert.told_us = [0; 3];
+        alert.level = 0;
+        alert.reopened += 1;
+        let step = Transition {
+            from: from.as_str().to_owned(),
+            ..self.said(at, &alert, actor, reason.to_owned())
+        };
+        alert.note(step);
+        self.tell_at_once(at, &mut alert, level, "reopened");
         self.keep_alert(alert);
     }
 
-    /// A reading under the threshold: the condition is over, the case is not.
-    pub(super) fn clear(&mut self, at: Position, mut alert: Alert) {
-        alert.condition = Condition::Cleared;
+    /// A further reading of what an open case is about. No step: nobody is told again.
+    pub(crate) fn seen_again(&mut self, at: Position, alert_id: &str, event_id: &str) {
+        let Some(mut alert) = self.alerts.get(alert_id).cloned() else { return };
+        alert.condition = Condition::Firing;
+        alert.add_evidence([event_id.to_owned()]);
         alert.log_index = at.index;
         self.keep_alert(alert);
     }
 
-    /// Keeps an alert and writes its row and its new transitions down.
-    pub(crate) fn keep_alert(&mut self, alert: Alert) {
-        let written = self.alerts.get(&alert.alert_id).map_or(0, |old| old.transitions);
-        let fresh = (alert.transitions - written) as usize;
-        for (at, transition) in
-            alert.history.iter().enumerate().skip(alert.history.len().saturating_sub(fresh))
-        {
-            let seq = alert.transitions as usize - alert.history.len() + at + 1;
-            self.append(
-                "alert_history",
-                vec![
-                    Cell::text(&alert.alert_id),
-                    Cell::Int(seq as i64),
-                    Cell::text(&transition.from),
-                    Cell::text(&transition.to),
-                    Cell::text(&transition.actor),
-                    Cell::Time(transition.at_us),
-                    Cell::text(&transition.reason),
-                    Cell::Int(transition.log_index as i64),
-                ],
-            );
+    /// What the machine sees has changed; what people have to do has not.
+    pub(crate) fn set_condition(&mut self, at: Position, alert_id: &str, condition: Condition) {
+        let Some(mut alert) = self.alerts.get(alert_id).cloned() else { return };
+        if alert.condition == condition {
+            return;
         }
-        self.upsert_current("alert", alert.to_row());
-        self.alerts.put(alert);
+        alert.condition = condition;
+        alert.log_index = at.index;
+        self.keep_alert(alert);
     }
-}
 
-impl Alert {
-    /// The row of the table `alert`.
-    pub(crate) fn to_row(&self) -> Vec<Cell> {
-        let time = |us: i64| if us == 0 { Cell::Null } else { Cell::Time(us) };
-        let text = |value: &str| if value.is_empty() { Cell::Null } else { Cell::text(value) };
-        let row = vec![
-            Cell::text(&self.alert_id),
-            text(&self.dwelling_id),
-            text(&self.resident_key),
-            text(&self.region),
-            Cell::text(&self.kind),
-            Cell::text(self.severity.as_str()),
-            Cell::Int(i64::from(self.level)),
-            Cell::Time(self.raised_us),
-            Cell::Texts(self.evidence.clone()),
-            text(&self.model),
-            text(&self.version),
-            Cell::text(self.condition.as_str()),
-            Cell::text(self.work.as_str()),
-            time(self.told_us[0]),
-            time(self.told_us[1]),
-            time(self.told_us[2]),
-            time(self.due_us),
-            time(self.closed_us),
-            text(&self.outcome),
-            text(&self.decision_id),
-            Cell::Int(self.log_index as i64),
-        ];
-        debug_assert!(civil::table("alert").is_some_and(|table| table.check(&row).is_ok()));
-        row
+    /// A late or changed event shows that a case stands on other ground than was thought: an audit line.
+    /// Whether it is over is for people to say.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what corrects cases calls it"))]
+    pub(crate) fn correct(
+        &mut self,
+        at: Position,
+        alert_id: &str,
+        (condition, event_us): (Condition, i64),
+        why: &str,
+    ) {
+        let Some(mut alert) = self.alerts.get(alert_id).cloned() else { return };
+        alert.condition = condition;
+        let said =
+            Transition { event_us, ..self.said(at, &alert, MACHINE, format!("corrected: {why}")) };
+        alert.note(said);
+        self.keep_alert(alert);
+    }
+
+    /// An outage explains the case: no deadline runs and nobody is told while that lasts.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what correlates outages calls it"))]
+    pub(crate) fn suppress(&mut self, at: Position, alert_id: &str, parent_id: &str) {
+        let Some(mut alert) = self.alerts.get(alert_id).filter(|each| each.is_open()).cloned()
+        else {
+            return;
+        };
+        parent_id.clone_into(&mut alert.suppressed_by);
+        alert.due_us = 0;
+        let said = self.said(at, &alert, MACHINE, format!("suppressed: explained by {parent_id}"));
+        alert.note(said);
+        self.withdraw_notices(at, alert_id, "suppressed");
+        self.keep_alert(alert);
+    }
+
+    /// The outage is over and the case is not.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what correlates outages calls it"))]
+    pub(crate) fn lift(&mut self, at: Position, alert_id: &str, level: u32) {
+        let Some(mut alert) = self.alerts.get(alert_id).filter(|each| each.is_open()).cloned()
+        else {
+            return;
+        };
+        if std::mem::take(&mut alert.suppressed_by).is_empty() {
+            return;
+        }
+        let said = self.said(at, &alert, MACHINE, "no longer suppressed".to_owned());
+        alert.note(said);
+        if matches!(alert.work, Work::New | Work::L1Notified) {
+            self.tell_at_once(at, &mut alert, level, "raised");
+        } else {
+            self.set_due(&mut alert);
+        }
+        self.keep_alert(alert);
+    }
+
+    /// A line of the history that keeps the state of work.
+    pub(crate) fn said(
+        &self,
+        at: Position,
+        alert: &Alert,
+        actor: Actor<'_>,
+        reason: String,
+    ) -> Transition {
+        Transition {
+            from: alert.work.as_str().to_owned(),
+            to: alert.work.as_str().to_owned(),
+            actor: actor.name.to_owned(),
+            actor_role: actor.role.to_owned(),
+            event_us: self.clock_us,
+            at_us: self.clock_us,
+            reason,
+            log_index: at.index,
+        }
+    }
+
+    /// When the next step of an alert is due, now that it has come to where it is.
+    pub(crate) fn set_due(&self, alert: &mut Alert) {
+        let wait_s = self.casework.linkage.wait_s(&self.rules, alert, self.clock_us);
+        alert.due_us = match wait_s {
+            _ if !alert.suppressed_by.is_empty() => 0,
+            _ if alert.silent_until_us > 0 && alert.is_open() => alert.silent_until_us,
+            Some(wait_s) => self.clock_us + i64::from(wait_s) * 1_000_000,
+            None => 0,
+        };
     }
 }

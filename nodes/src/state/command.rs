@@ -1,8 +1,9 @@
 //! Commands and replies as bytes, a version byte first.
 
 use super::{
-    Action, Alert, DecisionRecord, Digest, ModelAction, ModelPush, ModelRecord, ModelReport,
-    ModelStep, ObservedRecord, ReviewRecord, Rules, ScoreRecord, WatchDelta, Written,
+    Action, Alert, CaseStep, DeadLetter, DecisionRecord, Delivery, Digest, Fed, FeedRow, FeedSpec,
+    Linkage, ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord,
+    ReviewRecord, Roster, Rules, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,7 @@ pub enum Command {
         read_index: u64,
         scores: Vec<ScoreRecord>,
     },
+    /// Of logs from before a step could say more.
     ActOnAlert {
         alert_id: String,
         action: Action,
@@ -81,6 +83,27 @@ pub enum Command {
     },
     /// What a node counted of its scores since it last said so.
     RecordWatch(Vec<WatchDelta>),
+    /// What a person does about an alert, with all that can be said of it.
+    StepCase(Box<CaseStep>),
+    SetLinkage {
+        linkage: Box<Linkage>,
+        actor: String,
+    },
+    SetRoster {
+        roster: Box<Roster>,
+        actor: String,
+    },
+    /// What became of notices that the leader tried to deliver.
+    RecordDeliveries(Vec<Delivery>),
+    DeclareFeed(Box<FeedSpec>),
+    /// Rows of a feed, how many of the same batch were refused at the door, and some of those.
+    IngestRows {
+        feed: String,
+        rows: Vec<FeedRow>,
+        rejected: u32,
+        letters: Vec<DeadLetter>,
+    },
+    RecordDeadLetters(Vec<DeadLetter>),
 }
 
 /// What a command answers.
@@ -98,6 +121,7 @@ pub enum Reply {
     /// An entry of the ledger.
     Written(Written),
     Refused(Refusal),
+    Fed(Fed),
 }
 
 /// Why a command changed nothing.

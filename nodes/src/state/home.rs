@@ -109,9 +109,12 @@ impl Homes {
 
     /// The community code of a dwelling: dwelling, building, grid, community.
     pub fn region_of(rows: &Rows, dwelling: &str) -> Option<String> {
+        follow(rows, "grid", &Self::grid_of(rows, dwelling)?, "community")
+    }
+
+    pub(crate) fn grid_of(rows: &Rows, dwelling: &str) -> Option<String> {
         let building = follow(rows, "dwelling", dwelling, "building_id")?;
-        let grid = follow(rows, "building", &building, "grid_id")?;
-        follow(rows, "grid", &grid, "community")
+        follow(rows, "building", &building, "grid_id")
     }
 
     pub fn dwelling_of_device(&self, device: &str) -> Option<&str> {

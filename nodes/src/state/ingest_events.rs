@@ -1,8 +1,8 @@
 //! Events: deduplicated, folded into the features of device, dwelling and residents, and held
 //! against the alert rules. The safety rules fire here, in the event's own log entry, without a model.
 
-use super::alert::EVIDENCE_MAX;
-use super::{Alert, Condition, Recent, Reply, State};
+use super::cases::Raise;
+use super::{AlertRule, Condition, Recent, Reply, State};
 use features::{EntityKind, EventColumns, EventRef, EventRow, Kind, Quality, effective_time_us};
 use raft::Position;
 use std::sync::Arc;
@@ -118,20 +118,16 @@ impl State {
         if received.event.value < rule.threshold {
             let open = self.alerts.open_at(&rule.alert, place);
             if let Some(firing) = open.filter(|open| open.condition == Condition::Firing) {
-                self.clear(at, firing.clone());
+                let id = firing.alert_id.clone();
+                self.set_condition(at, &id, Condition::Cleared);
             }
             return;
         }
         let (rule, place) = (rule.clone(), place.to_owned());
         let key = (rule.alert.clone(), place.clone());
         if let Some(open) = self.alerts.open_at(&rule.alert, &place) {
-            let mut alert = Alert::clone(open);
-            alert.condition = Condition::Firing;
-            if alert.evidence.len() < EVIDENCE_MAX {
-                alert.evidence.push(received.event.event_id.to_owned());
-            }
-            alert.log_index = at.index;
-            self.keep_alert(alert);
+            let id = open.alert_id.clone();
+            self.seen_again(at, &id, received.event.event_id);
             return;
         }
         let counted = self.alerts.counted.entry(key.clone()).or_default();
@@ -142,13 +138,33 @@ impl State {
         counted.retain(|(us, _)| *us >= oldest_us);
         if counted.len() >= rule.count.max(1) as usize {
             let evidence = self.alerts.counted.remove(&key).unwrap_or_default();
-            self.raise(
-                at,
-                &rule,
-                &place,
-                dwelling,
-                evidence.into_iter().map(|(_, id)| id).collect(),
-            );
+            let raise = Raise {
+                evidence: evidence.into_iter().map(|(_, id)| id).collect(),
+                event_us: newest_us,
+                ..raise_of(&rule, &place, dwelling)
+            };
+            self.raise(at, raise);
         }
+    }
+}
+
+/// What a rule asks for at a place.
+fn raise_of(rule: &AlertRule, place: &str, dwelling: Option<&str>) -> Raise {
+    Raise {
+        kind: rule.alert.clone(),
+        severity: rule.severity,
+        level: rule.level,
+        dwelling: dwelling.unwrap_or_default().to_owned(),
+        // A device without a home is a place of its own: its alarm is not lost.
+        resident: if dwelling.is_some() { String::new() } else { place.to_owned() },
+        evidence: Vec::new(),
+        event_us: 0,
+        model: String::new(),
+        version: String::new(),
+        reason: format!(
+            "{} readings of {} at or over {} within {} s",
+            rule.count, rule.kind, rule.threshold, rule.within_s
+        ),
+        suppressed_by: String::new(),
     }
 }

@@ -5,11 +5,15 @@
 
 mod act_on_alert;
 mod alert;
+mod alert_rows;
 mod apply;
 mod cases;
+mod casework;
 mod checks;
 mod command;
+pub mod dead_letters;
 mod dedup;
+pub mod feeds;
 mod home;
 pub(crate) mod ingest_bytes;
 mod ingest_events;
@@ -29,12 +33,19 @@ mod timers;
 mod upsert_rows;
 pub mod watched;
 
-pub use act_on_alert::Action;
-pub use alert::{Alert, Alerts, Condition, Severity, Transition, Work};
+pub use act_on_alert::{Action, CaseStep, possible};
+pub use alert::{Alert, Alerts, Condition, Severity, StepTimes, Told, Transition, Work};
 pub use apply::{Change, State};
+pub(crate) use casework::Relatives;
+pub use casework::{
+    Absence, Band, Casework, Delivering, Delivery, Linkage, LinkageError, Minute, Moment, Notice,
+    NoticeState, Outbox, Policy, Roster, Rosters, Shift, StepDeadlines,
+};
 pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
+pub use dead_letters::{DeadLetter, DeadLetters};
 pub use dedup::Dedup;
+pub use feeds::{Fed, FeedRow, FeedSpec, Feeds};
 pub use home::Homes;
 pub use ledger::{DecisionRecord, Entry, Ledger, ObservedRecord, ReviewRecord, Written};
 pub use model_changes::{ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep};
@@ -47,4 +58,5 @@ pub(crate) use row_index::RowIndex;
 pub use rules::{AlertRule, Deadlines, Rules};
 pub use snapshot::FrozenState;
 pub use tables::Rows;
+pub use timers::awaited;
 pub use watched::{WatchDelta, Watched};

@@ -1,7 +1,7 @@
 //! What the leader's scorer found. Results are replicated, computation is not.
 
-use super::act_on_alert::due_us;
-use super::{Alert, Condition, Homes, Reply, Severity, State, Transition, Work};
+use super::cases::Raise;
+use super::{Reply, Severity, State};
 use features::table::Cell;
 use features::{EntityKind, Paged};
 use imbl::OrdMap;
@@ -158,44 +158,23 @@ impl State {
         let dwelling =
             self.homes.dwelling_of_resident(&score.resident_key).unwrap_or_default().to_owned();
         let place = if dwelling.is_empty() { &score.resident_key } else { &dwelling };
-        if self.alerts.open_at(&wanted.kind, place).is_some() {
+        if self.open_case(&wanted.kind, place).is_some() {
             return;
         }
-        self.alerts_total += 1;
-        let mut alert = Alert {
-            alert_id: format!("a{:012}-{}", at.index, self.alerts_total),
+        let raise = Raise {
             kind: wanted.kind.clone(),
             severity: wanted.severity,
-            region: Homes::region_of(&self.rows, &dwelling).unwrap_or_default(),
-            dwelling_id: dwelling,
-            resident_key: score.resident_key.clone(),
-            condition: Condition::Firing,
-            work: Work::New,
             level: 1,
-            raised_us: self.clock_us,
-            due_us: 0,
-            closed_us: 0,
-            told_us: [self.clock_us, 0, 0],
+            dwelling,
+            resident: score.resident_key.clone(),
             evidence: Vec::new(),
+            event_us: 0,
             model: score.model.clone(),
             version: score.version.clone(),
-            decision_id: String::new(),
-            outcome: String::new(),
-            log_index: at.index,
-            transitions: 0,
-            history: Vec::new(),
-            action_ids: Vec::new(),
-        };
-        alert.due_us = due_us(&self.rules, &alert, alert.work, self.clock_us);
-        alert.note(Transition {
-            from: String::new(),
-            to: Work::New.as_str().to_owned(),
-            actor: format!("{} {}", score.model, score.version),
-            at_us: self.clock_us,
             reason: format!("score {:.4}, band {}", score.score, score.band),
-            log_index: at.index,
-        });
-        self.keep_alert(alert);
+            suppressed_by: String::new(),
+        };
+        self.raise(at, raise);
     }
 }
 

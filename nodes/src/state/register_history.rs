@@ -4,7 +4,6 @@
 use super::State;
 use features::table::{Cell, ColumnType, Mode, Table};
 use features::{EntityKind, civil};
-use raft::Position;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
@@ -39,12 +38,12 @@ pub(crate) fn is_kept(table: &Table) -> bool {
 impl State {
     /// `seq` orders the changes of an entry; `events_before` says how many events of the entry came
     /// before the change, and so counted for the row as it stood.
-    pub(crate) fn keep_history(&mut self, at: Position, table: &'static Table, row: &[Cell]) {
+    pub(crate) fn keep_history(&mut self, table: &Table, row: &[Cell]) {
         let Some(key) = row.first().and_then(Cell::as_text) else { return };
         let history = vec![
             Cell::text(table.name),
             Cell::text(key),
-            Cell::Int(at.index as i64),
+            Cell::Int(self.applied as i64),
             Cell::Int(i64::from(self.entry_rows)),
             Cell::Int(i64::from(self.entry_events)),
             Cell::Time(self.clock_us),
@@ -88,6 +87,7 @@ mod tests {
     use crate::state::{Change, Command};
     use features::Event;
     use features::table::encode_row;
+    use raft::Position;
 
     #[test]
     fn what_a_feature_can_read_is_kept() {

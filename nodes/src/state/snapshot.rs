@@ -2,8 +2,8 @@
 
 use super::dedup::Order;
 use super::{
-    Alerts, Checks, Dedup, Homes, Ledger, ModelRecord, Once, RowIndex, Rows, Rules, Scores, State,
-    Watched,
+    Alerts, Casework, Checks, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord, Once,
+    Relatives, RowIndex, Rows, Rules, Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 3;
+const SNAPSHOT_VERSION: u8 = 4;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -24,6 +24,7 @@ struct Parts<Seen> {
     rows: Rows,
     dedup: Seen,
     alerts: Alerts,
+    casework: Casework,
     rules: Rules,
     registry: Registry,
     models: OrdMap<(String, String), Arc<ModelRecord>>,
@@ -33,6 +34,8 @@ struct Parts<Seen> {
     watched: Watched,
     checks: Checks,
     once: Once,
+    feeds: Feeds,
+    dead_letters: DeadLetters,
     events_total: u64,
     alerts_total: u64,
     hash: [u8; 32],
@@ -74,6 +77,7 @@ impl State {
             rows: self.rows.clone(),
             dedup: self.dedup.freeze(),
             alerts: self.alerts.clone(),
+            casework: self.casework.clone(),
             rules: self.rules.clone(),
             registry: self.registry.clone(),
             models: self.models.clone(),
@@ -83,6 +87,8 @@ impl State {
             watched: self.watched.clone(),
             checks: self.checks.clone(),
             once: self.once.clone(),
+            feeds: self.feeds.clone(),
+            dead_letters: self.dead_letters.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
             hash: self.hash,
@@ -118,10 +124,12 @@ impl State {
             clock_us: parts.clock_us,
             homes: Homes::rebuild(&parts.rows),
             row_index: RowIndex::rebuild(&parts.rows),
+            relatives: Relatives::rebuild(&parts.rows),
             rows: parts.rows,
             features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
             dedup: parts.dedup,
             alerts: parts.alerts,
+            casework: parts.casework,
             rules: parts.rules,
             registry: parts.registry,
             models: parts.models,
@@ -131,6 +139,8 @@ impl State {
             watched: parts.watched,
             checks: parts.checks,
             once: parts.once,
+            feeds: parts.feeds,
+            dead_letters: parts.dead_letters,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,
             hash: parts.hash,

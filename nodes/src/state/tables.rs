@@ -1,6 +1,9 @@
 //! The reference tables: rows by key, kept as bytes.
+//!
+//! A row that feeds wrote has its stamps behind it: whoever reads the row stops before them.
 
-use features::table::{Cell, Mode, RowError, Table, decode_row, encode_row};
+use super::feeds::{Merged, Stamp, Write, merge, sign, stands};
+use features::table::{Cell, Mode, ROW_VERSION, RowError, Table, decode_row, encode_row};
 use features::{RowSource, civil};
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
@@ -22,13 +25,48 @@ impl Rows {
         debug_assert!(table.mode == Mode::Reference);
         table.check(row)?;
         let key = Bytes::from(table.key_of(row)?);
-        let bytes = Bytes::from(encode_row(row)?);
+        let mut bytes = encode_row(row)?;
         let rows = self.tables.entry(table.name.to_owned()).or_default();
-        if rows.get(&key) == Some(&bytes) {
-            return Ok(false);
+        if let Some(stored) = rows.get(&key) {
+            // Whoever writes past the feeds leaves their stamps: what is older stays older.
+            bytes.extend_from_slice(stamped(stored)?.1);
+            if **stored == *bytes {
+                return Ok(false);
+            }
         }
-        rows.insert(key, bytes);
+        rows.insert(key, Bytes::from(bytes));
         Ok(true)
+    }
+
+    /// Puts the columns of a feed's row that are newer than what stands there in their places.
+    pub(crate) fn merge(
+        &mut self,
+        table: &Table,
+        write: &Write<'_>,
+        departments: &[&str],
+    ) -> Result<Merged, RowError> {
+        table.check(write.cells)?;
+        let key = Bytes::from(table.key_of(write.cells)?);
+        let rows = self.tables.entry(table.name.to_owned()).or_default();
+        let (mut row, mut stamps) = match rows.get(&key) {
+            Some(stored) => {
+                let (row, stamps) = stamped(stored)?;
+                (row, read_stamps(stamps)?)
+            }
+            None => {
+                let cells = write.cells.iter().enumerate();
+                let row =
+                    cells.map(|(at, cell)| if at < table.key { cell.clone() } else { Cell::Null });
+                (row.collect(), Vec::new())
+            }
+        };
+        let Some(columns) = merge(&mut row, &mut stamps, write)? else {
+            return Ok(if stands(&stamps, write) { Merged::Same } else { Merged::Superseded });
+        };
+        sign(table, &mut row, &stamps, departments);
+        let bytes = postcard::to_extend(&stamps, encode_row(&row)?);
+        rows.insert(key, Bytes::from(bytes.map_err(|_| RowError::Damaged)?));
+        Ok(Merged::Written { row, columns })
     }
 
     pub fn get(&self, table: &str, key: &[u8]) -> Option<Vec<Cell>> {
@@ -74,10 +112,32 @@ impl Rows {
         rows.filter_map(|(key, _)| std::str::from_utf8(key).ok())
     }
 
+    /// The bytes of one row, by a key of any form.
+    pub(crate) fn stored_at(&self, table: &str, key: &[u8]) -> Option<&Bytes> {
+        self.tables.get(table)?.get(key)
+    }
+
     /// The bytes of every row of a table, in key order.
     pub(crate) fn stored(&self, table: &str) -> impl Iterator<Item = &Bytes> {
         self.tables.get(table).into_iter().flatten().map(|(_, bytes)| bytes)
     }
+}
+
+/// A stored row, and the bytes behind it.
+fn stamped(stored: &[u8]) -> Result<(Vec<Cell>, &[u8]), RowError> {
+    match stored.split_first() {
+        Some((&ROW_VERSION, rest)) => {
+            postcard::take_from_bytes(rest).map_err(|_| RowError::Damaged)
+        }
+        _ => Err(RowError::Damaged),
+    }
+}
+
+fn read_stamps(bytes: &[u8]) -> Result<Vec<Stamp>, RowError> {
+    if bytes.is_empty() {
+        return Ok(Vec::new());
+    }
+    postcard::from_bytes(bytes).map_err(|_| RowError::Damaged)
 }
 
 impl RowSource for Rows {

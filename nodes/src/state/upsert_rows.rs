@@ -2,11 +2,10 @@
 
 use super::{Change, Refusal, Reply, State, register_history};
 use features::civil;
-use features::table::{Cell, Mode, RowError, decode_row};
-use raft::Position;
+use features::table::{Cell, Mode, RowError, Table, decode_row};
 
 impl State {
-    pub(crate) fn upsert_rows(&mut self, at: Position, table: &str, rows: &[Vec<u8>]) -> Reply {
+    pub(crate) fn upsert_rows(&mut self, table: &str, rows: &[Vec<u8>]) -> Reply {
         let Some(table) = civil::table(table).filter(|table| table.mode == Mode::Reference) else {
             let said = format!(
                 "{table:?} is not a reference table: its rows come from the cluster itself"
@@ -29,19 +28,30 @@ impl State {
         let mut changed = 0;
         for row in decoded {
             if self.rows.upsert(table, &row).unwrap_or(false) {
-                self.homes.learn(table.name, &row);
-                if let Some(key) = row.first().and_then(Cell::as_text)
-                    && let Some(stored) = self.rows.bytes(table.name, key)
-                {
-                    self.row_index.learn(table.name, stored);
-                }
-                if register_history::is_kept(table) {
-                    self.keep_history(at, table, &row);
-                }
+                self.learn_row(table, &row);
                 self.changes.push(Change::Upsert { table, row });
                 changed += 1;
             }
         }
         Reply::Upserted { rows: changed }
+    }
+
+    /// What else follows from a row that was put in its place.
+    pub(crate) fn learn_row(&mut self, table: &Table, row: &[Cell]) {
+        self.homes.learn(table.name, row);
+        if table.name == "relation"
+            && let Ok(key) = table.key_of(row)
+            && let Some(stored) = self.rows.stored_at(table.name, &key)
+        {
+            self.relatives.learn(stored);
+        }
+        if let Some(key) = row.first().and_then(Cell::as_text)
+            && let Some(stored) = self.rows.bytes(table.name, key)
+        {
+            self.row_index.learn(table.name, stored);
+        }
+        if register_history::is_kept(table) {
+            self.keep_history(table, row);
+        }
     }
 }

@@ -27,6 +27,7 @@ async fn act(node: &Process, id: &str, action: &str, action_id: &str) -> Result<
         note: "by telephone".to_owned(),
         outcome: if action == "close" { "handled".to_owned() } else { String::new() },
         action_id: action_id.to_owned(),
+        ..ActRequest::default()
     };
     Ok(alerts_client(node.channel()).act(request).await?.into_inner())
 }
@@ -162,8 +163,8 @@ async fn a_deadline_is_told_once_though_the_leader_died_meanwhile() {
     for node in &cluster.nodes {
         node.wait_recorded(later).await;
         let sql = format!(
-            "SELECT right(reason, 7), epoch_us(ts) FROM alert_history
-             WHERE alert_id = '{id}' AND reason LIKE 'the deadline%' ORDER BY seq"
+            "SELECT regexp_extract(reason, 'told (level [0-9])', 1), epoch_us(ts) FROM alert_history
+             WHERE alert_id = '{id}' AND reason LIKE 'no ack by%' ORDER BY seq"
         );
         let told = rows(node, later, &sql).await;
         let levels: Vec<&str> = told.iter().map(|row| row[0].as_str()).collect();

@@ -3,7 +3,8 @@
 use crate::turn::Turn;
 use nodes::client::{Client, cluster_client};
 use nodes::config::{
-    Cluster as Membership, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch,
+    Cluster as Membership, Config, Limits, Listen, Member, Models, Mqtt, Native, Node,
+    OutboxSettings, Raft, Watch,
 };
 use nodes::proto::hearth::{StatusRequest, StatusResponse};
 use nodes::state::Rules;
@@ -185,6 +186,8 @@ pub(crate) struct Shape {
     pub(crate) limits: Limits,
     pub(crate) watch: Watch,
     pub(crate) models: Models,
+    pub(crate) outbox: OutboxSettings,
+    pub(crate) mqtt: Vec<Mqtt>,
     pub(crate) rules: Option<Rules>,
     /// ONNX Runtime's file of the node with this id.
     pub(crate) library: Option<(u64, PathBuf)>,
@@ -198,6 +201,8 @@ impl Default for Shape {
             limits: Limits { warehouse_mib: 256, ..Limits::default() },
             watch: Watch::default(),
             models: Models::default(),
+            outbox: OutboxSettings::default(),
+            mqtt: Vec::new(),
             rules: None,
             library: None,
         }
@@ -346,6 +351,8 @@ fn node(dir: &Path, member: &Member, members: &[Member], shape: &Shape) -> Proce
         raft: shape.raft.clone(),
         watch: shape.watch.clone(),
         models: shape.models.clone(),
+        outbox: shape.outbox.clone(),
+        mqtt: shape.mqtt.clone(),
         rules: shape.rules.clone(),
     };
     let file = home.join("node.toml");

@@ -60,3 +60,19 @@ pub(crate) async fn settle(node: &Process, numbers: std::ops::Range<u32>) {
         assert_eq!(taken, rows.len() as i64, "{name}");
     }
 }
+
+/// Somebody's relative or neighbour, with or without consent to their being told.
+pub(crate) async fn relate(node: &Process, resident: &str, other: &str, kind: &str, consent: bool) {
+    let cells = [
+        ("resident_key", Cell::text(resident)),
+        ("other_key", Cell::text(other)),
+        ("kind", Cell::text(kind)),
+        ("consent", Cell::Bool(consent)),
+        ("src_dept", Cell::text("civil affairs")),
+        ("as_of", Cell::Time(nodes::clock::now_us())),
+    ];
+    let filled = row(civil::table("relation").unwrap(), &cells);
+    let address = format!("http://{}", node.member.flight);
+    let mut client = flight::Client::connect(&address).await.unwrap();
+    assert_eq!(client.ingest_rows("relation", &[filled]).await.unwrap(), 1);
+}

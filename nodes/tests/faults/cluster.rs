@@ -230,6 +230,8 @@ fn lay_out(
         raft,
         watch: Watch::default(),
         models: nodes::config::Models::default(),
+        outbox: nodes::config::OutboxSettings::default(),
+        mqtt: Vec::new(),
         rules: None,
     };
     let file = home.join("node.toml");

@@ -10,6 +10,7 @@ use super::file::{Name, SnapshotFile};
 use super::format::DIGEST_BYTES;
 use super::walk::{Raw, Walk};
 use crate::blob::hex;
+use crate::durable::SYNC_EVERY_BYTES;
 use crate::types::LogId;
 
 const ENDING: &str = "part";
@@ -21,6 +22,7 @@ pub(crate) struct Partial {
     name: Name,
     raw: Raw,
     walk: Walk,
+    unsynced_bytes: usize,
 }
 
 impl Partial {
@@ -35,7 +37,7 @@ impl Partial {
         let file =
             File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
         let size = file.metadata()?.len();
-        Ok(Self { name, raw: Raw { file, path, size }, walk: Walk::new() })
+        Ok(Self { name, raw: Raw { file, path, size }, walk: Walk::new(), unsynced_bytes: 0 })
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -71,6 +73,11 @@ impl Partial {
         }
         self.raw.file.write_all_at(bytes, self.raw.size)?;
         self.raw.size = end;
+        self.unsynced_bytes += bytes.len();
+        if self.unsynced_bytes >= SYNC_EVERY_BYTES {
+            self.unsynced_bytes = 0;
+            self.raw.file.sync_data()?;
+        }
         Ok(())
     }
 

@@ -1,0 +1,127 @@
+//! Duplicates: the same hazard at one dwelling is one case, whichever sensor says so and whoever sees it.
+
+use super::notices::Telling;
+use crate::state::alert::EVIDENCE_MAX;
+use crate::state::cases::{Actor, MACHINE, Raise};
+use crate::state::{Alert, Condition, Refusal, Severity, State, Transition, Work};
+use raft::Position;
+
+/// What comes to an open case from elsewhere.
+struct Addition<'a> {
+    kind: &'a str,
+    severity: Severity,
+    level: u32,
+    evidence: &'a [String],
+}
+
+impl State {
+    /// The open case that a hazard of this kind at this place belongs to.
+    pub(crate) fn open_case(&self, kind: &str, place: &str) -> Option<&Alert> {
+        if let Some(open) = self.alerts.open_at(kind, place) {
+            return Some(open);
+        }
+        let merged = self
+            .alerts
+            .closed_last_at(kind, place)
+            .and_then(|closed| self.alerts.get(&closed.merged_into).filter(|into| into.is_open()));
+        merged.or_else(|| {
+            let mut kinds = self.casework.linkage.same_hazard_as(kind);
+            kinds.find_map(|other| self.alerts.open_at(other, place))
+        })
+    }
+
+    /// The same hazard again, by another sensor or rule.
+    pub(crate) fn add_to_case(&mut self, at: Position, alert_id: &str, raise: &Raise) {
+        let Some(mut alert) = self.alerts.get(alert_id).cloned() else { return };
+        let addition = Addition {
+            kind: &raise.kind,
+            severity: raise.severity,
+            level: raise.level,
+            evidence: &raise.evidence,
+        };
+        alert.condition = Condition::Firing;
+        let is_news = alert.kind != raise.kind && alert.evidence.len() < EVIDENCE_MAX;
+        if !is_news && alert.severity <= raise.severity {
+            alert.add_evidence(raise.evidence.iter().cloned());
+            alert.log_index = at.index;
+            return self.keep_alert(alert);
+        }
+        let reason = format!("{}: {}", raise.kind, raise.reason);
+        self.absorb(at, &mut alert, &addition, (MACHINE, &reason));
+        self.keep_alert(alert);
+    }
+
+    /// Evidence and urgency of what was added; whom it makes a difference to is told.
+    fn absorb(
+        &mut self,
+        at: Position,
+        alert: &mut Alert,
+        addition: &Addition<'_>,
+        (actor, reason): (Actor<'_>, &str),
+    ) {
+        alert.add_evidence(addition.evidence.iter().cloned());
+        alert.severity = alert.severity.min(addition.severity);
+        let linkage = std::sync::Arc::clone(&self.casework.linkage);
+        let wanted =
+            linkage.told_at_once(addition.kind, alert.severity, addition.level, self.clock_us);
+        let mut said = reason.to_owned();
+        if alert.suppressed_by.is_empty() {
+            for level in wanted {
+                if alert.told_us.get(level as usize - 1).is_some_and(|us| *us == 0) {
+                    let telling = Telling { what: "raised", reason };
+                    said = format!("{said}; told {}", self.tell_level(at, alert, level, telling));
+                }
+            }
+        }
+        let line = self.said(at, alert, actor, said);
+        alert.note(line);
+        alert.log_index = at.index;
+    }
+
+    /// Closes an open case as a duplicate of another open one. `merged` has not been kept yet.
+    pub(crate) fn merge(
+        &mut self,
+        at: Position,
+        merged: &mut Alert,
+        into: &str,
+        (actor, note): (Actor<'_>, &str),
+    ) -> Result<(), Refusal> {
+        if into == merged.alert_id {
+            let said = "an alert cannot be merged into itself".to_owned();
+            return Err(Refusal::Precondition(said));
+        }
+        let Some(mut target) = self.alerts.get(into).cloned() else {
+            let said = format!("no alert {into:?} to merge into: name one with `into`");
+            return Err(Refusal::NotFound(said));
+        };
+        if !target.is_open() {
+            let said = format!("alert {into} is closed: merge into an open one");
+            return Err(Refusal::Precondition(said));
+        }
+        let reason = format!("merge: {} is a duplicate of this; {note}", merged.alert_id);
+        let addition = Addition {
+            kind: &merged.kind.clone(),
+            severity: merged.severity,
+            level: 1,
+            evidence: &merged.evidence.clone(),
+        };
+        let reason = reason.trim_end_matches([' ', ';']);
+        self.absorb(at, &mut target, &addition, (actor, reason));
+        self.keep_alert(target);
+        let from = merged.work;
+        merged.work = Work::Closed;
+        merged.closed_us = self.clock_us;
+        merged.due_us = 0;
+        merged.silent_until_us = 0;
+        "duplicate".clone_into(&mut merged.closed_as);
+        "duplicate".clone_into(&mut merged.outcome);
+        into.clone_into(&mut merged.merged_into);
+        let step = Transition {
+            from: from.as_str().to_owned(),
+            ..self.said(at, merged, actor, format!("merge: into {into}; {note}"))
+        };
+        merged.note(step);
+        self.withdraw_notices(at, &merged.alert_id, "merged");
+        Ok(())
+    }
+}

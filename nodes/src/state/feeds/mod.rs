@@ -1,0 +1,13 @@
+//! Department feeds: what each may write, how far it has come, and which row of two is the newer one.
+
+mod ingest_rows;
+mod seen;
+mod spec;
+mod status;
+mod version;
+
+pub use ingest_rows::{Fed, FeedRow};
+pub use seen::Seen;
+pub use spec::FeedSpec;
+pub use status::{Feed, FeedStatus, Feeds};
+pub(crate) use version::{Merged, Stamp, Version, Write, merge, sign, stands};

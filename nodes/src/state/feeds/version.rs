@@ -1,0 +1,166 @@
+//! Which of two values of a column is the newer one.
+//!
+//! Every column that a feed wrote has a version: the source's time, the feed's number, the feed. The
+//! greater version stands, whatever came first, so the rows depend on what was sent and not on the
+//! order it came in. Columns of one version share one [`Stamp`], a few bytes behind the row itself.
+
+use super::spec::bit;
+use features::table::{Cell, RowError, Table};
+use serde::{Deserialize, Serialize};
+
+/// Later is greater; of one instant the greater number of the feed, then the later declared feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) time_us: i64,
+    pub(crate) seq: u64,
+    pub(crate) feed: u16,
+}
+
+/// The columns of a row, by bits, that came with one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    pub(crate) version: Version,
+    pub(crate) columns: u64,
+}
+
+/// Columns of a row as a feed sends them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write<'a> {
+    /// The whole row; only `columns` of it and the key count.
+    pub(crate) cells: &'a [Cell],
+    pub(crate) columns: u64,
+    pub(crate) version: Version,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Merged {
+    /// The row as it is now, and which columns moved.
+    Written { row: Vec<Cell>, columns: u64 },
+    /// What stands there is newer.
+    Superseded,
+    /// It stood there already.
+    Same,
+}
+
+/// Puts the newer columns of a write into a row; `stamps` are those of the row.
+pub(crate) fn merge(
+    row: &mut [Cell],
+    stamps: &mut Vec<Stamp>,
+    write: &Write<'_>,
+) -> Result<Option<u64>, RowError> {
+    let mut won = 0;
+    for (at, (old, new)) in row.iter_mut().zip(write.cells).enumerate() {
+        if write.columns & bit(at) == 0 {
+            continue;
+        }
+        let stands = stamps.iter().find(|stamp| stamp.columns & bit(at) != 0);
+        let wins = match stands.map(|stamp| write.version.cmp(&stamp.version)) {
+            None | Some(std::cmp::Ordering::Greater) => true,
+            Some(std::cmp::Ordering::Less) => false,
+            // A sender that uses a version twice: the same cell wins in any order.
+            Some(std::cmp::Ordering::Equal) => encoded(new)? > encoded(old)?,
+        };
+        if wins {
+            old.clone_from(new);
+            won |= bit(at);
+        }
+    }
+    if won == 0 {
+        return Ok(None);
+    }
+    for stamp in stamps.iter_mut() {
+        stamp.columns &= !won;
+    }
+    match stamps.iter_mut().find(|stamp| stamp.version == write.version) {
+        Some(stamp) => stamp.columns |= won,
+        None => stamps.push(Stamp { version: write.version, columns: won }),
+    }
+    stamps.retain(|stamp| stamp.columns != 0);
+    // One order, so that the bytes say the same on every way to the same row.
+    stamps.sort_by_key(|stamp| stamp.version);
+    Ok(Some(won))
+}
+
+/// Whether all the columns of a write stand there with its very version.
+pub(crate) fn stands(stamps: &[Stamp], write: &Write<'_>) -> bool {
+    let own = stamps.iter().find(|stamp| stamp.version == write.version);
+    own.is_some_and(|stamp| stamp.columns & write.columns == write.columns)
+}
+
+/// Writes who sent the newest of a row, and as of when, into the row.
+pub(crate) fn sign(table: &Table, row: &mut [Cell], stamps: &[Stamp], departments: &[&str]) {
+    let Some(newest) = stamps.last() else { return };
+    if let Some(cell) = table.position("as_of").and_then(|at| row.get_mut(at)) {
+        *cell = Cell::Time(newest.version.time_us);
+    }
+    let department = departments.get(usize::from(newest.version.feed));
+    if let (Some(department), Some(cell)) =
+        (department, table.position("src_dept").and_then(|at| row.get_mut(at)))
+    {
+        *cell = Cell::text(*department);
+    }
+}
+
+fn encoded(cell: &Cell) -> Result<Vec<u8>, RowError> {
+    postcard::to_stdvec(cell).map_err(|_| RowError::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn version(time_us: i64, seq: u64, feed: u16) -> Version {
+        Version { time_us, seq, feed }
+    }
+
+    /// What is sent: versions of few values, so that they meet, and columns at will.
+    fn writes() -> impl Strategy<Value = Vec<(Version, u64, Vec<i64>)>> {
+        let version = (0_i64..4, 0_u64..3, 0_u16..2).prop_map(|(t, s, f)| version(t, s, f));
+        let write = (version, 1_u64..16, prop::collection::vec(0_i64..5, 4));
+        prop::collection::vec(write, 1..12)
+    }
+
+    fn after(writes: &[(Version, u64, Vec<i64>)]) -> (Vec<Cell>, Vec<Stamp>) {
+        let (mut row, mut stamps) = (vec![Cell::Null; 4], Vec::new());
+        for (version, columns, values) in writes {
+            let cells: Vec<Cell> = values.iter().map(|value| Cell::Int(*value)).collect();
+            let write = Write { cells: &cells, columns: *columns, version: *version };
+            merge(&mut row, &mut stamps, &write).unwrap();
+        }
+        (row, stamps)
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_and_no_repeat_changes_the_row(
+            sent in writes(),
+            order in prop::collection::vec(0_usize..100, 0..24),
+        ) {
+            let mut shuffled = sent.clone();
+            for (at, with) in order.iter().enumerate() {
+                let (at, with) = (at % sent.len(), with % sent.len());
+                shuffled.swap(at, with);
+            }
+            shuffled.extend(order.iter().map(|at| sent[at % sent.len()].clone()));
+            prop_assert_eq!(after(&shuffled), after(&sent));
+        }
+    }
+
+    #[test]
+    fn an_older_value_never_wins_and_a_neighbour_column_is_not_touched() {
+        let cells = |value: &str| vec![Cell::text(value); 3];
+        let (mut row, mut stamps) = (vec![Cell::Null; 3], Vec::new());
+        let mut send = |value: &str, columns, version| {
+            let cells = cells(value);
+            merge(&mut row, &mut stamps, &Write { cells: &cells, columns, version }).unwrap()
+        };
+        assert_eq!(send("a", 0b011, version(10, 1, 0)), Some(0b011));
+        assert_eq!(send("b", 0b110, version(5, 9, 1)), Some(0b100));
+        assert_eq!(send("c", 0b001, version(9, 2, 0)), None);
+        assert_eq!(send("d", 0b010, version(11, 3, 0)), Some(0b010));
+        assert_eq!(row, [Cell::text("a"), Cell::text("d"), Cell::text("b")]);
+        assert_eq!(stamps.len(), 3);
+    }
+}
