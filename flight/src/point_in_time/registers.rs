@@ -82,7 +82,7 @@ impl Registers {
 
     pub(super) fn join(&self, sql: &mut String) {
         for at in 0..self.rows.len() {
-            let _ = write!(sql, " LEFT JOIN hearth_row_{at} AS r{at} ON r{at}.ask = l.hearth_row");
+            let _ = write!(sql, " LEFT JOIN hearth_row_{at} AS r{at} ON r{at}.ask = a.ask");
         }
     }
 

@@ -33,7 +33,8 @@ pub enum Give {
     Lists,
 }
 
-/// The value of one feature in SQL, empty where there is none, and its event time, 0 where it has none.
+/// The value of one feature in SQL, empty where there is none, and its event time, 0 where it has none;
+/// over the tables that `hearth_made` joins.
 pub(super) struct Made {
     pub(super) value: String,
     pub(super) event_us: String,
@@ -59,122 +60,119 @@ pub fn features_sql(question: &Question<'_>) -> String {
          epoch_us(CAST(#3 AS TIMESTAMP)) AS at_us, CAST({known} AS TIMESTAMP) AS known FROM hearth_list)",
         question.list
     );
+    // Readings are kept of devices and residents only; a window of anything else is empty.
     let has_readings = matches!(view.entity(), EntityKind::Device | EntityKind::Resident);
     if has_readings {
         readings::write(&mut sql, view.entity(), question.through, &windows);
         windows.write(&mut sql);
     }
     registers.write(&mut sql, question.through);
-    let known_entity = if has_readings {
-        format!("(w.ask IS NOT NULL OR {})", registers.any_found())
-    } else {
-        registers.any_found()
-    };
-    // A column without a table's name would be taken from the list where that has one of the name.
-    let _ = write!(sql, "\nSELECT l.* EXCLUDE (hearth_row)");
-    let parts: Vec<Parts> = view
-        .features()
-        .iter()
-        .zip(&made)
-        .map(|(feature, made)| Parts::of(feature, made, &known_entity, has_readings))
-        .collect();
-    give(&mut sql, question, &parts, &registers, has_readings);
-    sql.push_str("\nFROM hearth_list AS l JOIN hearth_ask AS a ON a.ask = l.hearth_row");
-    if has_readings {
-        sql.push_str(" LEFT JOIN hearth_wide AS w ON w.ask = l.hearth_row");
-    }
-    registers.join(&mut sql);
-    sql.push_str("\nORDER BY l.hearth_row)");
+    write_made(&mut sql, view, &made, &registers, has_readings);
+    sql.push_str("\nSELECT l.* EXCLUDE (hearth_row)");
+    give(&mut sql, question);
+    sql.push_str(
+        "\nFROM hearth_list AS l JOIN hearth_made AS v ON v.ask = l.hearth_row ORDER BY l.hearth_row)",
+    );
     sql
 }
 
-/// One feature's columns.
-struct Parts {
-    name: String,
-    value: String,
-    status: String,
-    event_us: String,
-}
-
-impl Parts {
-    fn of(feature: &FeatureDef, made: &Made, known_entity: &str, has_readings: bool) -> Self {
-        // Readings are kept of devices and residents only; a window of anything else is empty.
+/// Adds `hearth_made`, a row of the list: of the feature at place n its value `v{n}`, empty where there is
+/// none, its event time `t{n}`, and whether it is stale, `s{n}`.
+fn write_made(
+    sql: &mut String,
+    view: &FeatureView,
+    made: &[Made],
+    registers: &Registers,
+    has_readings: bool,
+) {
+    let heard = |words: &'static str| if has_readings { words } else { "" };
+    // Writing into a string cannot fail.
+    let _ = write!(
+        sql,
+        ",\nhearth_raw AS (SELECT a.ask, a.at_us, a.known, ({}{}) AS is_known, greatest({}{}) AS log_index",
+        heard("w.ask IS NOT NULL OR "),
+        registers.any_found(),
+        heard("w.log_index, "),
+        registers.indexes()
+    );
+    for (at, (feature, made)) in view.features().iter().zip(made).enumerate() {
         let is_kept = has_readings || matches!(feature.source, Source::Column { .. });
         let (value, event_us) = if is_kept {
             (made.value.as_str(), made.event_us.as_str())
         } else {
             ("CAST(NULL AS DOUBLE)", "0")
         };
-        let default = format!("CAST('{:?}' AS DOUBLE)", feature.default);
-        let present = match feature.ttl_us {
-            Some(ttl_us) => format!(
-                "CASE WHEN {event_us} <> 0 AND a.at_us - {event_us} > {ttl_us} THEN 'stale' ELSE 'present' END"
-            ),
-            None => "'present'".to_owned(),
-        };
-        Self {
-            name: feature.name.clone(),
-            value: to_float(&format!("coalesce({value}, {default})")),
-            status: format!(
-                "CASE WHEN NOT {known_entity} THEN 'not_found' WHEN {value} IS NULL THEN 'default' ELSE {present} END"
-            ),
-            event_us: format!("CASE WHEN {value} IS NULL THEN 0 ELSE {event_us} END"),
-        }
+        let _ = write!(sql, ",\n{value} AS v{at}, {event_us} AS t{at}");
     }
+    let _ = write!(
+        sql,
+        "\nFROM hearth_ask AS a{}",
+        heard(" LEFT JOIN hearth_wide AS w ON w.ask = a.ask")
+    );
+    registers.join(sql);
+    sql.push_str("),\nhearth_made AS (SELECT ask, at_us, known, is_known, log_index");
+    for (at, feature) in view.features().iter().enumerate() {
+        let stale = feature.ttl_us.map_or_else(
+            || "false".to_owned(),
+            |ttl_us| format!("v{at} IS NOT NULL AND t{at} <> 0 AND at_us - t{at} > {ttl_us}"),
+        );
+        let _ = write!(
+            sql,
+            ",\nv{at}, CASE WHEN v{at} IS NULL THEN 0 ELSE t{at} END AS t{at}, {stale} AS s{at}"
+        );
+    }
+    sql.push_str(" FROM hearth_raw)");
 }
 
-/// As the online store narrows: what is too large for the type is infinite there.
-fn to_float(value: &str) -> String {
+/// The value as the online store narrows it: what is too large for the type is infinite there.
+fn value_of(at: usize, feature: &FeatureDef) -> String {
+    let value = format!("coalesce(v.v{at}, CAST('{:?}' AS DOUBLE))", feature.default);
     format!(
         "coalesce(TRY_CAST({value} AS FLOAT), CAST(CASE WHEN {value} > 0 THEN 'inf' ELSE '-inf' END AS FLOAT))"
     )
 }
 
-fn give(
-    sql: &mut String,
-    question: &Question<'_>,
-    parts: &[Parts],
-    registers: &Registers,
-    has_readings: bool,
-) {
-    let list = |of: fn(&Parts) -> &str| parts.iter().map(of).collect::<Vec<_>>().join(",\n ");
-    // A list of texts would be most of what is sent: the place of each in `Status` stands for it.
-    let code = "list_position(['present', 'default', 'stale', 'not_found'], each)";
+/// One of four words or numbers.
+fn status_of(at: usize, [present, default, stale, not_found]: [&str; 4]) -> String {
+    format!(
+        "CASE WHEN NOT v.is_known THEN {not_found} WHEN v.v{at} IS NULL THEN {default} \
+         WHEN v.s{at} THEN {stale} ELSE {present} END"
+    )
+}
+
+fn give(sql: &mut String, question: &Question<'_>) {
+    let features = || question.view.features().iter().enumerate();
+    let list = |of: &dyn Fn(usize, &FeatureDef) -> String| {
+        features().map(|(at, feature)| of(at, feature)).collect::<Vec<_>>().join(",\n ")
+    };
     // Writing into a string cannot fail.
     let _ = match question.give {
-        Give::Values => parts
-            .iter()
-            .try_for_each(|part| write!(sql, ",\n{} AS {}", part.value, quoted(&part.name))),
+        Give::Values => features().try_for_each(|(at, feature)| {
+            write!(sql, ",\n{} AS {}", value_of(at, feature), quoted(&feature.name))
+        }),
         Give::Provenance => {
-            for part in parts {
-                let (status, time) =
-                    (format!("{}_status", part.name), format!("{}_event_time", part.name));
+            let words = ["'present'", "'default'", "'stale'", "'not_found'"];
+            for (at, feature) in features() {
                 let _ = write!(
                     sql,
-                    ",\n{} AS {}, make_timestamp(nullif({}, 0)) AS {}, {} AS {}",
-                    part.value,
-                    quoted(&part.name),
-                    part.event_us,
-                    quoted(&time),
-                    part.status,
-                    quoted(&status)
+                    ",\n{} AS {}, make_timestamp(nullif(v.t{at}, 0)) AS {}, {} AS {}",
+                    value_of(at, feature),
+                    quoted(&feature.name),
+                    quoted(&format!("{}_event_time", feature.name)),
+                    status_of(at, words),
+                    quoted(&format!("{}_status", feature.name))
                 );
             }
-            let heard = if has_readings { "w.log_index, " } else { "" };
-            write!(
-                sql,
-                ",\n{} AS view, a.known AS known_at, greatest({heard}{}) AS log_index",
-                text(question.view.name()),
-                registers.indexes()
-            )
+            let view = text(question.view.name());
+            write!(sql, ",\n{view} AS view, v.known AS known_at, v.log_index AS log_index")
         }
         Give::Lists => write!(
             sql,
-            ",\n[{}] AS made_values,\nlist_transform([{}], lambda each: CAST({code} - 1 AS TINYINT)) AS made_statuses,\n\
+            ",\n[{}] AS made_values,\nCAST([{}] AS TINYINT[]) AS made_statuses,\n\
              CAST([{}] AS BIGINT[]) AS made_times",
-            list(|part| &part.value),
-            list(|part| &part.status),
-            list(|part| &part.event_us)
+            list(&value_of),
+            list(&|at, _| status_of(at, ["0", "1", "2", "3"])),
+            list(&|at, _| format!("v.t{at}"))
         ),
     };
 }
