@@ -5,6 +5,7 @@ use crate::proto::hearth::cluster_client::ClusterClient;
 use crate::proto::hearth::events_client::EventsClient;
 use crate::proto::hearth::feeds_client::FeedsClient;
 use crate::proto::hearth::models_client::ModelsClient;
+use crate::proto::hearth::rules_client::RulesClient;
 use crate::proto::hearth::scores_client::ScoresClient;
 use crate::proto::hearth::{
     AppendRequest, AppendResponse, Event, Member, StatusRequest, StatusResponse,
@@ -224,6 +225,10 @@ pub fn feeds_client(channel: Channel) -> FeedsClient<Channel> {
 
 pub fn models_client(channel: Channel) -> ModelsClient<Channel> {
     ModelsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+pub fn rules_client(channel: Channel) -> RulesClient<Channel> {
+    RulesClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 pub fn scores_client(channel: Channel) -> ScoresClient<Channel> {

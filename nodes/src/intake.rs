@@ -9,11 +9,13 @@ use crate::state::DeadLetter;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use features::Event;
 use flate2::read::MultiGzDecoder;
+use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -26,6 +28,10 @@ use tonic::Status;
 const LETTERS_PER_BODY: usize = 16;
 /// How long a sender may take to send a body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a body is listened to whose sender is turned away.
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(5);
+/// So many times the limit is read of a body that is too large.
+const THROWN_AWAY: usize = 4;
 
 /// What of a CloudEvent counts here: its keys, its time and the event in `data`.
 #[derive(Debug, Deserialize)]
@@ -63,7 +69,7 @@ pub(crate) async fn events(
     body: Body,
 ) -> Response {
     // Before the body is read: what waits for a place stays with its sender.
-    let Ok(_place) = node.bodies().try_acquire() else { return busy() };
+    let Ok(_place) = node.bodies().try_acquire() else { return busy(&node, body).await };
     let body = match whole(&node, &headers, body).await {
         Ok(body) => body,
         Err(answer) => return answer,
@@ -110,13 +116,9 @@ pub(crate) async fn events(
 pub(crate) async fn whole(node: &Node, headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
     let most = node.config().limits.request_bytes;
     let over = || too_large(&format!("a body may have {most} bytes, unpacked: send it in parts"));
-    let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if told.is_some_and(|bytes: usize| bytes > most) {
-        return Err(over());
-    }
-    let body = match tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(body, most)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) if error.to_string().contains("limit") => return Err(over()),
+    let body = match tokio::time::timeout(BODY_WITHIN, read(body, most)).await {
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => return Err(over()),
         Ok(Err(error)) => return Err(refuse(&Status::invalid_argument(error.to_string()))),
         Err(_) => {
             let said = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
@@ -147,15 +149,46 @@ pub(crate) async fn whole(node: &Node, headers: &HeaderMap, body: Body) -> Resul
     }
 }
 
+/// A body of at most so many bytes; nothing where it is larger. What is too large is read for a while
+/// and thrown away: a sender that is cut off while it writes does not hear why.
+async fn read(body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut parts = body.into_data_stream();
+    let mut whole = BytesMut::new();
+    let mut size = 0;
+    while let Some(part) = parts.next().await {
+        let part = part?;
+        size += part.len();
+        if size <= most {
+            whole.extend_from_slice(&part);
+        } else if size > most * THROWN_AWAY {
+            break;
+        }
+    }
+    Ok((size <= most).then(|| whole.freeze()))
+}
+
 fn too_large(said: &str) -> Response {
     (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(json!({ "error": said }))).into_response()
 }
 
 /// As many bodies as may be are in memory: the sender keeps this one.
-pub(crate) fn busy() -> Response {
+pub(crate) async fn busy(node: &Node, body: Body) -> Response {
+    let most = node.config().limits.request_bytes;
+    drop(tokio::time::timeout(TURNED_AWAY_WITHIN, throw_away(body, most)).await);
     let said = "too many requests are being read: send it again in a second";
     let said = axum::Json(json!({ "error": said }));
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_S)], said).into_response()
+}
+
+async fn throw_away(body: Body, most: usize) {
+    let mut parts = body.into_data_stream();
+    let mut size = 0;
+    while let Some(Ok(part)) = parts.next().await {
+        size += part.len();
+        if size > most {
+            return;
+        }
+    }
 }
 
 fn accepted(answer: AppendResponse, positions: &[u32], bad: Vec<Rejection>) -> Value {

@@ -10,7 +10,7 @@ use crate::outbox::{self, Webhook};
 use crate::quarantine::Quarantine;
 use crate::room::Room;
 use crate::serving::Serving;
-use crate::state::{Command, Reply, Rules};
+use crate::state::{Command, Reply, RulePush, Rules};
 use crate::watch::{self as watching, Groups};
 use crate::{admission, backup, exit, mqtt, native, rebuild, scorer};
 use bytes::Bytes;
@@ -216,6 +216,7 @@ impl Node {
             | Command::Once { .. } => command.encode(),
             Command::UpsertRows { .. }
             | Command::SetRules(_)
+            | Command::PushRules(_)
             | Command::RegisterModel(_)
             | Command::ChangeModel { .. }
             | Command::PushModel(_)
@@ -432,7 +433,8 @@ async fn tick(node: Arc<Node>) {
         let rules = wanted_rules(&node.config, &node.machine.read().rules).cloned();
         if let Some(rules) = rules {
             let version = rules.version;
-            match node.propose(&Command::SetRules(rules)).await {
+            let push = RulePush::new(&rules, "node.toml", "the rules of the configuration");
+            match node.propose(&Command::PushRules(Box::new(push))).await {
                 Ok(_) => tracing::info!(version, "the rules of the configuration are in force"),
                 Err(error) => tracing::debug!(%error, "the rules were not committed"),
             }

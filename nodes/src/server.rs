@@ -12,12 +12,14 @@ use crate::proto::hearth::cluster_server::ClusterServer;
 use crate::proto::hearth::events_server::EventsServer;
 use crate::proto::hearth::feeds_server::FeedsServer;
 use crate::proto::hearth::models_server::ModelsServer;
+use crate::proto::hearth::rules_server::RulesServer;
 use crate::proto::hearth::scores_server::ScoresServer;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
 use crate::service::inference::{InferenceService, MlServerRepository};
 use crate::service::{
-    AlertsService, ClusterService, EventsService, FeastService, ModelsService, ScoresService,
+    AlertsService, ClusterService, EventsService, FeastService, ModelsService, RulesService,
+    ScoresService,
 };
 use http::HeaderValue;
 use std::net::SocketAddr;
@@ -143,6 +145,7 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         .add_service(AlertsServer::new(AlertsService::new(shared())))
         .add_service(ClusterServer::new(ClusterService::new(shared())))
         .add_service(ModelsServer::new(ModelsService::new(shared())))
+        .add_service(RulesServer::new(RulesService::new(shared())))
         .add_service(BySize::new(
             InferenceService::new(shared()),
             bytes,

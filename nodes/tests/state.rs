@@ -10,7 +10,8 @@ use features::civil;
 use features::table::{Cell, encode_row};
 use features::{EntityKind, Event, Kind, Window};
 use nodes::state::{
-    Action, Alert, Change, Command, Condition, Reply, Rules, ScoreRecord, State, Work,
+    Action, Alert, CaseStep, Change, Command, Condition, Delivery, Reply, Rules, ScoreRecord,
+    State, Work,
 };
 use proptest::prelude::*;
 use raft::Position;
@@ -338,9 +339,36 @@ fn any_command() -> impl Strategy<Value = Command> {
             alert_id: format!("a{index:012}-1"), action, actor: "a".to_owned(), note: String::new(),
             outcome: "handled".to_owned(), action_id: String::new(),
         }),
+        2 => any_step(),
         2 => any_move(),
         1 => Just(Command::Tick),
     ]
+}
+
+/// Anything that a person may try, and what a provider may say.
+fn any_step() -> impl Strategy<Value = Command> {
+    let actions: Vec<Action> =
+        Action::WORDS.iter().filter_map(|word| Action::parse(word)).collect();
+    let words = prop::sample::select(vec!["", "handled", "false_alarm", "pipe_replaced"]);
+    let alerts = (10_u64..40, 10_u64..40);
+    (alerts, prop::sample::select(actions), words, 0_u32..3).prop_map(
+        |((index, into), action, outcome, number)| {
+            let alert_id = format!("a{index:012}-1");
+            if number == 2 {
+                let notice_id = format!("{alert_id}.2.centre");
+                let provider_id = (into % 2 == 0).then(String::new);
+                let error = String::new();
+                let delivery = Delivery { notice_id, attempt: 1, provider_id, error };
+                return Command::RecordDeliveries(vec![delivery]);
+            }
+            Command::StepCase(Box::new(CaseStep {
+                outcome: outcome.to_owned(),
+                assignee: if number == 1 { "li".to_owned() } else { String::new() },
+                into: format!("a{into:012}-2"),
+                ..CaseStep::new(&alert_id, action, "wang")
+            }))
+        },
+    )
 }
 
 /// Somebody or something moves, so that what is known of places must be looked up again.

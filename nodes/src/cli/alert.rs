@@ -248,6 +248,14 @@ async fn family(client: &Client, relative_key: String) -> anyhow::Result<()> {
     }
 }
 
+/// The first of several, so that a row stays a line; `show` names them all.
+fn few(people: &[String]) -> String {
+    match people {
+        [first, second, _, ..] => format!("{first}, {second} +{}", people.len() - 2),
+        few => few.join(", "),
+    }
+}
+
 fn print_alerts(alerts: &[Alert], remote: &Remote) {
     let headings = [
         "alert_id",
@@ -276,7 +284,7 @@ fn print_alerts(alerts: &[Alert], remote: &Remote) {
                 json!(alert.dwelling_id),
                 time_text(alert.raised_us),
                 json!(alert.awaited),
-                json!(alert.to_act.join(", ")),
+                json!(few(&alert.to_act)),
                 time_text(alert.due_us),
                 json!(alert.outcome),
             ]

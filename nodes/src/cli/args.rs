@@ -2,8 +2,8 @@
 
 use super::output::{Format, exit_code};
 use super::{
-    alert, audit, cluster, demo, dev, events, feed, letters, model, report, score, serve, simulate,
-    sql, train, verify_parity,
+    alert, audit, cluster, demo, dev, events, feed, letters, model, report, rules, score, serve,
+    simulate, sql, train, verify_parity,
 };
 use crate::client::Client;
 use crate::validator::{self, ValidateArgs};
@@ -134,6 +134,13 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// What raises an alert: show, push, try on recorded events
+    Rules {
+        #[command(subcommand)]
+        command: rules::RulesCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 /// Runs what was typed; the number is the exit status.
@@ -201,6 +208,7 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::VerifyParity(args) => verify_parity::run(args).await?,
         Command::Report { command, remote } => report::run(command, &remote).await?,
         Command::Alert { command, remote } => alert::run(command, &remote).await?,
+        Command::Rules { command, remote } => rules::run(command, &remote).await?,
     }
     Ok(crate::exit::DONE)
 }

@@ -1,11 +1,13 @@
 //! `hearth replay`: somebody else's sensor file through the same door as every event.
 
 use super::args::Remote;
+use super::event_file::own_events;
 use super::output::Failure;
 use crate::client::Client;
 use crate::proto::hearth::{AppendResponse, Event};
 use crate::replay::{LineError, Mapping, Reader, builtin};
 use clap::Args;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 pub(crate) const EVENTS_PER_REQUEST: usize = 2_000;
 /// Bad lines that are printed one by one; the rest are counted.
 const BAD_LINES_SHOWN: usize = 20;
+/// Events between two words on a terminal.
+const EVENTS_PER_WORD: u64 = 200_000;
 /// The longest stretch that is waited for at once, so that progress is seen.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -20,9 +24,10 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) struct ReplayArgs {
     /// The sensor file; .gz is unpacked
     file: PathBuf,
-    /// A mapping file, or the name of one that comes along (kasteren-houseB, mavpad, ...)
+    /// A mapping file, or the name of one that comes along (kasteren-houseB, mavpad, ...); without it
+    /// the file holds events of hearth's own: .ndjson, .ndjson.gz, or .parquet as `sensor_event` is
     #[arg(long)]
-    mapping: String,
+    mapping: Option<String>,
     /// So many seconds of the file in one second; 0 for as fast as it goes
     #[arg(long, default_value_t = 0.0)]
     speed: f64,
@@ -40,17 +45,25 @@ pub(crate) struct Sent {
 }
 
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
-    let mapping = read_mapping(&args.mapping)?;
     if !args.speed.is_finite() || args.speed < 0.0 {
         return Err(Failure::usage("--speed takes 0 or more").into());
     }
-    let reader = Reader::open(&args.file, &mapping)
-        .map_err(|error| Failure::refused(format!("{}: {error}", args.file.display())))?;
+    let reader = match &args.mapping {
+        Some(name) => {
+            let reader = Reader::open(&args.file, &read_mapping(name)?);
+            let reader = reader
+                .map_err(|error| Failure::refused(format!("{}: {error}", args.file.display())))?;
+            Box::new(reader) as Box<dyn Iterator<Item = _> + Send>
+        }
+        None => own_events(&args.file)?,
+    };
+    let mut progress = Progress::default();
     let client = args.remote.client()?;
     let mut pace = Pace::new(args.speed);
     let mut bad: Vec<LineError> = Vec::new();
     let (mut sent, mut bad_lines, mut batch) = (Sent::default(), 0_u64, Vec::new());
     for outcome in reader {
+        progress.one_more(&args.file);
         let event = match outcome {
             Ok(event) => event,
             Err(error) => {
@@ -81,7 +94,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
+pub(crate) fn read_mapping(name: &str) -> anyhow::Result<Mapping> {
     let text = match builtin(name) {
         Some(text) => text.to_owned(),
         None => std::fs::read_to_string(Path::new(name)).map_err(|error| {
@@ -116,6 +129,21 @@ impl Sent {
         self.log_index = self.log_index.max(answer.log_index);
         for rejection in answer.rejected.iter().take(BAD_LINES_SHOWN) {
             eprintln!("event {} of a request: {}", rejection.position, rejection.reason);
+        }
+    }
+}
+
+/// A word on a terminal now and then.
+#[derive(Debug, Default)]
+struct Progress {
+    events: u64,
+}
+
+impl Progress {
+    fn one_more(&mut self, file: &Path) {
+        self.events += 1;
+        if self.events.is_multiple_of(EVENTS_PER_WORD) && std::io::stderr().is_terminal() {
+            eprintln!("{} events of {}", self.events, file.display());
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) async fn post_rows(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Ok(_place) = node.bodies().try_acquire() else { return busy() };
+    let Ok(_place) = node.bodies().try_acquire() else { return busy(&node, body).await };
     let body = match whole(&node, &headers, body).await {
         Ok(body) => body,
         Err(answer) => return answer,

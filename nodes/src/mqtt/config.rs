@@ -47,6 +47,22 @@ pub struct Mqtt {
     /// A larger message is a dead letter.
     #[serde(default = "message_bytes")]
     pub message_bytes: usize,
+    /// Speaks TLS with the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// PEM files, read again at each connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The authority that the broker's certificate has to be of.
+    pub ca: PathBuf,
+    /// Shown to a broker that asks for one, with its `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +173,12 @@ impl Mqtt {
         }
         if (self.payload == PayloadFormat::Feed) != self.feed.is_some() {
             return Err("payload = \"feed\" and feed = \"NAME\" go together".to_owned());
+        }
+        if let Some(tls) = &self.tls {
+            if tls.certificate.is_some() != tls.key.is_some() {
+                return Err("tls.certificate and tls.key go together".to_owned());
+            }
+            super::tls::connector(tls).map_err(|error| error.to_string())?;
         }
         self.read_mapping().map(drop)
     }

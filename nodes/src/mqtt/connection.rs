@@ -3,16 +3,18 @@
 use super::config::Mqtt;
 use super::figures::{Figure, add};
 use super::intake::{Intake, commit};
+use super::tls::{TlsError, secure};
 use super::wire::{Message, Opening, Packet, Wire, WireError};
 use crate::node::Node;
+use crate::service::reach_level;
 use bytes::BytesMut;
 use futures::stream::{FuturesOrdered, StreamExt as _};
+use raft::ReadLevel;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -49,6 +51,8 @@ enum End {
     #[error("the connection broke: {0}")]
     Broken(std::io::Error),
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
     Wire(#[from] WireError),
     #[error("this node no longer leads")]
     NotLeader,
@@ -70,6 +74,11 @@ async fn run(node: Arc<Node>, broker: Mqtt, at: usize) {
             if leadership.changed().await.is_err() {
                 return;
             }
+        }
+        // A leader that was cut off does not know it yet; it would take the session from its successor.
+        if reach_level(&node, ReadLevel::Linearizable).await.is_err() || !node.raft().is_leader() {
+            tokio::time::sleep(PAUSE_MIN).await;
+            continue;
         }
         let before = figure.connections.load(Ordering::Relaxed);
         // Of its own, so that a packet nobody thought of ends a connection and not the intake.
@@ -110,7 +119,17 @@ async fn session(node: Arc<Node>, broker: Mqtt, figure: Arc<Figure>) -> Result<(
     let stream = timeout(WITHIN, TcpStream::connect(&broker.address)).await;
     let stream = stream.map_err(|_| End::Silent)?.map_err(End::Unreachable)?;
     stream.set_nodelay(true).map_err(End::Unreachable)?;
-    let (reader, writer) = stream.into_split();
+    let (reader, writer): (Reads, Writes) = match &broker.tls {
+        None => {
+            let (reader, writer) = stream.into_split();
+            (Box::new(reader), Box::new(writer))
+        }
+        Some(tls) => {
+            let secured = timeout(WITHIN, secure(tls, &broker.address, stream)).await;
+            let (reader, writer) = tokio::io::split(secured.map_err(|_| End::Silent)??);
+            (Box::new(reader), Box::new(writer))
+        }
+    };
     let mut connection = Connection {
         reader,
         writer,
@@ -141,9 +160,12 @@ async fn session(node: Arc<Node>, broker: Mqtt, figure: Arc<Figure>) -> Result<(
     end
 }
 
+type Reads = Box<dyn AsyncRead + Send + Unpin>;
+type Writes = Box<dyn AsyncWrite + Send + Unpin>;
+
 struct Connection {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    reader: Reads,
+    writer: Writes,
     wire: Wire,
     buffer: BytesMut,
 }
@@ -151,7 +173,9 @@ struct Connection {
 impl Connection {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
         let written = timeout(WITHIN, self.writer.write_all(bytes)).await;
-        written.map_err(|_| End::Silent)?.map_err(End::Broken)
+        written.map_err(|_| End::Silent)?.map_err(End::Broken)?;
+        let flushed = timeout(WITHIN, self.writer.flush()).await;
+        flushed.map_err(|_| End::Silent)?.map_err(End::Broken)
     }
 
     /// Takes more bytes from the socket; may be dropped while it waits.

@@ -14,9 +14,10 @@ mod figures;
 mod intake;
 mod payload;
 mod senml;
+mod tls;
 mod wire;
 
 pub(crate) use config::check;
-pub use config::{Mqtt, MqttVersion, PayloadFormat};
+pub use config::{Mqtt, MqttVersion, PayloadFormat, Tls};
 pub(crate) use connection::start;
 pub(crate) use figures::{Figures, expose};

@@ -332,7 +332,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        let now_us = 1_790_000_030_000_000;
+        let now_us = 1_789_999_990_000_000;
         let gas = |topic: &str, at_us| {
             mapping.message(topic, r#"{"ts":1780000000000,"v":8}"#, at_us).map(|e| e[0].clone())
         };

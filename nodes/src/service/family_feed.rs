@@ -5,7 +5,7 @@
 
 use crate::node::Node;
 use crate::proto::hearth::FamilyUpdate;
-use crate::state::{Alert, State};
+use crate::state::{Alert, RULES, State};
 use futures::stream::{Stream, unfold};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -115,7 +115,8 @@ impl Feed {
         let open = state.alerts.open_of(place).chain(state.alerts.open_of(resident));
         for alert in open {
             // A finding about one of those who live there is not the others' relatives' to see.
-            if alert.model.is_empty() || alert.resident_key == resident {
+            let is_of_home = alert.model.is_empty() || alert.model == RULES;
+            if is_of_home || alert.resident_key == resident {
                 self.queue(alert, resident);
             }
         }

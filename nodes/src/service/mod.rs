@@ -13,6 +13,7 @@ pub mod inference;
 mod model_message;
 mod models;
 pub(crate) mod reading;
+mod rules;
 mod scores;
 pub(crate) mod status;
 
@@ -26,6 +27,7 @@ pub use events::{EventsService, append};
 pub use feast::FeastService;
 pub use models::ModelsService;
 pub(crate) use reading::reach_level;
+pub use rules::RulesService;
 pub use scores::ScoresService;
 pub(crate) use status::from_raft;
 

@@ -91,7 +91,7 @@ fn step(work: Work, action: Action, outcome: &str) -> Result<Work, &'static str>
         (A::Reopen, W::Closed) => Ok(W::New),
         (A::Reopen, _) => Err("only a closed alert can be reopened"),
         (A::Escalate, W::L1Ack) => Ok(W::L1Notified),
-        (A::Merge, W::Closed) | (A::Silence | A::Reassign | A::Escalate | A::Inform, W::Closed) => {
+        (A::Merge | A::Silence | A::Reassign | A::Escalate | A::Inform, W::Closed) => {
             Err("it is closed")
         }
         (A::Merge, _) => Ok(W::Closed),
@@ -249,7 +249,7 @@ impl State {
                 let what = if action == Action::Dispatch { "dispatched" } else { "reassigned" };
                 let said = format!("{person} ({role})");
                 let person = Person { key: person, role };
-                self.tell(at, alert, &person, level, Telling { what, reason });
+                self.tell_person(at, alert, &person, level, Telling { what, reason });
                 Some(said)
             }
             Action::Escalate | Action::Inform => {
@@ -281,7 +281,7 @@ impl State {
                 continue;
             }
             let person = Person { key: told.person, role: told.role };
-            self.tell(at, alert, &person, told.level, Telling { what: "closed", reason });
+            self.tell_person(at, alert, &person, told.level, Telling { what: "closed", reason });
         }
     }
 }

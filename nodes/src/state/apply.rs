@@ -1,10 +1,11 @@
 //! One log entry after another: the one exhaustive match, and what comes out of it.
 
 use super::command::UnknownCommand;
+use super::rules::RuleHistory;
 use super::{
-    Alerts, CaseStep, Casework, Checks, Command, DeadLetters, Dedup, Feeds, Homes, IndexedRows,
-    Ledger, ModelRecord, Once, Recent, Refusal, Relatives, Reply, RowIndex, Rows, Rules, Scores,
-    Watched,
+    Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
+    IndexedRows, Ledger, ModelRecord, Once, Recent, Relatives, Reply, RowIndex, Rows, Rules,
+    Scores, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -59,6 +60,8 @@ pub struct State {
     pub casework: Casework,
     pub(crate) relatives: Relatives,
     pub rules: Rules,
+    pub rule_history: RuleHistory,
+    pub(crate) conditions: Conditions,
     pub registry: Registry,
     /// What the registry names, by name and version.
     pub(crate) models: OrdMap<(String, String), Arc<ModelRecord>>,
@@ -101,6 +104,8 @@ impl State {
             casework: Casework::default(),
             relatives: Relatives::default(),
             rules: Rules::default(),
+            rule_history: RuleHistory::default(),
+            conditions: Conditions::default(),
             registry: Registry::default(),
             models: OrdMap::new(),
             model_indexes: OrdMap::new(),
@@ -139,6 +144,7 @@ impl State {
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
         self.fire_timers(at);
+        self.watch_time(at);
         self.settle_models(at);
         let mut hash = Sha256::new();
         hash.update(self.hash);
@@ -164,7 +170,8 @@ impl State {
                 self.ingest_events(at, &events.iter().map(EventRef::from).collect::<Vec<_>>())
             }
             Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
-            Command::SetRules(rules) => self.set_rules(rules),
+            Command::SetRules(rules) => self.set_old_rules(rules.into()),
+            Command::PushRules(push) => self.push_rules(at, *push),
             Command::RegisterModel(record) => self.register_model(at, *record),
             Command::ChangeModel { name, version, action, actor } => {
                 self.change_model(at, &name, &version, action, &actor)
@@ -216,18 +223,6 @@ impl State {
         let reply = self.carry_out(at, command);
         self.once.remember(id, reply.clone());
         reply
-    }
-
-    fn set_rules(&mut self, rules: Rules) -> Reply {
-        if rules.version < self.rules.version {
-            let said = format!(
-                "rules of version {} are in force, these are of version {}",
-                self.rules.version, rules.version
-            );
-            return Reply::Refused(Refusal::Precondition(said));
-        }
-        self.rules = rules;
-        Reply::Done
     }
 
     /// The changes since the last call, in order within their tables.

@@ -29,6 +29,9 @@ pub(crate) struct Raise {
     pub(crate) suppressed_by: String,
 }
 
+/// What stands as the model of an alert that a rule raised; its version is that of the rules.
+pub(crate) const RULES: &str = "rules";
+
 /// Who did something.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Actor<'a> {
@@ -78,7 +81,7 @@ impl State {
             alert_id: format!("a{:012}-{}", at.index, self.alerts_total),
             kind: raise.kind,
             severity: raise.severity,
-            region: Homes::region_of(&self.rows, place).unwrap_or_default(),
+            region: Homes::region_of_place(&self.rows, place).unwrap_or_default(),
             dwelling_id: raise.dwelling,
             resident_key: resident,
             condition: Condition::Firing,
@@ -211,7 +214,7 @@ impl State {
 
     /// A late or changed event shows that a case stands on other ground than was thought: an audit line.
     /// Whether it is over is for people to say.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what corrects cases calls it"))]
+    #[allow(dead_code, reason = "what corrects cases calls it")]
     pub(crate) fn correct(
         &mut self,
         at: Position,
@@ -228,7 +231,7 @@ impl State {
     }
 
     /// An outage explains the case: no deadline runs and nobody is told while that lasts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what correlates outages calls it"))]
+    #[allow(dead_code, reason = "what correlates outages calls it")]
     pub(crate) fn suppress(&mut self, at: Position, alert_id: &str, parent_id: &str) {
         let Some(mut alert) = self.alerts.get(alert_id).filter(|each| each.is_open()).cloned()
         else {
@@ -243,7 +246,7 @@ impl State {
     }
 
     /// The outage is over and the case is not.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what correlates outages calls it"))]
+    #[allow(dead_code, reason = "what correlates outages calls it")]
     pub(crate) fn lift(&mut self, at: Position, alert_id: &str, level: u32) {
         let Some(mut alert) = self.alerts.get(alert_id).filter(|each| each.is_open()).cloned()
         else {

@@ -2,8 +2,8 @@
 
 use super::{
     Action, Alert, CaseStep, DeadLetter, DecisionRecord, Delivery, Digest, Fed, FeedRow, FeedSpec,
-    Linkage, ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord,
-    ReviewRecord, Roster, Rules, ScoreRecord, WatchDelta, Written,
+    Linkage, ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord, OldRules,
+    ReviewRecord, Roster, RulePush, ScoreRecord, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ pub enum Command {
         table: String,
         rows: Vec<Vec<u8>>,
     },
-    SetRules(Rules),
+    /// Of logs from before a set was text.
+    SetRules(OldRules),
     /// Of logs from before the nodes validated for themselves: valid by the word of whoever took it.
     RegisterModel(Box<ModelRecord>),
     /// Of the same logs.
@@ -104,6 +105,7 @@ pub enum Command {
         letters: Vec<DeadLetter>,
     },
     RecordDeadLetters(Vec<DeadLetter>),
+    PushRules(Box<RulePush>),
 }
 
 /// What a command answers.

@@ -112,6 +112,17 @@ impl Homes {
         follow(rows, "grid", &Self::grid_of(rows, dwelling)?, "community")
     }
 
+    /// The community of whatever a case is about: a dwelling, `building:b1`, `grid:g1`, `community:code`.
+    pub(crate) fn region_of_place(rows: &Rows, place: &str) -> Option<String> {
+        let grid = |building: &str| follow(rows, "building", building, "grid_id");
+        match place.split_once(':') {
+            Some(("community", code)) => Some(code.to_owned()),
+            Some(("grid", grid)) => follow(rows, "grid", grid, "community"),
+            Some(("building", building)) => follow(rows, "grid", &grid(building)?, "community"),
+            _ => Self::region_of(rows, place),
+        }
+    }
+
     pub(crate) fn grid_of(rows: &Rows, dwelling: &str) -> Option<String> {
         let building = follow(rows, "dwelling", dwelling, "building_id")?;
         follow(rows, "building", &building, "grid_id")

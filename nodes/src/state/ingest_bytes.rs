@@ -26,7 +26,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Result<Vec<EventRef<'_>>, UnknownCo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Command, Rules};
+    use crate::state::{Command, RulePush, Rules};
     use features::Event;
 
     #[test]
@@ -44,6 +44,7 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap().unwrap(), borrowed);
         assert!(decode(&bytes[..bytes.len() - 1]).unwrap().is_err());
         assert!(decode(&Command::Tick.encode()).is_none());
-        assert!(decode(&Command::SetRules(Rules::default()).encode()).is_none());
+        let push = RulePush::new(&Rules::default(), "a", "b");
+        assert!(decode(&Command::PushRules(Box::new(push)).encode()).is_none());
     }
 }

@@ -1,8 +1,8 @@
 //! Events: deduplicated, folded into the features of device, dwelling and residents, and held
 //! against the alert rules. The safety rules fire here, in the event's own log entry, without a model.
 
-use super::cases::Raise;
-use super::{AlertRule, Condition, Recent, Reply, State};
+use super::conditions::SeenFrom;
+use super::{Recent, Reply, State};
 use features::{EntityKind, EventColumns, EventRef, EventRow, Kind, Quality, effective_time_us};
 use raft::Position;
 use std::sync::Arc;
@@ -32,9 +32,11 @@ impl State {
             accepted += 1;
             let (at_us, quality) = effective_time_us(event.event_time_us, self.clock_us);
             let received = Received { event, kind, at_us };
-            let dwelling = self.fold(at, &received);
-            if quality != Quality::Backfill {
-                self.hold_against_rules(at, &received, dwelling.as_deref());
+            let (dwelling, from) = self.fold(at, &received);
+            if quality != Quality::Backfill
+                && let Some(from) = from
+            {
+                self.watch_event(at, (event, kind, at_us), from);
             }
             if position >= shown_from {
                 self.recent.show(event.to_event());
@@ -46,34 +48,45 @@ impl State {
         Reply::Ingested { accepted, duplicates }
     }
 
-    /// Updates the features of all that the event concerns; says which dwelling it came from.
-    fn fold(&mut self, at: Position, received: &Received<'_>) -> Option<Arc<str>> {
+    /// Updates the features of all that the event concerns; says which dwelling it came from, and the
+    /// slots that rules know it by.
+    fn fold(
+        &mut self,
+        at: Position,
+        received: &Received<'_>,
+    ) -> (Option<Arc<str>>, Option<SeenFrom>) {
         let Received { event, kind, at_us } = *received;
         let (device, value) = (event.device_id, event.value);
         let interval_us = self.rules.score_interval_us();
         let Self { features, homes, places, scores, .. } = self;
+        let slot = features.slot(EntityKind::Device, device);
+        let mut from = slot.map(|slot| SeenFrom { device: slot as u32, home: None });
         if features.takes(at_us, value)
-            && let Some(slot) = features.slot(EntityKind::Device, device)
+            && let Some(slot) = slot
         {
             features.record_at(EntityKind::Device, slot, kind, at_us, value);
-            let place = places.of_device(slot, device, homes, features)?;
+            let Some(place) = places.of_device(slot, device, homes, features) else {
+                return (None, from);
+            };
+            from = from.map(|from| SeenFrom { home: place.home, ..from });
             if !place.is_partial {
                 for slot in &place.residents {
                     let slot = *slot as usize;
                     features.record_at(EntityKind::Resident, slot, kind, at_us, value);
                     scores.touch(slot, at.index, interval_us);
                 }
-                return Some(Arc::clone(&place.dwelling));
+                return (Some(Arc::clone(&place.dwelling)), from);
             }
         }
-        let dwelling = homes.dwelling_of_device(device)?;
+        let Some(dwelling) = homes.dwelling_of_device(device) else { return (None, from) };
         for resident in homes.residents_of_dwelling(dwelling) {
             features.record(EntityKind::Resident, resident, kind, at_us, value);
             if let Some(slot) = features.find(EntityKind::Resident, resident) {
                 scores.touch(slot, at.index, interval_us);
             }
         }
-        Some(dwelling.into())
+        let home = features.slot(EntityKind::Dwelling, dwelling).map(|slot| slot as u32);
+        (Some(dwelling.into()), from.map(|from| SeenFrom { home, ..from }))
     }
 
     fn write_down(
@@ -103,68 +116,5 @@ impl State {
             seq: event.seq,
             log_index: at.index,
         });
-    }
-
-    fn hold_against_rules(
-        &mut self,
-        at: Position,
-        received: &Received<'_>,
-        dwelling: Option<&str>,
-    ) {
-        let kind = received.kind.as_str();
-        let Some(rule) = self.rules.alerts.iter().find(|rule| rule.kind == kind) else { return };
-        // A device without a home is a place of its own: its alarm is not lost.
-        let place = dwelling.unwrap_or(received.event.device_id);
-        if received.event.value < rule.threshold {
-            let open = self.alerts.open_at(&rule.alert, place);
-            if let Some(firing) = open.filter(|open| open.condition == Condition::Firing) {
-                let id = firing.alert_id.clone();
-                self.set_condition(at, &id, Condition::Cleared);
-            }
-            return;
-        }
-        let (rule, place) = (rule.clone(), place.to_owned());
-        let key = (rule.alert.clone(), place.clone());
-        if let Some(open) = self.alerts.open_at(&rule.alert, &place) {
-            let id = open.alert_id.clone();
-            self.seen_again(at, &id, received.event.event_id);
-            return;
-        }
-        let counted = self.alerts.counted.entry(key.clone()).or_default();
-        counted.push((received.at_us, received.event.event_id.to_owned()));
-        counted.sort();
-        let newest_us = counted.last().map_or(0, |(us, _)| *us);
-        let oldest_us = newest_us - i64::from(rule.within_s) * 1_000_000;
-        counted.retain(|(us, _)| *us >= oldest_us);
-        if counted.len() >= rule.count.max(1) as usize {
-            let evidence = self.alerts.counted.remove(&key).unwrap_or_default();
-            let raise = Raise {
-                evidence: evidence.into_iter().map(|(_, id)| id).collect(),
-                event_us: newest_us,
-                ..raise_of(&rule, &place, dwelling)
-            };
-            self.raise(at, raise);
-        }
-    }
-}
-
-/// What a rule asks for at a place.
-fn raise_of(rule: &AlertRule, place: &str, dwelling: Option<&str>) -> Raise {
-    Raise {
-        kind: rule.alert.clone(),
-        severity: rule.severity,
-        level: rule.level,
-        dwelling: dwelling.unwrap_or_default().to_owned(),
-        // A device without a home is a place of its own: its alarm is not lost.
-        resident: if dwelling.is_some() { String::new() } else { place.to_owned() },
-        evidence: Vec::new(),
-        event_us: 0,
-        model: String::new(),
-        version: String::new(),
-        reason: format!(
-            "{} readings of {} at or over {} within {} s",
-            rule.count, rule.kind, rule.threshold, rule.within_s
-        ),
-        suppressed_by: String::new(),
     }
 }

@@ -11,6 +11,7 @@ mod cases;
 mod casework;
 mod checks;
 mod command;
+mod conditions;
 pub mod dead_letters;
 mod dedup;
 pub mod feeds;
@@ -26,7 +27,7 @@ mod recent;
 mod record_scores;
 mod register_history;
 mod row_index;
-mod rules;
+pub(crate) mod rules;
 mod snapshot;
 mod tables;
 mod timers;
@@ -36,6 +37,7 @@ pub mod watched;
 pub use act_on_alert::{Action, CaseStep, possible};
 pub use alert::{Alert, Alerts, Condition, Severity, StepTimes, Told, Transition, Work};
 pub use apply::{Change, State};
+pub(crate) use cases::RULES;
 pub(crate) use casework::Relatives;
 pub use casework::{
     Absence, Band, Casework, Delivering, Delivery, Linkage, LinkageError, Minute, Moment, Notice,
@@ -43,6 +45,7 @@ pub use casework::{
 };
 pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
+pub use conditions::{Comparison, Conditions, Found, Trial};
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use dedup::Dedup;
 pub use feeds::{Fed, FeedRow, FeedSpec, Feeds};
@@ -55,7 +58,10 @@ pub use recent::Recent;
 pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
 pub use row_index::IndexedRows;
 pub(crate) use row_index::RowIndex;
-pub use rules::{AlertRule, Deadlines, Rules};
+pub use rules::{
+    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, OldRules,
+    Outage, Part, RuleHistory, RulePush, RuleVersion, Rules, TogetherRule, When,
+};
 pub use snapshot::FrozenState;
 pub use tables::Rows;
 pub use timers::awaited;

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub(crate) struct Place {
     pub(crate) dwelling: Arc<str>,
     pub(crate) residents: Vec<u32>,
+    /// The dwelling's own slot; nothing where the features have no room left.
+    pub(crate) home: Option<u32>,
     /// Some resident has no slot: the features have no room left, or the key is unusable.
     pub(crate) is_partial: bool,
     seen: u64,
@@ -57,8 +59,9 @@ impl Places {
                 }
                 let dwelling: Arc<str> = dwelling.into();
                 self.by_dwelling.insert(Arc::clone(&dwelling), next);
+                let home = store.slot(EntityKind::Dwelling, &dwelling).map(|slot| slot as u32);
                 let residents = Vec::new();
-                self.all.push(Place { dwelling, residents, is_partial: false, seen: 0 });
+                self.all.push(Place { dwelling, residents, home, is_partial: false, seen: 0 });
                 next
             });
             *known = Known { seen, place };

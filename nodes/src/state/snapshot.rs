@@ -1,9 +1,11 @@
 //! The whole state as bytes and back, a version byte first.
 
+use super::conditions::{Kept, Registers};
 use super::dedup::Order;
+use super::rules::RuleHistory;
 use super::{
-    Alerts, Casework, Checks, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord, Once,
-    Relatives, RowIndex, Rows, Rules, Scores, State, Watched,
+    Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord,
+    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -26,6 +28,8 @@ struct Parts<Seen> {
     alerts: Alerts,
     casework: Casework,
     rules: Rules,
+    rule_history: RuleHistory,
+    conditions: Kept,
     registry: Registry,
     models: OrdMap<(String, String), Arc<ModelRecord>>,
     model_indexes: OrdMap<(String, String), u64>,
@@ -79,6 +83,8 @@ impl State {
             alerts: self.alerts.clone(),
             casework: self.casework.clone(),
             rules: self.rules.clone(),
+            rule_history: self.rule_history.clone(),
+            conditions: self.conditions.kept().clone(),
             registry: self.registry.clone(),
             models: self.models.clone(),
             model_indexes: self.model_indexes.clone(),
@@ -119,18 +125,24 @@ impl State {
         }
         let (parts, features): (Parts<Dedup>, _) =
             postcard::take_from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
+        let features = Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?;
+        let homes = Homes::rebuild(&parts.rows);
+        let registers = Registers { rows: &parts.rows, homes: &homes, store: &features };
+        let conditions = Conditions::restore(parts.conditions, &parts.rules, registers);
         Ok(Self {
             applied: parts.applied,
             clock_us: parts.clock_us,
-            homes: Homes::rebuild(&parts.rows),
+            conditions,
+            homes,
             row_index: RowIndex::rebuild(&parts.rows),
             relatives: Relatives::rebuild(&parts.rows),
             rows: parts.rows,
-            features: Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?,
+            features,
             dedup: parts.dedup,
             alerts: parts.alerts,
             casework: parts.casework,
             rules: parts.rules,
+            rule_history: parts.rule_history,
             registry: parts.registry,
             models: parts.models,
             model_indexes: parts.model_indexes,

@@ -1,5 +1,6 @@
 //! Department rows into the reference tables.
 
+use super::conditions::Registers;
 use super::{Change, Refusal, Reply, State, register_history};
 use features::civil;
 use features::table::{Cell, Mode, RowError, Table, decode_row};
@@ -49,6 +50,8 @@ impl State {
             && let Some(stored) = self.rows.bytes(table.name, key)
         {
             self.row_index.learn(table.name, stored);
+            let Self { conditions, rows, homes, features, .. } = self;
+            conditions.learn(table.name, key, Registers { rows, homes, store: features });
         }
         if register_history::is_kept(table) {
             self.keep_history(table, row);

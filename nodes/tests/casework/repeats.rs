@@ -100,6 +100,13 @@ fn two_kinds_of_one_hazard_are_one_case_where_the_linkage_says_so() {
     let both = street.newest();
     assert_eq!((both.level, both.severity), (3, Severity::Critical));
     assert_eq!(street.waiting(&both.alert_id).len(), 1, "only the centre has not heard of it");
+    // What the raise said is in the history, and again changes nothing.
+    assert!(both.history.last().unwrap().reason.contains("told level 3"), "{both:?}");
+    let lines = both.transitions;
+    street.reads(1, "s3", "sos", 1.0);
+    assert_eq!(street.newest().transitions, lines + 1, "another reading of the other kind is said");
+    street.reads(1, "f2", "fall", 1.0);
+    assert_eq!(street.newest().transitions, lines + 1, "another one of its own is no step");
     // In another home it is another case.
     street.reads(2, "s2", "sos", 1.0);
     assert_eq!(street.state.alerts.open_count(), 2);

@@ -105,22 +105,16 @@ async fn three_readings_make_one_alert_that_is_worked_on_to_its_end() {
 pub(crate) fn deadlines_of(seconds: u32) -> Rules {
     let deadlines =
         Deadlines { ack_s: seconds, dispatch_s: seconds, arrive_s: seconds, feedback_s: seconds };
-    let rule = |kind: &str, alert: &str, count| AlertRule {
-        kind: kind.to_owned(),
-        alert: alert.to_owned(),
-        threshold: 1.0,
-        count,
-        within_s: 600,
-        severity: Severity::Major,
-        level: 1,
+    let rule = |kind: &str, alert: &str, count| {
+        AlertRule::counting((kind, alert), 1.0, (count, 600), (Severity::Major, 1))
     };
     Rules {
         version: 2,
-        score_interval_s: 60,
         critical: deadlines,
         major: deadlines,
         minor: deadlines,
-        alerts: vec![rule("gas", "gas_leak", 3), rule("pressure", "probe", 1)],
+        alerts: vec![rule("gas", "draught", 3), rule("pressure", "probe", 1)],
+        ..Rules::bare()
     }
 }
 
@@ -144,7 +138,7 @@ async fn a_deadline_is_told_once_though_the_leader_died_meanwhile() {
     let index = client.append(events).await.unwrap().log_index;
     let leader = cluster.leader().await;
     let raised = alerts_at(&cluster.nodes[leader], index).await;
-    let raised = raised.into_iter().find(|alert| alert.kind == "gas_leak").unwrap();
+    let raised = raised.into_iter().find(|alert| alert.kind == "draught").unwrap();
     assert_eq!((raised.level, raised.due_us - raised.raised_us), (1, 2_000_000));
     cluster.nodes[leader].kill();
 
@@ -163,8 +157,8 @@ async fn a_deadline_is_told_once_though_the_leader_died_meanwhile() {
     for node in &cluster.nodes {
         node.wait_recorded(later).await;
         let sql = format!(
-            "SELECT regexp_extract(reason, 'told (level [0-9])', 1), epoch_us(ts) FROM alert_history
-             WHERE alert_id = '{id}' AND reason LIKE 'no ack by%' ORDER BY seq"
+            "SELECT 'level ' || level, epoch_us(ts) FROM notice
+             WHERE alert_id = '{id}' AND what = 'escalated' AND seq = 1 ORDER BY step"
         );
         let told = rows(node, later, &sql).await;
         let levels: Vec<&str> = told.iter().map(|row| row[0].as_str()).collect();

@@ -110,7 +110,7 @@ async fn back_up(cluster: &mut Cluster, out: &Path) -> Old {
     client.append(gas("gas1", "a")).await.unwrap();
     let leader = cluster.leader().await;
     let of = |alerts: Vec<Alert>, dwelling: &str| {
-        let is_it = |alert: &Alert| alert.kind == "gas_leak" && alert.dwelling_id == dwelling;
+        let is_it = |alert: &Alert| alert.kind == "draught" && alert.dwelling_id == dwelling;
         let found = alerts.into_iter().find(is_it);
         found.unwrap_or_else(|| panic!("no alert in {dwelling}"))
     };
@@ -241,8 +241,8 @@ async fn a_backup_under_load_becomes_a_new_cluster() {
     for node in &cluster.nodes {
         node.wait_recorded(later).await;
         let sql = format!(
-            "SELECT right(reason, 7) FROM alert_history
-             WHERE alert_id = '{id}' AND reason LIKE 'the deadline%' ORDER BY seq"
+            "SELECT 'level ' || level FROM notice
+             WHERE alert_id = '{id}' AND what = 'escalated' AND seq = 1 ORDER BY step"
         );
         let told: Vec<_> = rows(node, later, &sql).await.into_iter().flatten().collect();
         assert_eq!(told, ["level 2", "level 3"], "node {}", node.id);
@@ -262,7 +262,7 @@ async fn a_backup_under_load_becomes_a_new_cluster() {
     let node = &cluster.nodes[leader];
     node.wait_recorded(index).await;
     let raised = alerts(node).await;
-    let is_new = |alert: &&Alert| alert.kind == "gas_leak" && alert.dwelling_id == "d4";
+    let is_new = |alert: &&Alert| alert.kind == "draught" && alert.dwelling_id == "d4";
     let new = raised.iter().find(is_new).unwrap();
     assert!(found.iter().all(|alert| alert.alert_id != new.alert_id), "an id was used again");
     let counts = event_counts(node, index, "load").await;

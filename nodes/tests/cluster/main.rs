@@ -33,6 +33,7 @@ mod read_levels;
 mod rebuild;
 mod replay;
 mod restart;
+mod rules;
 mod sheng;
 mod slow_cluster;
 mod snapshot;

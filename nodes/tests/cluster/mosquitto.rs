@@ -72,6 +72,52 @@ impl Mosquitto {
         broker
     }
 
+    /// A broker that speaks TLS and asks for a name and a password; nothing where this machine has no
+    /// openssl to make certificates with.
+    pub(crate) async fn secured(user: &str, password: &str) -> Option<Self> {
+        let mut broker = Self::start().await;
+        broker.stop();
+        let folder = broker.dir.path().to_owned();
+        let made = |arguments: &str| {
+            let mut openssl = Command::new("openssl");
+            openssl.current_dir(&folder).args(arguments.split_whitespace());
+            openssl.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
+            openssl.status().is_ok_and(|status| status.success())
+        };
+        std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+        let key = "-newkey rsa:2048 -nodes -keyout";
+        let is_made = made(&format!("req -x509 {key} ca.key -out ca.pem -days 2 -subj /CN=ca"))
+            && made(&format!("req {key} broker.key -out broker.csr -subj /CN=broker"))
+            && made(
+                "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+                 -extfile names -out broker.pem",
+            );
+        if !is_made {
+            return None;
+        }
+        let mut passwords = program("mosquitto_passwd");
+        passwords.args(["-b", "-c"]).arg(folder.join("passwords")).args([user, password]);
+        assert!(passwords.status().unwrap().success());
+        let conf = folder.join("mosquitto.conf");
+        let text = std::fs::read_to_string(&conf).unwrap();
+        let text = text.replace("allow_anonymous true", "allow_anonymous false");
+        let at = |name: &str| folder.join(name).display().to_string();
+        let tls = format!(
+            "password_file {}\ncafile {}\ncertfile {}\nkeyfile {}\n",
+            at("passwords"),
+            at("ca.pem"),
+            at("broker.pem"),
+            at("broker.key")
+        );
+        std::fs::write(&conf, text + &tls).unwrap();
+        broker.restart().await;
+        Some(broker)
+    }
+
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
     pub(crate) async fn restart(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let mut command = program("mosquitto");

@@ -293,3 +293,42 @@ async fn formats_wills_retained_and_oversized_messages() {
     let wills = number(node, index, "SELECT count(*) FROM sensor_event WHERE kind = 'offline'");
     assert_eq!(wills.await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_under_tls_that_asks_for_a_password() {
+    let Some(mosquitto) = Mosquitto::secured("hearth", "geheim:1").await else {
+        eprintln!("skipped: there is no openssl here");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = folder.path().join("credentials");
+    std::fs::write(&credentials, "hearth:wrong\n").unwrap();
+    let authority = mosquitto.authority();
+    let text = |name: &str, version: &str| {
+        format!(
+            "name = '{name}'\nversion = '{version}'\ntopics = ['{name}/#']\ncredentials = '{}'\ntls = {{ ca = '{}' }}",
+            credentials.display(),
+            authority.display()
+        )
+    };
+    let mqtt = vec![
+        broker(&text("five", "5"), &mosquitto.address),
+        broker(&text("three", "3.1.1"), &mosquitto.address),
+    ];
+    let cluster = Cluster::shaped(Shape { nodes: 1, mqtt, ..Shape::default() }).await;
+    let node = &cluster.nodes[0];
+    eventually("it is refused", async || {
+        let log = node.log();
+        (log.contains("refused the connection: NotAuthorized")).then_some(())
+    })
+    .await;
+    std::fs::write(&credentials, "hearth:geheim:1\n").unwrap();
+    subscribed(node).await;
+    let authority = authority.to_str().unwrap().to_owned();
+    let signed = ["--cafile", &authority, "-u", "hearth", "-P", "geheim:1"];
+    for topic in ["five/1", "three/1"] {
+        mosquitto.publish(topic, reading(topic, 1).as_bytes(), &signed);
+    }
+    eventually("two events", async || (node.metric("hearth_events").await == 2).then_some(()))
+        .await;
+}

@@ -1,5 +1,9 @@
-//! Watches what every node says about itself, all the time: one leader a term, equal state at an
-//! equal index, nothing that goes back while a process lives.
+//! Watches what every node says about itself, all the time: equal state at an equal index, nothing
+//! that goes back while a process lives.
+//!
+//! A leadership is a term and a node, in this order: a candidate with a higher id may take a term over
+//! from one that has just been elected in it. So two nodes may lead one term one after the other, and
+//! what must never happen is that somebody follows an earlier leadership after a later one.
 
 use crate::cluster::Cluster;
 use crate::load::Book;
@@ -14,10 +18,11 @@ const STATES_MAX: usize = 200_000;
 
 #[derive(Debug, Default)]
 struct Seen {
-    leaders: BTreeMap<u64, u64>,
     states: BTreeMap<u64, (u64, Vec<u8>)>,
     /// By node: its start, what it had applied and its term.
     last: BTreeMap<u64, (u64, u64, u64)>,
+    /// By node: its start, and the leadership (term, node) that it followed or held.
+    followed: BTreeMap<u64, (u64, (u64, u64))>,
     compared: u64,
     /// Pairs of nodes that were said to differ: once is enough.
     differ: BTreeSet<(u64, u64)>,
@@ -48,11 +53,13 @@ impl Seen {
     fn take(&mut self, start: u64, status: &StatusResponse) -> Vec<String> {
         let mut wrong = Vec::new();
         let node = status.node_id;
-        if status.leader_id == node {
-            let known = *self.leaders.entry(status.term).or_insert(node);
-            if known != node {
-                wrong.push(format!("nodes {known} and {node} both led in term {}", status.term));
-            }
+        let leadership = (status.term, status.leader_id);
+        if status.leader_id > 0
+            && let Some((then, before)) = self.followed.insert(node, (start, leadership))
+            && then == start
+            && leadership < before
+        {
+            wrong.push(format!("node {node} follows {leadership:?} after {before:?}"));
         }
         let now = (start, status.applied_index, status.term);
         if let Some(last) = self.last.insert(node, now)
@@ -113,11 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn two_leaders_and_steps_back_are_found() {
+    fn earlier_leaders_and_steps_back_are_found() {
         let mut seen = Seen::default();
+        let led_by = |leader_id| StatusResponse { leader_id, ..status(2, 4, 5, 7) };
         assert!(seen.take(1, &status(1, 4, 5, 7)).is_empty());
-        let second = StatusResponse { leader_id: 2, ..status(2, 4, 5, 7) };
-        assert!(seen.take(1, &second)[0].contains("both led"));
+        assert!(seen.take(1, &led_by(2)).is_empty(), "the higher id takes the term over");
+        assert!(seen.take(1, &led_by(0)).is_empty(), "no leader is known");
+        assert!(seen.take(1, &led_by(1))[0].contains("follows (4, 1) after (4, 2)"));
         assert!(seen.take(1, &status(1, 4, 4, 1))[0].contains("went back"));
         assert!(seen.take(2, &status(1, 4, 2, 2)).is_empty(), "a new process may replay");
     }

@@ -41,7 +41,8 @@ impl State {
         };
         alert.condition = Condition::Firing;
         let is_news = alert.kind != raise.kind && alert.evidence.len() < EVIDENCE_MAX;
-        if !is_news && alert.severity <= raise.severity {
+        let is_worse = raise.severity < alert.severity || raise.level > alert.level;
+        if !is_news && !is_worse {
             alert.add_evidence(raise.evidence.iter().cloned());
             alert.log_index = at.index;
             return self.keep_alert(alert);
@@ -60,7 +61,15 @@ impl State {
         (actor, reason): (Actor<'_>, &str),
     ) {
         alert.add_evidence(addition.evidence.iter().cloned());
-        alert.severity = alert.severity.min(addition.severity);
+        if addition.severity < alert.severity {
+            // The graver deadlines count from now, unless the old ones come sooner.
+            alert.severity = addition.severity;
+            let before_us = alert.due_us;
+            self.set_due(alert);
+            if before_us > 0 {
+                alert.due_us = alert.due_us.min(before_us);
+            }
+        }
         let linkage = std::sync::Arc::clone(&self.casework.linkage);
         let wanted =
             linkage.told_at_once(addition.kind, alert.severity, addition.level, self.clock_us);

@@ -50,7 +50,7 @@ impl State {
         alert.level = alert.level.max(level);
         let mut said = format!("level {level}: ");
         for (nth, person) in duty.people.iter().enumerate() {
-            self.tell(at, alert, person, level, telling);
+            self.tell_person(at, alert, person, level, telling);
             let comma = if nth > 0 { ", " } else { "" };
             // Writing into a string cannot fail.
             let _ = write!(said, "{comma}{} ({})", person.key, person.role);
@@ -62,7 +62,7 @@ impl State {
     }
 
     /// Puts a notice to one person into the outbox; once for one step, whatever they are to the case.
-    pub(crate) fn tell(
+    pub(crate) fn tell_person(
         &mut self,
         at: Position,
         alert: &mut Alert,

@@ -1,0 +1,389 @@
+//! Signs of life: heartbeats that are missing, batteries that run low.
+
+use super::device::{Battery, Device, Life, hash_of};
+use super::engine::Conditions;
+use super::groups::{Group, Registers};
+use super::kept::Silence;
+use super::outage::Fleet;
+use super::plan::ClassPlan;
+use super::sight::Sight;
+use super::tick;
+use super::verdict::{Spot, Verdict, What};
+use crate::state::Severity;
+use features::Kind;
+use std::sync::Arc;
+
+/// Kinds of devices and gateways that are told apart; those beyond are all one.
+const CLASSES_MAX: usize = 255;
+const GATEWAYS_MAX: usize = 2_000_000;
+/// Percent, in millionths, above the threshold at which a battery is good again.
+const BATTERY_MARGIN: i64 = 5_000_000;
+
+impl Conditions {
+    /// Takes an event as a sign of life. True where the device has restarted since the one before.
+    #[inline]
+    pub(super) fn hear(
+        &mut self,
+        sight: &Sight<'_>,
+        registers: Registers<'_>,
+        out: &mut Vec<Verdict>,
+    ) -> bool {
+        while self.kept.devices.len() <= sight.device as usize {
+            self.kept.devices.push(Device::default());
+        }
+        let Some(device) = self.kept.devices.get_mut(sight.device as usize) else { return false };
+        let (seen, hash) = (tick::ceil(sight.at_us.min(sight.now_us)), hash_of(sight.source));
+        let before = *device;
+        let is_newest = seen >= before.seen;
+        device.seen = seen.max(before.seen);
+        if is_newest {
+            device.boot = sight.boot as u16;
+        }
+        let has_moved = device.gateway == 0 || is_newest && device.gateway_hash != hash;
+        if before.life() == Life::Alive && !has_moved {
+            return is_newest && before.boot != sight.boot as u16;
+        }
+        self.hear_news(sight, (before, hash), has_moved, registers, out);
+        before.life() != Life::New && is_newest && before.boot != sight.boot as u16
+    }
+
+    fn hear_news(
+        &mut self,
+        sight: &Sight<'_>,
+        (before, hash): (Device, u32),
+        has_moved: bool,
+        registers: Registers<'_>,
+        out: &mut Vec<Verdict>,
+    ) {
+        let slot = sight.device;
+        if has_moved && let Some(gateway) = self.gateway(sight.source) {
+            self.groups.join_gateway(slot, before.gateway, gateway);
+            self.forget_votes(before.gateway != 0);
+            if let Some(device) = self.kept.devices.get_mut(slot as usize) {
+                (device.gateway, device.gateway_hash) = (gateway, hash);
+            }
+        }
+        match before.life() {
+            Life::Alive => {}
+            Life::New => {
+                let class = registers.class_of(slot).map_or(0, |class| self.class(&class));
+                self.groups.settle(slot, registers);
+                if let Some(device) = self.kept.devices.get_mut(slot as usize) {
+                    device.class = class;
+                }
+                self.revive(slot);
+            }
+            Life::Silent | Life::Explained => self.hear_again(sight, before, registers, out),
+        }
+    }
+
+    /// For tests with more devices than registers.
+    #[cfg(test)]
+    pub(super) fn class_by_hand(&mut self, slot: u32, class: u8) {
+        if let Some(device) = self.kept.devices.get_mut(slot as usize) {
+            device.class = class;
+        }
+        self.revive(slot);
+    }
+
+    fn gateway(&mut self, name: &str) -> Option<u32> {
+        if let Some(known) = self.groups.gateway(name) {
+            return Some(known);
+        }
+        if self.kept.gateways.len() >= GATEWAYS_MAX {
+            return None;
+        }
+        let name: Arc<str> = name.into();
+        self.kept.gateways.push_back(Arc::clone(&name));
+        let number = self.kept.gateways.len() as u32;
+        self.groups.add_gateway(name, number);
+        Some(number)
+    }
+
+    /// The number of a class, a new one where the name is new.
+    pub(super) fn class(&mut self, name: &str) -> u8 {
+        if let Some(at) = self.kept.classes.iter().position(|each| **each == *name) {
+            return (at + 1) as u8;
+        }
+        if self.kept.classes.len() >= CLASSES_MAX {
+            return 0;
+        }
+        self.kept.classes.push_back(name.into());
+        self.number_classes();
+        self.kept.classes.len() as u8
+    }
+
+    pub(super) fn class_plan(&self, device: &Device) -> Option<ClassPlan> {
+        self.classes.get(usize::from(device.class)).copied().flatten()
+    }
+
+    /// A device that is heard, from now on.
+    fn revive(&mut self, slot: u32) {
+        let Some(device) = self.kept.devices.get_mut(slot as usize) else { return };
+        device.set_life(Life::Alive);
+        let device = *device;
+        if let Some(class) = self.class_plan(&device) {
+            let due = device.seen.max(self.kept.resumed).saturating_add(class.timeout);
+            self.device_wheel.arm(slot, due);
+        }
+    }
+
+    /// A device that was missing speaks. What is so old that it would be missing all the same is no
+    /// return; what is from before it was called missing shows that it never was.
+    fn hear_again(
+        &mut self,
+        sight: &Sight<'_>,
+        before: Device,
+        registers: Registers<'_>,
+        out: &mut Vec<Verdict>,
+    ) {
+        let slot = sight.device;
+        let timeout = self.class_plan(&before).map_or(0, |class| class.timeout);
+        let seen = tick::ceil(sight.at_us.min(sight.now_us));
+        let now = tick::floor(sight.now_us);
+        if timeout > 0 && (seen <= before.seen || seen.saturating_add(timeout) <= now) {
+            return;
+        }
+        self.revive(slot);
+        if before.life() == Life::Explained {
+            for group in self.groups.of(slot, before.gateway) {
+                self.count_return(group, out);
+            }
+            return;
+        }
+        if let Some(gateway) = self.groups.gateway(registers.device(slot)) {
+            self.give_time(Group::Gateway(gateway));
+        }
+        if self.any_other(slot, registers, |other| other.life() == Life::Silent) {
+            return;
+        }
+        let missing_from = before.seen.max(self.kept.resumed).saturating_add(timeout);
+        let what = if seen < missing_from {
+            let (id, name) = (sight.id, registers.device(slot));
+            let time = crate::clock::text(sight.at_us);
+            let reason = format!("event {id} of {time} came late: {name} was not silent");
+            What::Wrong { event_us: sight.at_us, reason }
+        } else {
+            What::Over
+        };
+        let alert = Arc::clone(&self.plan.words.offline);
+        out.push(Verdict { alert, spot: Spot::Device(slot), what });
+    }
+
+    fn count_return(&mut self, group: Group, out: &mut Vec<Verdict>) {
+        if self.kept.silences.is_empty() {
+            return;
+        }
+        let name = self.groups.name(group, &self.kept.gateways);
+        let Some(silence) = self.kept.silences.get_mut(&name) else { return };
+        silence.returned += 1;
+        if silence.returned.saturating_mul(2) < silence.silent {
+            return;
+        }
+        self.kept.silences.remove(&name);
+        self.give_time(group);
+        let alert = Arc::clone(&self.plan.words.outage);
+        out.push(Verdict { alert, spot: Spot::Group(name), what: What::Over });
+    }
+
+    /// What explained the silence of these is over: who stays silent is missing for themselves, after
+    /// some time.
+    fn give_time(&mut self, group: Group) {
+        let mut explained = Vec::new();
+        let devices = &self.kept.devices;
+        self.groups.each(group, devices.len() as u32, |slot| {
+            if devices.get(slot as usize).is_some_and(|each| each.life() == Life::Explained) {
+                explained.push(slot);
+            }
+        });
+        let until = tick::floor(self.kept.now_us).saturating_add(self.plan.outage.grace);
+        for slot in explained {
+            let Some(device) = self.kept.devices.get(slot as usize).copied() else { continue };
+            let timeout = self.class_plan(&device).map_or(0, |class| class.timeout);
+            if let Some(device) = self.kept.devices.get_mut(slot as usize) {
+                device.seen = device.seen.max(until.saturating_sub(timeout));
+            }
+            self.revive(slot);
+        }
+    }
+
+    /// Whether another device of the same home is such.
+    fn any_other(
+        &self,
+        slot: u32,
+        registers: Registers<'_>,
+        is_such: impl Fn(&Device) -> bool,
+    ) -> bool {
+        let Some(home) = registers.home_of(slot) else { return false };
+        let others = registers.homes.devices_of_dwelling(home);
+        let slots =
+            others.filter_map(|name| registers.slot_of(name)).filter(|other| *other != slot);
+        slots.filter_map(|other| self.kept.devices.get(other as usize)).any(is_such)
+    }
+
+    /// The log's clock has moved: heartbeats whose time is over.
+    pub(super) fn miss_heartbeats(&mut self, registers: Registers<'_>, out: &mut Vec<Verdict>) {
+        let to = tick::floor(self.kept.now_us);
+        let Self { device_wheel, kept, classes, .. } = self;
+        let missed = device_wheel.turn(to, |slot| {
+            let device = kept.devices.get(slot as usize).filter(|it| it.life() == Life::Alive)?;
+            let class = classes.get(usize::from(device.class)).copied().flatten()?;
+            Some(device.seen.max(kept.resumed).saturating_add(class.timeout))
+        });
+        for (_, slot) in missed {
+            self.miss(slot, registers, out);
+        }
+    }
+
+    fn miss(&mut self, slot: u32, registers: Registers<'_>, out: &mut Vec<Verdict>) {
+        let Some(device) = self.kept.devices.get(slot as usize).copied() else { return };
+        // Another that was due at the same moment may have found out for both.
+        let Some(class) = self.class_plan(&device).filter(|_| device.life() == Life::Alive) else {
+            return;
+        };
+        let is_explained = self.is_explained(slot, &device, registers)
+            || self.is_outage(slot, (&device, class), registers, out);
+        let life = if is_explained { Life::Explained } else { Life::Silent };
+        if let Some(device) = self.kept.devices.get_mut(slot as usize) {
+            device.set_life(life);
+        }
+        if is_explained {
+            return;
+        }
+        let since = crate::clock::text(tick::to_us(device.seen));
+        let what = What::Fire {
+            severity: Severity::Minor,
+            level: 1,
+            event_us: 0,
+            evidence: Vec::new(),
+            reason: format!("{} was last heard at {since}", registers.device(slot)),
+        };
+        let alert = Arc::clone(&self.plan.words.offline);
+        out.push(Verdict { alert, spot: Spot::Device(slot), what });
+    }
+
+    /// Something larger that is known to be silent has the device in it.
+    fn is_explained(&mut self, slot: u32, device: &Device, registers: Registers<'_>) -> bool {
+        if !self.kept.silences.is_empty() {
+            for group in self.groups.of(slot, device.gateway) {
+                let name = self.groups.name(group, &self.kept.gateways);
+                if let Some(silence) = self.kept.silences.get_mut(&name) {
+                    silence.silent += 1;
+                    return true;
+                }
+            }
+        }
+        let gateway = self.kept.gateways.get((device.gateway as usize).wrapping_sub(1));
+        let gateway = gateway.and_then(|name| registers.slot_of(name));
+        gateway.filter(|gateway| *gateway != slot).is_some_and(|gateway| {
+            let gateway = self.kept.devices.get(gateway as usize);
+            gateway.is_some_and(|gateway| matches!(gateway.life(), Life::Silent | Life::Explained))
+        })
+    }
+
+    fn is_outage(
+        &mut self,
+        slot: u32,
+        (device, class): (&Device, ClassPlan),
+        registers: Registers<'_>,
+        out: &mut Vec<Verdict>,
+    ) -> bool {
+        if std::mem::take(&mut self.grids_moved) {
+            self.groups.place_buildings(registers);
+            self.forget_votes(true);
+        }
+        for group in self.groups.of(slot, device.gateway) {
+            let fleet = Fleet {
+                devices: &self.kept.devices,
+                classes: &self.classes,
+                now: tick::floor(self.kept.now_us),
+                resumed: self.kept.resumed,
+            };
+            let plan = self.plan.outage;
+            let vote =
+                fleet.is_out(&self.groups, group, class.heartbeat, plan, &mut self.not_before);
+            let Some(vote) = vote else { continue };
+            for late in &vote.late {
+                if let Some(device) = self.kept.devices.get_mut(*late as usize) {
+                    device.set_life(Life::Explained);
+                }
+            }
+            let name = self.groups.name(group, &self.kept.gateways);
+            let silence = Silence { since_us: self.kept.now_us, silent: vote.silent, returned: 0 };
+            self.kept.silences.insert(Arc::clone(&name), silence);
+            let what = What::Fire {
+                severity: Severity::Major,
+                level: 2,
+                event_us: 0,
+                evidence: Vec::new(),
+                reason: format!(
+                    "{} of {} devices of {name} that should have spoken are silent",
+                    vote.silent, vote.voters
+                ),
+            };
+            let alert = Arc::clone(&self.plan.words.outage);
+            out.push(Verdict { alert, spot: Spot::Group(name), what });
+            return true;
+        }
+        false
+    }
+
+    /// What was found of groups holds no longer: somebody has left one.
+    pub(super) fn forget_votes(&mut self, left: bool) {
+        if left {
+            self.not_before.clear();
+        }
+    }
+
+    pub(super) fn charge(
+        &mut self,
+        sight: &Sight<'_>,
+        registers: Registers<'_>,
+        out: &mut Vec<Verdict>,
+    ) {
+        debug_assert_eq!(sight.kind, Kind::Battery);
+        let Some(device) = self.kept.devices.get(sight.device as usize).copied() else { return };
+        let Some(class) = self.class_plan(&device).filter(|class| class.battery_low > 0) else {
+            return;
+        };
+        // An older reading than the newest sign of life says little.
+        if tick::ceil(sight.at_us.min(sight.now_us)) < device.seen {
+            return;
+        }
+        let is_good = sight.value >= class.battery_low + BATTERY_MARGIN;
+        let battery = if sight.value <= class.battery_critical {
+            Battery::Critical
+        } else if sight.value <= class.battery_low || device.battery() != Battery::Good && !is_good
+        {
+            Battery::Low
+        } else {
+            Battery::Good
+        };
+        if let Some(device) = self.kept.devices.get_mut(sight.device as usize) {
+            device.set_battery(battery);
+        }
+        let alert = Arc::clone(&self.plan.words.battery);
+        let spot = Spot::Device(sight.device);
+        let is_worse = battery as u8 > device.battery() as u8;
+        if is_worse {
+            let is_critical = battery == Battery::Critical;
+            let what = What::Fire {
+                severity: if is_critical { Severity::Major } else { Severity::Minor },
+                level: 1,
+                event_us: sight.at_us,
+                evidence: vec![sight.id.to_owned()],
+                reason: format!(
+                    "the battery of {} is at {} %",
+                    registers.device(sight.device),
+                    sight.value / 1_000_000
+                ),
+            };
+            out.push(Verdict { alert, spot, what });
+        } else if battery == Battery::Good
+            && device.battery() != Battery::Good
+            && !self.any_other(sight.device, registers, |it| it.battery() != Battery::Good)
+        {
+            out.push(Verdict { alert, spot, what: What::Over });
+        }
+    }
+}

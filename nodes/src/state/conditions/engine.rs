@@ -1,0 +1,335 @@
+//! The engine: events and the log's clock in, verdicts out.
+
+use super::bits::Bits;
+use super::device::Life;
+use super::flapping::{Flap, Turned, number_of};
+use super::groups::{Groups, Registers};
+use super::kept::{Kept, Timer};
+use super::outage::NotBefore;
+use super::plan::{ClassPlan, Plan};
+use super::sight::{PlaceId, Sight};
+use super::tick;
+use super::verdict::{Spot, Verdict, What};
+use super::wheel::Wheel;
+use crate::state::Severity;
+use crate::state::rules::Rules;
+use features::Kind;
+use imbl::OrdMap;
+use std::sync::Arc;
+
+/// A log without an entry for so long was a cluster without a leader: a running one ticks twice a
+/// second.
+const PAUSE_US: i64 = 60_000_000;
+
+/// What the machine sees. [`Kept`] is stored; everything else is made from it, from the rules and from
+/// the registers.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    pub(super) kept: Kept,
+    pub(super) plan: Arc<Plan>,
+    /// By the class's number.
+    pub(super) classes: Vec<Option<ClassPlan>>,
+    pub(super) groups: Groups,
+    pub(super) not_before: NotBefore,
+    pub(super) device_wheel: Wheel,
+    pub(super) home_wheel: Wheel,
+    /// Some device may be due earlier than its wheel knows.
+    pub(super) wheel_is_stale: bool,
+    /// Buildings may lie in other communities than is known.
+    pub(super) grids_moved: bool,
+    /// Homes, and devices without one, that have a watch.
+    busy: [Bits; 2],
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            kept: Kept::default(),
+            plan: Arc::new(Plan::new(&Rules::default())),
+            classes: vec![None],
+            groups: Groups::default(),
+            not_before: NotBefore::default(),
+            device_wheel: Wheel::default(),
+            home_wheel: Wheel::default(),
+            wheel_is_stale: false,
+            grids_moved: false,
+            busy: [Bits::default(), Bits::default()],
+        }
+    }
+}
+
+impl Conditions {
+    /// What of it is stored; copies share what is large.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// The engine as it was when this was kept.
+    pub(crate) fn restore(kept: Kept, rules: &Rules, registers: Registers<'_>) -> Self {
+        let mut engine = Self { kept, plan: Arc::new(Plan::new(rules)), ..Self::default() };
+        engine.number_classes();
+        for (at, name) in engine.kept.gateways.iter().enumerate() {
+            engine.groups.add_gateway(Arc::clone(name), at as u32 + 1);
+        }
+        for slot in 0..engine.kept.devices.len() as u32 {
+            let Some(device) = engine.kept.devices.get(slot as usize).copied() else { continue };
+            if device.life() == Life::New {
+                continue;
+            }
+            engine.groups.settle(slot, registers);
+            if device.gateway != 0 {
+                engine.groups.join_gateway(slot, 0, device.gateway);
+            }
+        }
+        let places: Vec<PlaceId> = engine.kept.watches.keys().map(|key| key.0).collect();
+        for place in places {
+            engine.set_busy(place, true);
+        }
+        engine.arm_all();
+        engine
+    }
+
+    pub(super) fn number_classes(&mut self) {
+        let named = self.kept.classes.iter().map(|name| self.plan.classes.get(&**name).copied());
+        self.classes = std::iter::once(None).chain(named).collect();
+    }
+
+    /// Both wheels anew, from what is kept.
+    fn arm_all(&mut self) {
+        let now = tick::floor(self.kept.now_us);
+        self.wheel_is_stale = false;
+        self.device_wheel = Wheel::at(now);
+        for slot in 0..self.kept.devices.len() as u32 {
+            let Some(device) = self.kept.devices.get(slot as usize).copied() else { continue };
+            if device.life() == Life::Alive
+                && let Some(class) = self.class_plan(&device)
+            {
+                let due = device.seen.max(self.kept.resumed).saturating_add(class.timeout);
+                self.device_wheel.arm(slot, due);
+            }
+        }
+        self.home_wheel = Wheel::at(now);
+        for slot in 0..self.kept.homes.len() as u32 {
+            self.ask_home(slot);
+        }
+    }
+
+    /// The log's clock has moved.
+    pub(crate) fn advance(
+        &mut self,
+        now_us: i64,
+        registers: Registers<'_>,
+        out: &mut Vec<Verdict>,
+    ) {
+        if now_us <= self.kept.now_us {
+            return;
+        }
+        // As of the time before, as a restored engine would.
+        if self.wheel_is_stale {
+            self.arm_all();
+        }
+        let before_us = std::mem::replace(&mut self.kept.now_us, now_us);
+        if before_us != 0 && now_us - before_us > PAUSE_US {
+            self.kept.resumed = tick::floor(now_us);
+            self.not_before.clear();
+        }
+        while let Some(&(due_us, timer)) = self.kept.timers.get_min() {
+            if due_us > now_us {
+                break;
+            }
+            self.kept.timers.remove(&(due_us, timer));
+            match timer {
+                Timer::Watch(place, rule) => self.look_at_watch((place, rule), out),
+                Timer::Flap(device, kind) => self.look_at_flap(device, kind, out),
+                Timer::Bed(home, left) => self.miss_in_bed(home, left, out),
+            }
+        }
+        if tick::floor(now_us) > tick::floor(before_us) {
+            self.miss_heartbeats(registers, out);
+            self.miss_movement(registers, out);
+        }
+    }
+
+    /// An event.
+    pub(crate) fn see(
+        &mut self,
+        sight: &Sight<'_>,
+        registers: Registers<'_>,
+        out: &mut Vec<Verdict>,
+    ) {
+        let restarted = self.hear(sight, registers, out);
+        let is_muted = self.plan.flap(sight.kind).is_some() && self.flaps(sight, out);
+        match sight.kind {
+            Kind::Battery => self.charge(sight, registers, out),
+            Kind::Bed if !is_muted => self.lie_or_rise(sight, out),
+            _ => {}
+        }
+        let is_movement = self.plan.is_movement(sight.kind);
+        let is_named = !self.plan.of_kind(sight.kind).is_empty();
+        if !is_muted && (is_named || is_movement && self.is_busy(sight.place)) {
+            self.hold(sight, restarted, out);
+        }
+        if is_movement && !is_muted {
+            self.moved(sight, out);
+        }
+    }
+
+    /// True where the device is broken and its readings are to be held against nothing.
+    fn flaps(&mut self, sight: &Sight<'_>, out: &mut Vec<Verdict>) -> bool {
+        let plan = Arc::clone(&self.plan);
+        let Some(flap_plan) = plan.flap(sight.kind) else { return false };
+        let key = (sight.device, sight.kind as u8);
+        let (number, is_over) = (number_of(sight.kind), sight.value >= flap_plan.level);
+        let Some(device) = self.kept.devices.get_mut(sight.device as usize) else { return false };
+        let (last_kind, was_over) = device.side();
+        if number != 0 && (last_kind == 0 || last_kind == number) {
+            device.set_side(number, is_over);
+        }
+        let known = self.kept.flaps.get(&key);
+        let is_same = number != 0 && (last_kind == 0 || last_kind == number && was_over == is_over);
+        if known.is_none() && is_same {
+            return false;
+        }
+        let first = if number != 0 && last_kind == number { was_over } else { is_over };
+        let mut flap = known.map_or_else(|| Flap::new(first, sight.at_us), |it| Flap::clone(it));
+        let due_us = flap.due_us;
+        if due_us == 0 {
+            flap.due_us = sight.now_us + flap_plan.within_us;
+        }
+        let turned = flap.see(flap_plan, sight.value, (sight.at_us, sight.now_us));
+        if flap.due_us != due_us {
+            self.kept.timers.remove(&(due_us, Timer::Flap(key.0, key.1)));
+            self.kept.timers.insert((flap.due_us, Timer::Flap(key.0, key.1)));
+        }
+        let is_muted = flap.is_faulty && flap_plan.mute;
+        self.kept.flaps.insert(key, Arc::new(flap));
+        if turned == Turned::Faulty {
+            if is_muted {
+                self.forget_device(sight, out);
+            }
+            let what = What::Fire {
+                severity: Severity::Minor,
+                level: 1,
+                event_us: sight.at_us,
+                evidence: vec![sight.id.to_owned()],
+                reason: format!(
+                    "the {} sensor changed {} times within {} s",
+                    sight.kind,
+                    flap_plan.changes,
+                    flap_plan.within_us / 1_000_000
+                ),
+            };
+            let alert = Arc::clone(&plan.words.fault);
+            out.push(Verdict { alert, spot: Spot::Device(sight.device), what });
+        }
+        is_muted
+    }
+
+    /// No change for so long: the device is sound, or not worth remembering.
+    fn look_at_flap(&mut self, device: u32, kind: u8, out: &mut Vec<Verdict>) {
+        let Some(flap) = self.kept.flaps.remove(&(device, kind)) else { return };
+        let mut others = self.kept.flaps.range((device, 0)..=(device, u8::MAX));
+        if flap.is_faulty && !others.any(|(_, other)| other.is_faulty) {
+            let alert = Arc::clone(&self.plan.words.fault);
+            out.push(Verdict { alert, spot: Spot::Device(device), what: What::Over });
+        }
+    }
+
+    /// A row of a register says something new.
+    pub(crate) fn learn(&mut self, table: &str, key: &str, registers: Registers<'_>) {
+        match table {
+            "device" => {
+                if let Some(slot) = registers.slot_of(key) {
+                    self.learn_device(slot, registers);
+                }
+            }
+            "dwelling" => {
+                for device in registers.homes.devices_of_dwelling(key) {
+                    let slot = registers.slot_of(device);
+                    let known = slot.filter(|slot| self.is_known(*slot));
+                    if known.is_some_and(|slot| self.groups.settle(slot, registers)) {
+                        self.not_before.clear();
+                    }
+                }
+            }
+            "building" | "grid" => self.grids_moved = true,
+            _ => {}
+        }
+    }
+
+    fn is_known(&self, slot: u32) -> bool {
+        let device = self.kept.devices.get(slot as usize);
+        device.is_some_and(|device| device.life() != Life::New)
+    }
+
+    fn learn_device(&mut self, slot: u32, registers: Registers<'_>) {
+        if !self.is_known(slot) {
+            return;
+        }
+        let class = registers.class_of(slot).map_or(0, |class| self.class(&class));
+        if let Some(device) = self.kept.devices.get_mut(slot as usize)
+            && device.class != class
+        {
+            device.class = class;
+            self.wheel_is_stale = true;
+            self.not_before.clear();
+        }
+        if self.groups.settle(slot, registers) {
+            self.not_before.clear();
+        }
+    }
+
+    /// Another set is in force: what a rule of the same kinds and alert has seen stays, the rest is
+    /// forgotten.
+    pub(crate) fn change_rules(&mut self, old: &Rules, new: &Rules) {
+        let before = std::mem::replace(&mut self.plan, Arc::new(Plan::new(new)));
+        let plan = Arc::clone(&self.plan);
+        let mut watches = OrdMap::new();
+        for ((place, rule), watch) in std::mem::take(&mut self.kept.watches) {
+            self.kept.timers.remove(&(watch.due_us, Timer::Watch(place, rule)));
+            let same = before.judge(rule).and_then(|was| {
+                plan.judges.iter().position(|judge| judge.identity == was.identity)
+            });
+            let Some(rule) = same.map(|rule| rule as u16) else { continue };
+            if watch.due_us > 0 {
+                self.kept.timers.insert((watch.due_us, Timer::Watch(place, rule)));
+            }
+            watches.insert((place, rule), watch);
+        }
+        self.busy = [Bits::default(), Bits::default()];
+        for (place, _) in watches.keys() {
+            let side = usize::from(place.as_home().is_none());
+            self.busy[side].set(place.slot(), true);
+        }
+        self.kept.watches = watches;
+        if old.inactivity != new.inactivity {
+            for (home, _) in std::mem::take(&mut self.kept.idle).keys() {
+                if let Some(home) = self.kept.homes.get_mut(*home as usize) {
+                    home.told &= !super::home::IDLE_BITS;
+                }
+            }
+        }
+        self.number_classes();
+        self.not_before.clear();
+        self.arm_all();
+    }
+
+    #[inline]
+    pub(super) fn is_busy(&self, place: PlaceId) -> bool {
+        self.busy[usize::from(place.as_home().is_none())].has(place.slot())
+    }
+
+    pub(super) fn set_busy(&mut self, place: PlaceId, is_busy: bool) {
+        self.busy[usize::from(place.as_home().is_none())].set(place.slot(), is_busy);
+    }
+
+    /// The next time of the log at which something may happen by itself, wheels apart.
+    pub(crate) fn next_timer_us(&self) -> Option<i64> {
+        self.kept.timers.get_min().map(|(due_us, _)| *due_us)
+    }
+
+    /// About how much memory heartbeat timers take, and what devices have in common.
+    pub(crate) fn heartbeat_bytes(&self) -> usize {
+        self.kept.devices.heap_bytes() + self.device_wheel.heap_bytes() + self.groups.heap_bytes()
+    }
+}

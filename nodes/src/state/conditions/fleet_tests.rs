@@ -1,0 +1,101 @@
+//! The whole district's devices at once.
+
+use super::engine::Conditions;
+use super::groups::Registers;
+use super::kept::Kept;
+use super::sight::{PlaceId, Sight};
+use super::tick::TICK_US;
+use super::verdict::{Spot, What};
+use crate::state::rules::{DeviceClass, Rules};
+use crate::state::{Homes, Rows};
+use features::table::Cell;
+use features::{EntityKind, Kind, Store, civil};
+
+const DEVICES: u32 = 1_664_000;
+const BYTES_MAX: usize = 100_000_000;
+const NOW_US: i64 = 1_790_000_000_000_000;
+const MINUTE_US: i64 = 60_000_000;
+/// Devices that hang in one building, and are heard by one gateway.
+const TOGETHER: u32 = 200;
+/// A device in so many falls silent for itself.
+const DYING: u32 = 10_007;
+
+fn rules() -> Rules {
+    let class = DeviceClass {
+        class: "door".to_owned(),
+        heartbeat_s: 60,
+        missed: 3,
+        battery_low: 0.0,
+        battery_critical: 0.0,
+    };
+    Rules { devices: vec![class], ..Rules::bare() }
+}
+
+fn sight(device: u32, at_us: i64, source: &str) -> Sight<'_> {
+    Sight {
+        place: PlaceId::device(device),
+        device,
+        kind: Kind::Heartbeat,
+        value: 1_000_000,
+        at_us,
+        now_us: at_us,
+        boot: 1,
+        id: "e",
+        source,
+    }
+}
+
+/// 1.66 million timers in under 100 MB, and each that is over fires once, in the second of its time.
+#[test]
+fn a_district_of_heartbeat_timers_is_small_and_exact() {
+    let table = civil::table("device").unwrap();
+    let mut row = vec![Cell::Null; table.columns.len()];
+    row[table.position("kind").unwrap()] = Cell::text("door");
+    let (mut rows, homes, mut store) = (Rows::default(), Homes::default(), Store::default());
+    // The class is read from the register once a device: one row serves them all here.
+    row[0] = Cell::text("d");
+    rows.upsert(table, &row).unwrap();
+    let first = store.slot(EntityKind::Device, "d").unwrap();
+    assert_eq!(first, 0);
+    let registers = Registers { rows: &rows, homes: &homes, store: &store };
+    let mut engine = Conditions::restore(Kept::default(), &rules(), registers);
+    let mut out = Vec::new();
+    engine.advance(NOW_US, registers, &mut out);
+    let class = engine.class("door");
+    let gateways: Vec<String> = (0..DEVICES / TOGETHER + 1).map(|n| format!("gw-{n}")).collect();
+    for device in 0..DEVICES {
+        let at_us = NOW_US - i64::from(device % 240) * TICK_US;
+        let source = &gateways[(device / TOGETHER) as usize];
+        engine.hear(&sight(device, at_us, source), registers, &mut out);
+        engine.class_by_hand(device, class);
+    }
+    let bytes = engine.heartbeat_bytes();
+    println!("{DEVICES} timers take {bytes} bytes, {} each", bytes / DEVICES as usize);
+    assert!(bytes < BYTES_MAX, "{bytes} bytes");
+
+    let is_dying = |device: u32| device % DYING == 5;
+    let mut told = std::collections::BTreeMap::new();
+    let mut now_us = NOW_US;
+    for step in 1..=5 * 240_i64 {
+        now_us = NOW_US + step * TICK_US;
+        out.clear();
+        engine.advance(now_us, registers, &mut out);
+        for verdict in &out {
+            let Spot::Device(device) = verdict.spot else { panic!("{verdict:?}") };
+            assert!(matches!(verdict.what, What::Fire { .. }), "{verdict:?}");
+            assert!(told.insert(device, now_us).is_none(), "{device} was told twice");
+        }
+        // A 240th of them speaks each quarter of a second.
+        let turn = (240 - step.rem_euclid(240)) % 240;
+        for device in (turn as u32..DEVICES).step_by(240).filter(|device| !is_dying(*device)) {
+            let source = &gateways[(device / TOGETHER) as usize];
+            engine.hear(&sight(device, now_us, source), registers, &mut out);
+        }
+    }
+    assert_eq!(told.len(), (0..DEVICES).filter(|device| is_dying(*device)).count());
+    for (device, told_us) in told {
+        let due_us = NOW_US - i64::from(device % 240) * TICK_US + 3 * MINUTE_US;
+        assert!(is_dying(device) && (0..1_000_000).contains(&(told_us - due_us)), "{device}");
+    }
+    assert!(now_us > NOW_US);
+}

@@ -1,0 +1,52 @@
+//! What is remembered of a home: who moved last, the bed, and how long it is usually still.
+
+use super::habit::Habit;
+use super::tick;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Bed {
+    /// Nothing was ever said of it.
+    #[default]
+    Unknown,
+    Taken,
+    Empty,
+}
+
+/// The bits of [`Home::told`] that are inactivity rules'; the last one is the bed's.
+pub(crate) const IDLE_BITS: u8 = 0x7f;
+
+/// One home: 148 bytes, of which the habit is most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Home {
+    /// The tick of the newest movement and of the newest door; 0 for none.
+    pub(crate) moved: u32,
+    pub(crate) door: u32,
+    /// When the bed was taken or left last.
+    pub(crate) bed_at: u32,
+    /// Nothing is told before this tick.
+    pub(crate) ask_after: u32,
+    pub(crate) bed: Bed,
+    /// Inactivity rules that have fired and are not over, a bit each.
+    pub(crate) told: u8,
+    pub(crate) habit: Habit,
+}
+
+impl Home {
+    /// Whether the last that moved was a door.
+    pub(crate) fn left_by_door(&self) -> bool {
+        self.door != 0 && self.door == self.moved
+    }
+
+    /// The bed at a time. Before the last change it was the other way round.
+    pub(crate) fn bed_at(&self, at_us: i64) -> Bed {
+        if at_us >= tick::to_us(self.bed_at) {
+            return self.bed;
+        }
+        match self.bed {
+            Bed::Unknown => Bed::Unknown,
+            Bed::Taken => Bed::Empty,
+            Bed::Empty => Bed::Taken,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What of the conditions is in a snapshot. Copies share what is large.
+
+use super::device::Device;
+use super::flapping::Flap;
+use super::home::Home;
+use super::idle::Idle;
+use super::sight::PlaceId;
+use super::watch::Watch;
+use features::Paged;
+use imbl::{OrdMap, OrdSet, Vector};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Something rare that waits for a time of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Timer {
+    Watch(PlaceId, u16),
+    /// A device and a kind.
+    Flap(u32, u8),
+    /// A home, and when its bed was left.
+    Bed(u32, u32),
+}
+
+/// A group that is silent as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Silence {
+    pub(crate) since_us: i64,
+    /// Devices that were silent when it was found, or fell silent since.
+    pub(crate) silent: u32,
+    pub(crate) returned: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The log's clock when the engine looked last.
+    pub(crate) now_us: i64,
+    /// When the log went on after a pause: nobody could be heard before.
+    pub(crate) resumed: u32,
+    pub(crate) watches: OrdMap<(PlaceId, u16), Arc<Watch>>,
+    pub(crate) flaps: OrdMap<(u32, u8), Arc<Flap>>,
+    pub(crate) timers: OrdSet<(i64, Timer)>,
+    /// By the home's slot.
+    pub(crate) homes: Paged<Home>,
+    /// Inactivity that was told, by home and rule.
+    pub(crate) idle: OrdMap<(u32, u8), Idle>,
+    /// By the device's slot.
+    pub(crate) devices: Paged<Device>,
+    /// Names of `device.kind`, counted from 1 in [`Device::class`].
+    pub(crate) classes: Vector<Arc<str>>,
+    /// Sources that devices are heard by, counted from 1 in [`Device::gateway`].
+    pub(crate) gateways: Vector<Arc<str>>,
+    pub(crate) silences: OrdMap<Arc<str>, Silence>,
+}

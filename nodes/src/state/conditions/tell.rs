@@ -1,0 +1,122 @@
+//! Where the two axes meet: verdicts become cases, or join, clear and correct those that are open.
+
+use super::groups::Registers;
+use super::verdict::{Spot, Verdict, What};
+use super::{PlaceId, Sight};
+use crate::state::cases::Raise;
+use crate::state::{Condition, State};
+use features::{EntityKind, EventRef, Kind, fixed};
+use raft::Position;
+
+/// What stands as the model of an alert that a rule raised; its version is that of the set.
+const MODEL: &str = "rules";
+
+/// Where an event is from, by the slots of its device and its home.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct From {
+    pub(crate) device: u32,
+    pub(crate) home: Option<u32>,
+}
+
+impl State {
+    /// Lets the rules see that time has passed; called before each entry's commands.
+    pub(crate) fn watch_time(&mut self, at: Position) {
+        let mut verdicts = Vec::new();
+        let Self { conditions, rows, homes, features, .. } = self;
+        let registers = Registers { rows, homes, store: features };
+        conditions.advance(self.clock_us, registers, &mut verdicts);
+        self.tell(at, verdicts);
+    }
+
+    /// Lets the rules see an event.
+    pub(crate) fn watch_event(
+        &mut self,
+        at: Position,
+        (event, kind, at_us): (&EventRef<'_>, Kind, i64),
+        from: From,
+    ) {
+        let Some(value) = fixed::to_micros(event.value) else { return };
+        let sight = Sight {
+            place: from.home.map_or(PlaceId::device(from.device), PlaceId::home),
+            device: from.device,
+            kind,
+            value,
+            at_us,
+            now_us: self.clock_us,
+            boot: event.boot_id,
+            id: event.event_id,
+            source: event.source,
+        };
+        let mut verdicts = Vec::new();
+        let Self { conditions, rows, homes, features, .. } = self;
+        conditions.see(&sight, Registers { rows, homes, store: features }, &mut verdicts);
+        if !verdicts.is_empty() {
+            self.tell(at, verdicts);
+        }
+    }
+
+    fn tell(&mut self, at: Position, verdicts: Vec<Verdict>) {
+        for verdict in verdicts {
+            let Self { rows, homes, features, .. } = &*self;
+            let (dwelling, other) =
+                Registers { rows, homes, store: features }.names_of(&verdict.spot);
+            let place = if dwelling.is_empty() { &other } else { &dwelling };
+            let open = self.alerts.open_at(&verdict.alert, place);
+            let open_id = open.map(|open| open.alert_id.clone());
+            match (verdict.what, open_id) {
+                (What::Fire { .. }, _) if verdict.alert.is_empty() => {}
+                (What::Fire { severity, level, event_us, mut evidence, reason }, _) => {
+                    if let Spot::Device(slot) = verdict.spot {
+                        let device = self.features.key(EntityKind::Device, slot as usize);
+                        evidence.insert(0, device.to_owned());
+                    }
+                    if let Some(open) = open {
+                        let had = evidence.len();
+                        evidence.retain(|id| !open.evidence.contains(id));
+                        let is_old = had > 0 && evidence.is_empty();
+                        if is_old && open.severity <= severity && open.level >= level {
+                            let id = open.alert_id.clone();
+                            self.set_condition(at, &id, Condition::Firing);
+                            continue;
+                        }
+                    }
+                    let raise = Raise {
+                        kind: verdict.alert.to_string(),
+                        severity,
+                        level,
+                        resident: other,
+                        dwelling,
+                        evidence,
+                        event_us,
+                        model: MODEL.to_owned(),
+                        version: self.rules.version.to_string(),
+                        reason,
+                        suppressed_by: String::new(),
+                    };
+                    self.raise(at, raise);
+                }
+                (What::Again { id, .. }, Some(open)) => {
+                    let is_known =
+                        self.alerts.get(&open).is_some_and(|open| open.evidence.contains(&id));
+                    if is_known {
+                        self.set_condition(at, &open, Condition::Firing);
+                    } else {
+                        self.seen_again(at, &open, &id);
+                    }
+                }
+                (What::Again { id, rule }, None) => {
+                    if let Spot::Place(place) = verdict.spot
+                        && let Some(again) = self.conditions.begin_anew(place, rule, &id)
+                    {
+                        self.tell(at, vec![again]);
+                    }
+                }
+                (What::Over, Some(open)) => self.set_condition(at, &open, Condition::Cleared),
+                (What::Wrong { event_us, reason }, Some(open)) => {
+                    self.correct(at, &open, (Condition::Cleared, event_us), &reason);
+                }
+                (What::Over | What::Wrong { .. }, None) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the engine says.
+
+use super::sight::PlaceId;
+use crate::state::Severity;
+use std::sync::Arc;
+
+/// Where something was found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Spot {
+    Place(PlaceId),
+    /// The home of a device, or the device itself where it hangs in none.
+    Device(u32),
+    /// Such as `building:b1`.
+    Group(Arc<str>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    Fire {
+        severity: Severity,
+        level: u32,
+        /// The time of the newest reading, in event time.
+        event_us: i64,
+        evidence: Vec<String>,
+        reason: String,
+    },
+    /// One more event that the case rests on; the rule begins anew where there is no case any more.
+    Again {
+        id: String,
+        rule: u16,
+    },
+    Over,
+    /// What came later shows that it was wrong.
+    Wrong {
+        event_us: i64,
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Verdict {
+    /// The kind of alert.
+    pub(crate) alert: Arc<str>,
+    pub(crate) spot: Spot,
+    pub(crate) what: What,
+}
