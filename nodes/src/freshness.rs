@@ -35,7 +35,7 @@ const TURNS: usize = 6;
 
 /// From where on a wait is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Since {
     /// The request's arrival at this node, for the events that came in here.
     Door,
     /// The stamp of the log entry: every event, on every node; clocks that differ are in it.
@@ -44,7 +44,7 @@ pub enum From {
     Event,
 }
 
-impl From {
+impl Since {
     pub const ALL: [Self; 3] = [Self::Door, Self::Log, Self::Event];
 
     pub const fn as_str(self) -> &'static str {
@@ -103,16 +103,16 @@ impl Freshness {
     }
 
     /// So many events waited so long.
-    pub fn waited(&self, from: From, wait_us: u64, events: u64) {
+    pub fn waited(&self, from: Since, wait_us: u64, events: u64) {
         self.waited_at(Instant::now(), from, [(wait_us, events)]);
     }
 
     /// [`Freshness::waited`] for many waits at once.
-    pub fn all_waited(&self, from: From, waits: impl IntoIterator<Item = (u64, u64)>) {
+    pub fn all_waited(&self, from: Since, waits: impl IntoIterator<Item = (u64, u64)>) {
         self.waited_at(Instant::now(), from, waits);
     }
 
-    fn waited_at(&self, now: Instant, from: From, waits: impl IntoIterator<Item = (u64, u64)>) {
+    fn waited_at(&self, now: Instant, from: Since, waits: impl IntoIterator<Item = (u64, u64)>) {
         let measure = &self.measures[from as usize];
         let mut turns = measure.turns.lock();
         for (wait_us, events) in waits.into_iter().filter(|(_, events)| *events > 0) {
@@ -136,11 +136,11 @@ impl Freshness {
     }
 
     /// The last minute.
-    pub fn newest(&self, from: From) -> Newest {
+    pub fn newest(&self, from: Since) -> Newest {
         self.newest_at(Instant::now(), from)
     }
 
-    fn newest_at(&self, now: Instant, from: From) -> Newest {
+    fn newest_at(&self, now: Instant, from: Since) -> Newest {
         let turns = self.measures[from as usize].turns.lock();
         let mut counts = vec![0_u64; FINE];
         let mut newest = Newest::default();
@@ -158,7 +158,7 @@ impl Freshness {
     }
 
     /// The share of all events since the start that waited no longer than the goal.
-    pub fn within_goal(&self, from: From) -> Option<f64> {
+    pub fn within_goal(&self, from: Since) -> Option<f64> {
         let ever = &self.measures[from as usize].ever;
         let all: u64 = ever.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum();
         (all > 0).then(|| ever.within_goal.load(Ordering::Relaxed) as f64 / all as f64)
@@ -174,7 +174,7 @@ impl Freshness {
             "# HELP hearth_event_visible_within_goal_total Events that were visible within the goal.\n\
              # TYPE hearth_event_visible_within_goal_total counter\n",
         );
-        for from in From::ALL {
+        for from in Since::ALL {
             let ever = &self.measures[from as usize].ever;
             let labels = format!("group=\"{group}\",from=\"{}\"", from.as_str());
             let mut sum = 0;
@@ -262,29 +262,29 @@ mod tests {
     #[test]
     fn quantiles_are_of_the_last_minute() {
         let (freshness, now) = (freshness(), Instant::now());
-        freshness.waited_at(now, From::Door, (1..=100).map(|ms| (ms * 1_000, 10)));
-        let newest = freshness.newest_at(now, From::Door);
+        freshness.waited_at(now, Since::Door, (1..=100).map(|ms| (ms * 1_000, 10)));
+        let newest = freshness.newest_at(now, Since::Door);
         assert_eq!((newest.events, newest.longest_us), (1_000, 100_000));
         assert!((50_000..=53_500).contains(&newest.p50_us), "{newest:?}");
         assert!((99_000..=100_000).contains(&newest.p99_us), "{newest:?}");
-        assert_eq!(freshness.newest_at(now, From::Log), Newest::default());
+        assert_eq!(freshness.newest_at(now, Since::Log), Newest::default());
         assert_eq!(
-            freshness.newest_at(now + Duration::from_secs(61), From::Door),
+            freshness.newest_at(now + Duration::from_secs(61), Since::Door),
             Newest::default()
         );
-        freshness.waited_at(now + Duration::from_secs(90), From::Door, [(7, 1)]);
-        let later = freshness.newest_at(now + Duration::from_secs(90), From::Door);
+        freshness.waited_at(now + Duration::from_secs(90), Since::Door, [(7, 1)]);
+        let later = freshness.newest_at(now + Duration::from_secs(90), Since::Door);
         assert_eq!(later, Newest { events: 1, p50_us: 7, p99_us: 7, longest_us: 7 });
     }
 
     #[test]
     fn the_goal_and_the_buckets_are_told() {
         let freshness = freshness();
-        assert_eq!(freshness.within_goal(From::Door), None);
-        freshness.waited(From::Door, 100_000, 3);
-        freshness.waited(From::Door, 100_001, 1);
-        freshness.waited(From::Door, u64::MAX, 0);
-        assert_eq!(freshness.within_goal(From::Door), Some(0.75));
+        assert_eq!(freshness.within_goal(Since::Door), None);
+        freshness.waited(Since::Door, 100_000, 3);
+        freshness.waited(Since::Door, 100_001, 1);
+        freshness.waited(Since::Door, u64::MAX, 0);
+        assert_eq!(freshness.within_goal(Since::Door), Some(0.75));
         let text = freshness.expose("g");
         for line in [
             "hearth_event_visible_seconds_bucket{group=\"g\",from=\"door\",le=\"0.05\"} 0",

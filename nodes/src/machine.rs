@@ -2,7 +2,7 @@
 
 use crate::backlog::Backlog;
 use crate::clock;
-use crate::freshness::{Freshness, From};
+use crate::freshness::{Freshness, Since};
 use crate::state::{Change, Digest, Divergence, State};
 use bytes::Bytes;
 use features::{Quality, effective_time_us};
@@ -106,8 +106,8 @@ impl Machine {
             return;
         }
         let since_stamp_us = now_us.saturating_sub(at.time_us).max(0) as u64;
-        self.freshness.waited(From::Log, since_stamp_us, waits.len() as u64);
-        self.freshness.all_waited(From::Event, waits);
+        self.freshness.waited(Since::Log, since_stamp_us, waits.len() as u64);
+        self.freshness.all_waited(Since::Event, waits);
     }
 
     /// The state as it is now; hold it for as short as can be, apply waits meanwhile.

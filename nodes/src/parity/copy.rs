@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use features::FeatureView;
 use flight::{CLOCK_KEY, Client, Error, LOG_INDEX_KEY, Scratch, VIEW_KEY};
 use futures::TryStreamExt as _;
+use std::collections::HashMap;
 use std::pin::pin;
 
 /// Log entries that are asked for first; then so many that about `ROWS_AIM` rows come.
@@ -87,7 +88,7 @@ async fn copy_rows(
 
 /// Without what the schema says beside the columns.
 fn plain(batch: &RecordBatch) -> RecordBatch {
-    let schema = batch.schema().as_ref().clone().with_metadata(Default::default());
+    let schema = batch.schema().as_ref().clone().with_metadata(HashMap::new());
     batch.clone().with_schema(schema.into()).unwrap_or_else(|_| batch.clone())
 }
 

@@ -1,7 +1,7 @@
 //! The cluster as its operator sees it.
 
 use super::status::from_raft;
-use crate::freshness::{Freshness, From};
+use crate::freshness::{Freshness, Since};
 use crate::node::Node;
 use crate::proto::hearth::cluster_server::Cluster;
 use crate::proto::hearth::{
@@ -67,7 +67,7 @@ pub(crate) fn status(node: &Node) -> StatusResponse {
 }
 
 fn visible(freshness: &Freshness) -> Vec<Visible> {
-    let told = From::ALL.into_iter().map(|from| {
+    let told = Since::ALL.into_iter().map(|from| {
         let newest = freshness.newest(from);
         Visible {
             from: from.as_str().to_owned(),

@@ -3,7 +3,7 @@
 use super::APPLY_WITHIN;
 use super::status::{from_raft, from_refusal, over_limit};
 use crate::config::Limits;
-use crate::freshness::From;
+use crate::freshness::Since;
 use crate::json::event as event_json;
 use crate::machine::Machine;
 use crate::node::Node;
@@ -131,7 +131,7 @@ fn count_visible(node: &Node, begun: Instant, log_index: u64, events: u32) {
     let machine = node.shared_machine();
     let count = move |machine: &Machine| {
         let wait_us = begun.elapsed().as_micros() as u64;
-        machine.freshness().waited(From::Door, wait_us, u64::from(events));
+        machine.freshness().waited(Since::Door, wait_us, u64::from(events));
     };
     if machine.applied() >= log_index {
         return count(machine);
