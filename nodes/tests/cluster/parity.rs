@@ -1,7 +1,7 @@
 //! `hearth verify-parity` against running nodes, `features_at` over their Flight port, and how soon events
 //! can be read.
 
-use crate::gather::{number, rows};
+use crate::tables::{number, rows};
 use crate::local::{Cluster, Shape, eventually, hearth};
 use crate::people::settle;
 use features::civil;
