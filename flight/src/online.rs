@@ -53,6 +53,7 @@ pub const fn status_code(status: Status) -> i8 {
         Status::Default => 1,
         Status::Stale => 2,
         Status::NotFound => 3,
+        Status::Partial => 4,
     }
 }
 

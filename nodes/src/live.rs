@@ -3,7 +3,7 @@
 use crate::node::Node;
 use crate::service::reading;
 use crate::state::{Command, Reply};
-use crate::{online, portrait, views, watch};
+use crate::{online, portrait, watch};
 use async_trait::async_trait;
 use features::FeatureView;
 use features::table::{Cell, Table, encode_row};
@@ -56,18 +56,21 @@ impl Live for NodeLive {
     }
 
     fn feature_view(&self, name: &str) -> Result<Arc<FeatureView>, Error> {
-        views::find(name).cloned().ok_or_else(|| {
-            let known: Vec<&str> = views::all().iter().map(|view| view.name()).collect();
+        let state = self.node.machine().read();
+        state.views.current(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = state.views.all_current().map(|view| view.name()).collect();
             Error::NotFound(format!("there is no view {name:?}: there are {}", known.join(", ")))
         })
     }
 
     fn online(&self, view: &str) -> Result<Online, Error> {
         let wanted = match view {
-            "" => views::all().to_vec(),
-            name => vec![self.feature_view(name)?],
+            "" => None,
+            name => Some(vec![self.feature_view(name)?]),
         };
-        online::read(&self.node.machine().read(), wanted)
+        let state = self.node.machine().read();
+        let wanted = wanted.unwrap_or_else(|| state.views.in_force().cloned().collect());
+        online::read(&state, wanted)
     }
 
     fn model_drift(&self) -> Vec<DriftRow> {

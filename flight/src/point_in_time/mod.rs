@@ -2,9 +2,11 @@
 //! view. Nothing of the online store is in here, so what both say alike is no accident.
 
 mod call;
+mod expression;
 mod readings;
 mod registers;
 mod sql;
+mod statistics;
 mod windows;
 
 pub(crate) use call::expand;

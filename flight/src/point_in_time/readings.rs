@@ -1,5 +1,5 @@
 //! Which readings count for which row of the list: those received by the time it was known, of the
-//! device itself, or of the dwelling where the resident lived when they came in.
+//! device or the dwelling itself, or of the dwelling where the resident lived when they came in.
 
 use std::fmt::Write as _;
 
@@ -22,12 +22,13 @@ pub(super) fn write(sql: &mut String, entity: EntityKind, through: Option<u64>, 
         "epoch_us(CASE WHEN epoch_us(e.ts) > epoch_us(e.recv_ts) + {CLOCK_AHEAD_US} THEN e.recv_ts ELSE e.ts END)"
     );
     let flags = windows.flags();
-    if entity == EntityKind::Device {
+    if entity != EntityKind::Resident {
+        let own = if entity == EntityKind::Device { "device_id" } else { "dwelling_id" };
         let _ = write!(
             sql,
             ",\nhearth_heard AS (SELECT a.ask, a.at_us, e.kind, e.log_index, {us} AS us, \
              CAST(e.value * 1e6 AS BIGINT) AS micros \
-             FROM hearth_ask AS a JOIN hearth.civil.sensor_event AS e ON e.device_id = a.entity \
+             FROM hearth_ask AS a JOIN hearth.civil.sensor_event AS e ON e.{own} = a.entity \
              WHERE e.recv_ts <= a.known{})",
             cut("e.")
         );
@@ -44,7 +45,7 @@ pub(super) fn write(sql: &mut String, entity: EntityKind, through: Option<u64>, 
     }
     let _ = write!(
         sql,
-        ",\nhearth_seen AS (SELECT ask, kind, us, micros, log_index, {flags} FROM hearth_heard)"
+        ",\nhearth_seen AS (SELECT ask, at_us, kind, us, micros, log_index, {flags} FROM hearth_heard)"
     );
 }
 

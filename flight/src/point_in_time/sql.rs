@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use features::{EntityKind, FeatureDef, FeatureView, Source};
 
-use super::{quoted, readings, registers::Registers, text, windows::Windows};
+use super::{
+    expression::expression_sql, quoted, readings, registers::Registers, text, windows::Windows,
+};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,12 @@ pub(super) struct Made {
     pub(super) event_us: String,
 }
 
+impl Made {
+    fn nothing() -> Self {
+        Self { value: "CAST(NULL AS DOUBLE)".to_owned(), event_us: "0".to_owned() }
+    }
+}
+
 /// The query of a question, in brackets: it stands where a table stands.
 pub fn features_sql(question: &Question<'_>) -> String {
     let view = question.view;
@@ -49,8 +57,12 @@ pub fn features_sql(question: &Question<'_>) -> String {
         .features()
         .iter()
         .map(|feature| match &feature.source {
-            Source::Window { kind, aggregate, window } => windows.make(*kind, *aggregate, *window),
+            Source::Window { kind, aggregate, window, hour } => {
+                windows.make((*kind, *window), *aggregate, utc_hour(view, *hour))
+            }
             Source::Column { path, transform } => registers.make(path, transform),
+            // Worked out when all else is there.
+            Source::Expression(_) => Made::nothing(),
         })
         .collect();
     let known = question.known_at.map_or_else(|| "#3".to_owned(), |known| format!("({known})"));
@@ -60,14 +72,15 @@ pub fn features_sql(question: &Question<'_>) -> String {
          epoch_us(CAST(#3 AS TIMESTAMP)) AS at_us, CAST({known} AS TIMESTAMP) AS known FROM hearth_list)",
         question.list
     );
-    // Readings are kept of devices and residents only; a window of anything else is empty.
-    let has_readings = matches!(view.entity(), EntityKind::Device | EntityKind::Resident);
+    // Of all else no readings are kept; a window of it is empty.
+    let has_readings =
+        matches!(view.entity(), EntityKind::Device | EntityKind::Dwelling | EntityKind::Resident);
     if has_readings {
         readings::write(&mut sql, view.entity(), question.through, &windows);
         windows.write(&mut sql);
     }
     registers.write(&mut sql, question.through);
-    write_made(&mut sql, view, &made, &registers, has_readings);
+    write_made(&mut sql, view, &made, (&windows, &registers), has_readings);
     sql.push_str("\nSELECT l.* EXCLUDE (hearth_row)");
     give(&mut sql, question);
     sql.push_str(
@@ -76,13 +89,19 @@ pub fn features_sql(question: &Question<'_>) -> String {
     sql
 }
 
+/// An hour of the view's day as one of the UTC day.
+fn utc_hour(view: &FeatureView, hour: Option<u8>) -> Option<u8> {
+    let hour = i16::from(hour?) - i16::from(view.utc_offset_h());
+    u8::try_from(hour.rem_euclid(24)).ok()
+}
+
 /// Adds `hearth_made`, a row of the list: of the feature at place n its value `v{n}`, empty where there is
 /// none, its event time `t{n}`, and whether it is stale, `s{n}`.
 fn write_made(
     sql: &mut String,
     view: &FeatureView,
     made: &[Made],
-    registers: &Registers,
+    (windows, registers): (&Windows, &Registers),
     has_readings: bool,
 ) {
     let heard = |words: &'static str| if has_readings { words } else { "" };
@@ -96,7 +115,7 @@ fn write_made(
         registers.indexes()
     );
     for (at, (feature, made)) in view.features().iter().zip(made).enumerate() {
-        let is_kept = has_readings || matches!(feature.source, Source::Column { .. });
+        let is_kept = has_readings || !matches!(feature.source, Source::Window { .. });
         let (value, event_us) = if is_kept {
             (made.value.as_str(), made.event_us.as_str())
         } else {
@@ -104,13 +123,12 @@ fn write_made(
         };
         let _ = write!(sql, ",\n{value} AS v{at}, {event_us} AS t{at}");
     }
-    let _ = write!(
-        sql,
-        "\nFROM hearth_ask AS a{}",
-        heard(" LEFT JOIN hearth_wide AS w ON w.ask = a.ask")
-    );
+    sql.push_str("\nFROM hearth_ask AS a");
+    if has_readings {
+        windows.join(sql);
+    }
     registers.join(sql);
-    sql.push_str("),\nhearth_made AS (SELECT ask, at_us, known, is_known, log_index");
+    sql.push_str("),\nhearth_read AS (SELECT ask, at_us, known, is_known, log_index");
     for (at, feature) in view.features().iter().enumerate() {
         let stale = feature.ttl_us.map_or_else(
             || "false".to_owned(),
@@ -122,13 +140,69 @@ fn write_made(
         );
     }
     sql.push_str(" FROM hearth_raw)");
+    let last = work_out(sql, view);
+    let _ = write!(sql, ",\nhearth_made AS (FROM {last})");
 }
 
-/// The value as the online store narrows it: what is too large for the type is infinite there.
+/// The features that are arithmetic over others, one after the other: an input is what the vector shows of
+/// it, narrowed as there, and is missing where its own value is. The name of the last table.
+fn work_out(sql: &mut String, view: &FeatureView) -> String {
+    let mut from = "hearth_read".to_owned();
+    let place = |name: &str| view.features().iter().position(|each| each.name == name);
+    for (at, feature) in view.features().iter().enumerate() {
+        let Source::Expression(expression) = &feature.source else { continue };
+        let inputs: Vec<usize> = expression.names().iter().filter_map(|name| place(name)).collect();
+        let value = expression_sql(expression, |name| match place(name) {
+            Some(input) => {
+                format!(
+                    "CASE WHEN is_known THEN CAST({} AS DOUBLE) END",
+                    narrow(&format!("v{input}"))
+                )
+            }
+            None => of_request(view, name),
+        });
+        let ttl = feature.ttl_us.map_or_else(
+            || "false".to_owned(),
+            |ttl_us| format!("(new_t <> 0 AND at_us - new_t > {ttl_us})"),
+        );
+        let stale: Vec<String> = inputs.iter().map(|input| format!("s{input}")).collect();
+        let times: Vec<String> = inputs.iter().map(|input| format!("t{input}")).collect();
+        // Writing into a string cannot fail.
+        let _ = write!(
+            sql,
+            ",\nhearth_worked_{at} AS (SELECT * EXCLUDE (new_v, new_t) REPLACE (\
+             CASE WHEN isfinite(TRY_CAST(new_v AS FLOAT)) THEN new_v END AS v{at}, \
+             CASE WHEN isfinite(TRY_CAST(new_v AS FLOAT)) THEN new_t ELSE 0 END AS t{at}, \
+             isfinite(TRY_CAST(new_v AS FLOAT)) AND ({} OR {ttl}) AS s{at}) \
+             FROM (SELECT *, CASE WHEN is_known THEN {value} END AS new_v, greatest(0{}{}) AS new_t FROM {from}))",
+            if stale.is_empty() { "false".to_owned() } else { stale.join(" OR ") },
+            if times.is_empty() { "" } else { ", " },
+            times.join(", ")
+        );
+        from = format!("hearth_worked_{at}");
+    }
+    from
+}
+
+/// Nobody sends values along with the past: the view's own stand in.
+fn of_request(view: &FeatureView, name: &str) -> String {
+    let wanted = name.strip_prefix("request.").unwrap_or(name);
+    let found = view.request().iter().find(|value| value.name == wanted);
+    found.and_then(|value| value.default).map_or_else(
+        || "CAST(NULL AS DOUBLE)".to_owned(),
+        |default| format!("CAST('{default:?}' AS DOUBLE)"),
+    )
+}
+
 fn value_of(at: usize, feature: &FeatureDef) -> String {
-    let value = format!("coalesce(v.v{at}, CAST('{:?}' AS DOUBLE))", feature.default);
+    narrow(&format!("coalesce(v.v{at}, CAST('{:?}' AS DOUBLE))", feature.default))
+}
+
+/// The value as the online store narrows it: what is too large for the type is infinite there, and what is
+/// empty stays so.
+fn narrow(value: &str) -> String {
     format!(
-        "coalesce(TRY_CAST({value} AS FLOAT), CAST(CASE WHEN {value} > 0 THEN 'inf' ELSE '-inf' END AS FLOAT))"
+        "coalesce(TRY_CAST({value} AS FLOAT), CAST(CASE WHEN {value} > 0 THEN 'inf' WHEN {value} < 0 THEN '-inf' END AS FLOAT))"
     )
 }
 

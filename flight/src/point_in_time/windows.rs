@@ -6,11 +6,29 @@ use std::fmt::Write as _;
 
 use features::{Aggregate, Kind, Window};
 
-use super::{quoted, sql::Made, text};
+use super::{quoted, sql::Made, statistics::Statistics, text};
 
 /// 2^64: the time stands before it and the value, made positive, behind.
 const WIDE: &str = "18446744073709551616::HUGEINT";
 const HALF: &str = "9223372036854775808::HUGEINT";
+
+/// A reading as one number, its time before its value, so that the larger one is the newer.
+pub(super) struct Packed;
+
+impl Packed {
+    /// Of the columns of `hearth_seen`.
+    pub(super) fn of_columns() -> String {
+        format!("us::HUGEINT * {WIDE} + (micros::HUGEINT + {HALF})")
+    }
+
+    pub(super) fn time_of(packed: &str) -> String {
+        format!("CAST({packed} // {WIDE} AS BIGINT)")
+    }
+
+    pub(super) fn value_of(packed: &str) -> String {
+        units(&format!("CAST({packed} % {WIDE} - {HALF} AS BIGINT)"))
+    }
+}
 
 /// What is counted of the readings of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +58,7 @@ impl Base {
             Self::Sum => "sum(micros)".to_owned(),
             Self::Min => "min(micros)".to_owned(),
             Self::Max => "max(micros)".to_owned(),
-            Self::Last => format!("max(us::HUGEINT * {WIDE} + (micros::HUGEINT + {HALF}))"),
+            Self::Last => format!("max({})", Packed::of_columns()),
         };
         format!("{of} FILTER ({flag})")
     }
@@ -65,6 +83,7 @@ pub(super) struct Windows {
     counted: BTreeSet<(Reach, Base)>,
     /// What is looked at of one kind, or of all.
     read: BTreeMap<(Option<Kind>, Reach, Base), String>,
+    statistics: Statistics,
 }
 
 impl Windows {
@@ -81,10 +100,16 @@ impl Windows {
         format!("w.{}", quoted(&name))
     }
 
-    pub(super) fn make(&mut self, kind: Option<Kind>, aggregate: Aggregate, reach: Reach) -> Made {
+    /// `hour` is of the UTC day.
+    pub(super) fn make(
+        &mut self,
+        (kind, reach): (Option<Kind>, Reach),
+        aggregate: Aggregate,
+        hour: Option<u8>,
+    ) -> Made {
         // A sensor that never spoke says nothing, whatever is asked; a silent one counts 0.
         let newest = self.column(kind, None, Base::Last);
-        let event_us = time_of(&newest);
+        let event_us = Packed::time_of(&newest);
         let value = match aggregate {
             Aggregate::Count => {
                 let count = self.column(kind, reach, Base::Count);
@@ -101,11 +126,25 @@ impl Windows {
             }
             Aggregate::Min => units(&self.column(kind, reach, Base::Min)),
             Aggregate::Max => units(&self.column(kind, reach, Base::Max)),
-            Aggregate::Last => units(&value_of(&self.column(kind, reach, Base::Last))),
+            Aggregate::Last => Packed::value_of(&self.column(kind, reach, Base::Last)),
             Aggregate::TimeSinceS => {
                 let last = self.column(kind, reach, Base::Last);
-                format!("CAST(a.at_us - {} AS DOUBLE) / 1e6", time_of(&last))
+                format!("CAST(a.at_us - {} AS DOUBLE) / 1e6", Packed::time_of(&last))
             }
+            Aggregate::RatePerH => match reach {
+                Some(window) => {
+                    let count = self.column(kind, reach, Base::Count);
+                    let span = format!("(a.at_us - ({}))", start_of(window, "a.at_us"));
+                    format!(
+                        "CAST(coalesce({count}, 0) AS DOUBLE) * 3600000000.0 / CAST(nullif({span}, 0) AS DOUBLE)"
+                    )
+                }
+                None => "CAST(NULL AS DOUBLE)".to_owned(),
+            },
+            _ => match reach {
+                Some(window) => self.statistics.make((kind, window), aggregate, hour),
+                None => "CAST(NULL AS DOUBLE)".to_owned(),
+            },
         };
         Made { value: format!("CASE WHEN {newest} IS NOT NULL THEN {value} END"), event_us }
     }
@@ -114,17 +153,15 @@ impl Windows {
     pub(super) fn flags(&self) -> String {
         let mut flags = String::from("us <= at_us AS in_life");
         for window in self.reaches().into_iter().flatten() {
-            let (length, hop) = (window.length_us(), window.hop_us());
-            let _ = write!(
-                flags,
-                ", us <= at_us AND us >= (at_us - {length}) - (at_us - {length}) % {hop} AS in_{window}"
-            );
+            let start = start_of(window, "at_us");
+            let _ = write!(flags, ", us <= at_us AND us >= {start} AS in_{window}");
         }
         flags
     }
 
     fn reaches(&self) -> BTreeSet<Reach> {
-        self.counted.iter().map(|(reach, _)| *reach).collect()
+        let counted = self.counted.iter().map(|(reach, _)| *reach);
+        counted.chain(self.statistics.windows().map(Some)).collect()
     }
 
     /// Adds `hearth_kind`, a row for each row of the list and kind, and `hearth_wide`, a row of the list.
@@ -147,15 +184,19 @@ impl Windows {
                 write!(sql, ",\n {}({}){only} AS {}", base.of_kinds(), quoted(&from), quoted(name));
         }
         sql.push_str(" FROM hearth_kind GROUP BY ask)");
+        self.statistics.write(sql);
+    }
+
+    pub(super) fn join(&self, sql: &mut String) {
+        sql.push_str(" LEFT JOIN hearth_wide AS w ON w.ask = a.ask");
+        self.statistics.join(sql);
     }
 }
 
-fn time_of(last: &str) -> String {
-    format!("CAST({last} // {WIDE} AS BIGINT)")
-}
-
-fn value_of(last: &str) -> String {
-    format!("CAST({last} % {WIDE} - {HALF} AS BIGINT)")
+/// Where a window begins that is read at a time: the edge rule.
+pub(super) fn start_of(window: Window, at_us: &str) -> String {
+    let (length, hop) = (window.length_us(), window.hop_us());
+    format!("({at_us} - {length}) - ({at_us} - {length}) % {hop}")
 }
 
 /// Millionths as a number: the whole number is rounded to a double once, as the online store rounds it,

@@ -28,5 +28,6 @@ mod train;
 mod train_package;
 mod train_table;
 mod verify_parity;
+mod view;
 
 pub use args::{Cli, run};

@@ -90,7 +90,16 @@ pub(crate) async fn run(args: VerifyParityArgs) -> anyhow::Result<()> {
 fn print(outcome: &Outcome, node: u64, begun: Instant, format: Format) {
     let took_s = begun.elapsed().as_secs_f64();
     let Outcome {
-        log_index, clock_us, views, entities, values, events, registers, differing, ..
+        log_index,
+        clock_us,
+        views,
+        entities,
+        values,
+        partial,
+        events,
+        registers,
+        differing,
+        ..
     } = outcome;
     if format == Format::Json {
         let first: Vec<_> = outcome
@@ -106,7 +115,7 @@ fn print(outcome: &Outcome, node: u64, begun: Instant, format: Format) {
             .collect();
         let told = json!({
             "node": node, "log_index": log_index, "clock_us": clock_us, "views": views,
-            "entities": entities, "values": values, "events": events, "registers": registers,
+            "entities": entities, "values": values, "partial": partial, "events": events, "registers": registers,
             "differing": differing, "first": first, "seconds": took_s,
         });
         println!("{told}");
@@ -114,7 +123,7 @@ fn print(outcome: &Outcome, node: u64, begun: Instant, format: Format) {
     }
     println!(
         "node {node} at log index {log_index} ({}): {values} values of {entities} entities in {views} views \
-         recomputed from {events} events and {registers} register rows, {differing} differ; {took_s:.1} s",
+         recomputed from {events} events and {registers} register rows, {differing} differ, {partial} partial ones left out; {took_s:.1} s",
         clock::text(*clock_us)
     );
     for each in &outcome.first {

@@ -118,9 +118,10 @@ impl Mqtt {
         let mapping = std::fs::read_to_string(file).map_err(|error| error.to_string());
         let mapping = mapping.and_then(|text| {
             let mapping = Mapping::parse(&text).map_err(|error| error.to_string())?;
-            match mapping.is_for_messages() {
-                true => Ok(mapping),
-                false => Err("needs format = \"message\"".to_owned()),
+            if mapping.is_for_messages() {
+                Ok(mapping)
+            } else {
+                Err("needs format = \"message\"".to_owned())
             }
         });
         mapping.map(Some).map_err(|said| format!("mapping {}: {said}", file.display()))

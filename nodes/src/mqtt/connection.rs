@@ -308,7 +308,7 @@ async fn acknowledge(
 ) -> Result<(), End> {
     let ids: Vec<u16> = batch.iter().filter_map(|message| message.id).collect();
     let mut bytes = BytesMut::with_capacity(4 * ids.len());
-    connection.wire.acknowledge(&ids, &mut bytes);
+    Wire::acknowledge(&ids, &mut bytes);
     connection.write(&bytes).await?;
     add(&figure.acknowledged, ids.len() as u64);
     Ok(())

@@ -31,6 +31,8 @@ pub(crate) struct Outcome {
     /// Of all views together.
     pub(crate) entities: u64,
     pub(crate) values: u64,
+    /// Values that say themselves that they are of fewer readings than there were; not compared.
+    pub(crate) partial: u64,
     pub(crate) events: u64,
     pub(crate) registers: u64,
     pub(crate) differing: u64,

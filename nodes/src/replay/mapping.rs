@@ -194,10 +194,10 @@ impl Mapping {
         let row = Row::Message { payload: value, levels: template.cut(topic)? };
         let events =
             self.made_of(&row, Spot { file: topic, line: 0, text: payload, received_us })?;
-        match events.is_empty() {
-            true => Err("no block of the mapping takes the message".to_owned()),
-            false => Ok(events),
+        if events.is_empty() {
+            return Err("no block of the mapping takes the message".to_owned());
         }
+        Ok(events)
     }
 
     /// The events of one line, in the order of the blocks.

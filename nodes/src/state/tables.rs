@@ -145,3 +145,36 @@ impl RowSource for Rows {
         self.bytes(civil::TABLES.get(table)?.name, key).map(AsRef::as_ref)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::feeds::Version;
+    use super::*;
+
+    #[test]
+    fn what_a_feed_adds_to_a_row_is_a_few_bytes_and_no_reader_sees_it() {
+        let table = civil::table("grid").unwrap();
+        let mut cells = vec![Cell::Null; table.columns.len()];
+        cells[0] = Cell::text("g1");
+        cells[1] = Cell::text("990101001001");
+        let mut rows = Rows::default();
+        for (feed, columns) in [(0, 0b00_0110), (200, 0b01_1000)] {
+            let version = Version { time_us: 1_790_000_000_000_000, seq: 1 << 40, feed };
+            let write = Write { cells: &cells, columns, version };
+            let merged = rows.merge(table, &write, &["民政"]).unwrap();
+            assert!(matches!(merged, Merged::Written { .. }), "{merged:?}");
+        }
+        let row = rows.get("grid", b"g1").unwrap();
+        let stored = rows.bytes("grid", "g1").unwrap();
+        let added = stored.len() - encode_row(&row).unwrap().len();
+        assert!(added <= 2 * 24, "{added} bytes for two feeds");
+        assert!(features::Cells::of(stored).eq(row.iter().map(features::CellRef::from)));
+        // What is loaded past the feeds leaves their versions, and is told from itself.
+        assert!(rows.upsert(table, &cells).unwrap());
+        assert!(!rows.upsert(table, &cells).unwrap());
+        assert_eq!(
+            rows.bytes("grid", "g1").unwrap().len() - encode_row(&cells).unwrap().len(),
+            added
+        );
+    }
+}

@@ -1,9 +1,9 @@
 //! `hearth verify-parity` against running nodes, `features_at` over their Flight port, and how soon events
 //! can be read.
 
-use crate::tables::{number, rows};
 use crate::local::{Cluster, Shape, eventually, hearth};
 use crate::people::settle;
+use crate::tables::{number, rows};
 use features::civil;
 use features::table::Cell;
 use nodes::clock::now_us;

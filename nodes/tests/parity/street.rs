@@ -57,6 +57,18 @@ impl Street {
             seen: Seen::default(),
             _folder: folder,
         };
+        // Before the first reading, so that every reading is kept for them.
+        let views: Vec<Command> = crate::view::all()
+            .iter()
+            .map(|view| Command::PushView {
+                text: view.to_toml().unwrap(),
+                author: "test".to_owned(),
+            })
+            .collect();
+        street.apply(CLOCK_US, &views);
+        for view in crate::view::all() {
+            assert!(street.state.views.current(view.name()).is_some(), "{}", view.name());
+        }
         // A third of everything is not in the registers from the beginning.
         let first: Vec<Command> = (0..40).map(|_| street.register()).collect();
         street.apply(CLOCK_US, &first);

@@ -12,20 +12,25 @@ pub(crate) fn all() -> Vec<FeatureView> {
     let mut views = builtin::views().unwrap();
     views.push(busy());
     views.push(of("device", ""));
+    views.push(of("dwelling", ""));
     views.push(FeatureView::parse(APPLICATION).unwrap());
     views
 }
 
 fn of(entity: &str, columns: &str) -> FeatureView {
     let mut text = format!("name = '{entity}_busy'\nentity = '{entity}'\nversion = 1\n");
-    for kind in ["door", "gas", "steps", "heart_rate", "any"] {
+    for kind in ["door", "gas", "any"] {
         for aggregate in Aggregate::ALL {
             for window in features::Window::ALL {
+                if !aggregate.fits(window) {
+                    continue;
+                }
                 let name = format!("{kind}_{aggregate}_{window}");
+                let hour = if aggregate.wants_hour() { "hour = 3\n" } else { "" };
                 write!(
                     text,
                     "[[feature]]\nname = '{name}'\nkind = '{kind}'\naggregate = '{aggregate}'\n\
-                     window = '{window}'\ndefault = 0.1\nttl_us = 7_200_000_000\n"
+                     window = '{window}'\n{hour}default = 0.1\nttl_us = 7_200_000_000\n"
                 )
                 .unwrap();
             }

@@ -68,7 +68,8 @@ impl Answer {
 
 fn put(column: &mut Column, vector: &FeatureVector, at: usize, with_defaults: bool) {
     let status = match vector.statuses[at] {
-        Status::Present => FieldStatus::Present,
+        // A value of fewer readings than its window had is a value.
+        Status::Present | Status::Partial => FieldStatus::Present,
         Status::Default => FieldStatus::NullValue,
         Status::Stale => FieldStatus::OutsideMaxAge,
         Status::NotFound => FieldStatus::NotFound,

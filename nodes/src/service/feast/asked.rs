@@ -4,7 +4,6 @@ use crate::proto::feast::serving::GetOnlineFeaturesRequest;
 use crate::proto::feast::serving::get_online_features_request::Kind;
 use crate::proto::feast::types::{RepeatedValue, Value, value::Val};
 use crate::state::State;
-use crate::views;
 use features::FeatureView;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -109,7 +108,7 @@ impl Asked {
                 all.map(|feature| Wanted { view: Arc::clone(&view), feature, keys }).collect()
             }
             Which::Features(list) => {
-                list.iter().map(|text| self.one(text)).collect::<Result<Vec<_>, _>>()?
+                list.iter().map(|text| self.one(state, text)).collect::<Result<Vec<_>, _>>()?
             }
         };
         let mut seen = BTreeSet::new();
@@ -124,11 +123,11 @@ impl Asked {
         Ok(wanted)
     }
 
-    fn one(&self, text: &str) -> Result<Wanted, Status> {
+    fn one(&self, state: &State, text: &str) -> Result<Wanted, Status> {
         let (view, feature) = text.split_once(':').ok_or_else(|| {
             Status::invalid_argument(format!("{text:?} is no feature: write view:feature"))
         })?;
-        let view = find(view)
+        let view = find(state, view)
             .ok_or_else(|| Status::not_found(format!("there is no feature view {view:?}")))?;
         let place = view.features().iter().position(|each| each.name == feature);
         let feature = place.ok_or_else(|| {
@@ -169,17 +168,18 @@ impl Wanted {
     }
 }
 
-fn find(view: &str) -> Option<Arc<FeatureView>> {
-    views::find(view).cloned()
+fn find(state: &State, view: &str) -> Option<Arc<FeatureView>> {
+    state.views.current(view).cloned()
 }
 
 /// A view is a service of its own; so is what an active model reads.
 fn of_service(state: &State, name: &str) -> Result<Arc<FeatureView>, Status> {
     let of_model = || {
         let version = state.registry.active(name)?.version.clone();
-        find(&state.models.get(&(name.to_owned(), version))?.view)
+        let record = state.models.get(&(name.to_owned(), version.clone()))?;
+        state.views.of_model(&record.view, name, &version).cloned()
     };
-    find(name).or_else(of_model).ok_or_else(|| {
+    find(state, name).or_else(of_model).ok_or_else(|| {
         Status::not_found(format!("feature service {name:?} is neither a view nor an active model"))
     })
 }
