@@ -6,7 +6,7 @@ SHELL := bash
 
 NATIVE := $(CURDIR)/.native/lib
 VENV := $(CURDIR)/.native/venv
-# KServe's and MLServer's clients, whose needs clash with the others'.
+# KServe's, MLServer's and Feast's clients, whose needs clash with the others'.
 CLIENTS := $(CURDIR)/.native/venv-clients
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # The one place that says where the program is.
@@ -47,7 +47,7 @@ $(VENV)/.ready: deploy/python/requirements.txt
 	@touch $@
 
 $(CLIENTS)/.ready: deploy/python/requirements-clients.txt
-	$(call step,KServe's and MLServer's clients into .native/venv-clients (a minute the first time))
+	$(call step,KServe's, MLServer's and Feast's clients into .native/venv-clients (a minute the first time))
 	@$(PYTHON) -m venv --clear $(CLIENTS)
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@

@@ -8,8 +8,8 @@ mod trio;
 
 use anyhow::Context as _;
 use benches::Feed;
-use nodes::proto::hearth::AppendRequest;
 use nodes::proto::hearth::events_client::EventsClient;
+use nodes::proto::hearth::{AppendRequest, Visible};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -50,7 +50,8 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     let leader = nodes.leader().await?;
     let follower = (0..NODES).find(|node| *node != leader).context("a follower")?;
     let mut stream = Stream::to(&nodes.members[leader].grpc).await?;
-    stream.run(Duration::from_secs(5)).await?;
+    stream.run(Duration::from_secs(5 + USUAL_S)).await?;
+    let visible = nodes.visible().await?;
 
     let whole = Duration::from_secs(SNAPSHOTS_S);
     let (calls, snapshots) = tokio::join!(stream.run(whole), nodes.watch_snapshots(leader, whole));
@@ -104,7 +105,32 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
             "| {what} | {count} | {p50:.1} ms | {p99:.1} ms | {most:.1} ms | {ratio:.2} | {goal} |"
         );
     }
+    text.push_str(&visible_table(&visible));
     Ok(text)
+}
+
+/// What the nodes say of themselves while nothing else goes on. The stream's events are six hours old, so
+/// their own time says nothing here.
+fn visible_table(visible: &[(u64, Visible)]) -> String {
+    let mut text = String::from(
+        "\nUntil an event can be read, by the nodes' own counting, while nothing else goes on\n\n\
+         | node | from | events | p50 | p99 | longest | goal of p99 |\n|--:|---|--:|--:|--:|--:|--:|\n",
+    );
+    for (node, each) in visible.iter().filter(|(_, each)| each.from != "event") {
+        let ms = |us: u64| us as f64 / 1e3;
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {node} | {} | {} | {:.1} ms | {:.1} ms | {:.1} ms | {:.0} ms |",
+            each.from,
+            each.events,
+            ms(each.p50_us),
+            ms(each.p99_us),
+            ms(each.longest_us),
+            ms(each.goal_us)
+        );
+    }
+    text
 }
 
 /// One append, from when it should have been sent.

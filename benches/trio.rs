@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use benches::{Feed, registers};
 use nodes::client::Client;
 use nodes::config::{Cluster, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch};
+use nodes::proto::hearth::Visible;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -114,6 +115,17 @@ impl Trio {
             tokio::time::sleep(ASK_EVERY).await;
         }
         Ok(spans)
+    }
+
+    /// How soon events could be read at each node in the last minute, by its own counting.
+    pub(crate) async fn visible(&self) -> anyhow::Result<Vec<(u64, Visible)>> {
+        let mut told = Vec::new();
+        for member in &self.members {
+            let status = Client::new(&member.grpc)?.status().await?;
+            let counted = status.visible.into_iter().filter(|each| each.events > 0);
+            told.extend(counted.map(|each| (member.id, each)));
+        }
+        Ok(told)
     }
 
     /// By how many entries, as far as both answer.

@@ -4,8 +4,13 @@ use prost::Message as _;
 
 #[expect(clippy::disallowed_methods, reason = "the folder that cargo names for what is made")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["proto/hearth.proto", "proto/inference.proto", "proto/model_repository.proto"];
-    for file in files {
+    let files = [
+        "proto/hearth.proto",
+        "proto/inference.proto",
+        "proto/model_repository.proto",
+        "proto/feast/server.proto",
+    ];
+    for file in files.into_iter().chain(["proto/feast/serving.proto", "proto/feast/value.proto"]) {
         println!("cargo:rerun-if-changed={file}");
     }
     let set = protox::compile(files, ["proto"])?;

@@ -59,7 +59,7 @@ pub use entity::EntityKind;
 pub use event::{Event, EventError, Quality, effective_time_us};
 pub use event_columns::{EventColumns, EventRow, Texts};
 pub use event_ref::EventRef;
-pub use expression::{Expression, ExpressionError};
+pub use expression::{Expression, ExpressionError, Operation, Step};
 pub use kind::{Kind, UnknownKind};
 pub use paged::Paged;
 pub use part::Part;

@@ -80,6 +80,33 @@ impl Client {
         self.fetch(info).await
     }
 
+    /// Runs one statement that reads; its rows come as they are read.
+    pub async fn stream(
+        &mut self,
+        sql: &str,
+    ) -> Result<impl futures::Stream<Item = Result<RecordBatch, Error>> + use<>, Error> {
+        let info = self.inner.execute(sql.to_owned(), None).await.map_err(failed)?;
+        Ok(self.get(ticket_of(info)?).await?.map_err(failed))
+    }
+
+    /// Every online value of a view, or of all views where it is empty, at one log index: the schema,
+    /// whose metadata says which, and the rows as they come.
+    pub async fn online(
+        &mut self,
+        view: &str,
+    ) -> Result<(SchemaRef, impl futures::Stream<Item = Result<RecordBatch, Error>> + use<>), Error>
+    {
+        let mut stream = self.get(Ticket::new(format!("online:{view}"))).await?;
+        // The schema comes before the first row.
+        let first = stream.next().await.transpose().map_err(failed)?;
+        let schema = stream
+            .schema()
+            .cloned()
+            .ok_or_else(|| Error::Internal("the node gave no schema".to_owned()))?;
+        let first = stream::iter(first.map(Ok));
+        Ok((schema, first.chain(stream.map_err(failed))))
+    }
+
     /// Runs one statement that reads, with parameters. `row` is one value for each `?`.
     pub async fn query_with(&mut self, sql: &str, row: RecordBatch) -> Result<Answered, Error> {
         let mut statement = self.inner.prepare(sql.to_owned(), None).await.map_err(failed)?;
@@ -133,10 +160,13 @@ impl Client {
     }
 
     async fn fetch(&mut self, info: FlightInfo) -> Result<Answered, Error> {
-        let ticket = info.endpoint.into_iter().next().and_then(|endpoint| endpoint.ticket);
-        let ticket = ticket.ok_or_else(|| Error::Internal("the node gave no ticket".to_owned()))?;
-        collect(self.get(ticket).await?).await
+        collect(self.get(ticket_of(info)?).await?).await
     }
+}
+
+fn ticket_of(info: FlightInfo) -> Result<Ticket, Error> {
+    let ticket = info.endpoint.into_iter().next().and_then(|endpoint| endpoint.ticket);
+    ticket.ok_or_else(|| Error::Internal("the node gave no ticket".to_owned()))
 }
 
 async fn collect(mut stream: FlightRecordBatchStream) -> Result<Answered, Error> {

@@ -15,6 +15,8 @@ mod error;
 mod event_batch;
 mod history;
 mod live;
+mod online;
+mod point_in_time;
 mod portrait;
 mod rows;
 mod server;
@@ -27,6 +29,10 @@ pub use live::{
     CalibrationRow, DriftRow, FeatureRow, FeedRow, GroupRow, Indicator, LastEvent, Live, NodeRow,
     Portrait,
 };
+pub use online::{
+    CLOCK_KEY, Online, OnlineRow, VIEW_KEY, online_batch, online_rows, online_schema, status_code,
+};
+pub use point_in_time::{Give, Question, features_sql};
 pub use portrait::{portrait_batch, portrait_schema};
 pub use rows::{batch_to_rows, nearest, rows_to_batch, table_schema};
 pub use server::{
@@ -34,7 +40,7 @@ pub use server::{
     server_builder, service,
 };
 pub use warehouse::{
-    Answer, Checked, Described, ParquetWriter, Reader, Recording, Relation, Settings,
+    Answer, Checked, Described, ParquetWriter, Reader, Recording, Relation, Scratch, Settings,
     WAREHOUSE_FILE, Warehouse, read_parquet, read_parquet_batches, write_batches, write_parquet,
 };
 

@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use features::table::{Cell, Table};
+use features::{
+    FeatureView,
+    table::{Cell, Table},
+};
 
-use crate::Error;
+use crate::{Error, Online};
 
 /// The node, as the analysts' server sees it.
 #[async_trait]
@@ -23,6 +26,17 @@ pub trait Live: Send + Sync + 'static {
     /// overrides this, so that a query never holds all of them at once.
     fn feature_page(&self, page: usize) -> Option<Vec<FeatureRow>> {
         (page == 0).then(|| self.features())
+    }
+
+    /// A feature view that is in force.
+    fn feature_view(&self, name: &str) -> Result<Arc<FeatureView>, Error> {
+        Err(Error::NotFound(format!("there is no view {name:?}")))
+    }
+
+    /// Every online value of a view, or of all views where it is empty, as of one log index. Writing
+    /// goes on meanwhile.
+    fn online(&self, _view: &str) -> Result<Online, Error> {
+        Err(Error::Unavailable("this node has no online values".to_owned()))
     }
 
     fn nodes(&self) -> Vec<NodeRow>;
@@ -99,6 +113,13 @@ pub struct Indicator {
     pub band: Option<String>,
     pub model: Option<String>,
     pub version: Option<String>,
+    /// When the newest thing in it happened; a score's is when it was made.
+    pub event_time_us: Option<i64>,
+    /// The log's time at `log_index`.
+    pub known_us: Option<i64>,
+    pub status: String,
+    /// What it was read at.
+    pub log_index: Option<u64>,
 }
 
 /// The newest event of one kind in a resident's dwelling.
@@ -119,6 +140,8 @@ pub struct FeatureRow {
     pub value: Option<f64>,
     pub event_time_us: Option<i64>,
     pub status: Arc<str>,
+    /// The log's time: what was received until then is in the value.
+    pub known_us: i64,
     pub log_index: u64,
 }
 

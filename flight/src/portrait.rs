@@ -63,7 +63,18 @@ static PARTS: LazyLock<Parts> = LazyLock::new(|| {
 static INDICATOR: LazyLock<Fields> = LazyLock::new(|| {
     let text = |name| Field::new(name, DataType::Utf8, true);
     let value = Field::new("value", DataType::Float64, true);
-    Fields::from(vec![text("name"), value, text("band"), text("model"), text("version")])
+    let time = |name| Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, None), true);
+    Fields::from(vec![
+        text("name"),
+        value,
+        text("band"),
+        text("model"),
+        text("version"),
+        time("event_time"),
+        time("known_at"),
+        text("status"),
+        Field::new("log_index", DataType::Int64, true),
+    ])
 });
 
 static EVENT: LazyLock<Fields> = LazyLock::new(|| {
@@ -158,6 +169,12 @@ fn indicators(portrait: &Portrait) -> Result<ArrayRef, Error> {
         Arc::new(each.iter().map(|one| one.band.as_deref()).collect::<StringArray>()),
         Arc::new(each.iter().map(|one| one.model.as_deref()).collect::<StringArray>()),
         Arc::new(each.iter().map(|one| one.version.as_deref()).collect::<StringArray>()),
+        Arc::new(each.iter().map(|one| one.event_time_us).collect::<TimestampMicrosecondArray>()),
+        Arc::new(each.iter().map(|one| one.known_us).collect::<TimestampMicrosecondArray>()),
+        Arc::new(StringArray::from_iter_values(each.iter().map(|one| &one.status))),
+        Arc::new(
+            each.iter().map(|one| one.log_index.map(|index| index as i64)).collect::<Int64Array>(),
+        ),
     ];
     listed(INDICATOR.clone(), arrays, each.len())
 }

@@ -221,6 +221,8 @@ pub struct Watch {
     pub group_ratio_min: Option<f64>,
     /// Columns of the registers whose values are groups of residents.
     pub groups: Vec<Group>,
+    /// 99 of 100 events should be readable so soon after they came in.
+    pub visible_goal_ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -250,6 +252,7 @@ impl Default for Watch {
             missing_max: None,
             ece_max: None,
             group_ratio_min: None,
+            visible_goal_ms: 100,
             groups: vec![
                 group("sex", "resident.sex", &[]),
                 group("age", "resident.birth_ym", &[60, 70, 80, 90]),

@@ -2,6 +2,7 @@
 
 use crate::backlog::Backlog;
 use crate::config::{Config, Member};
+use crate::freshness::Freshness;
 use crate::machine::{CheckPoint, Machine, RECORD_QUEUE_ENTRIES};
 use crate::node::NodeError;
 use crate::recorder::{History, Recorder};
@@ -44,6 +45,7 @@ impl Derived {
             checks,
             Arc::clone(&recorded),
             Arc::clone(&durable),
+            Arc::new(Freshness::new(Duration::from_millis(config.watch.visible_goal_ms))),
         ));
         let members = flight_addresses(&config.cluster.members, config.node.id);
         let peers = Arc::new(Mutex::new(members));

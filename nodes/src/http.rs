@@ -3,14 +3,14 @@
 use crate::gate::out_of_service;
 use crate::node::Node;
 use crate::proto::hearth::ActRequest;
-use crate::service::{act, alert_message, cluster_status, diverged_members};
+use crate::service::{act, alert_message, cluster_status, diverged_members, feast};
 use crate::{feeds, intake, json as messages, mqtt, outbox, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub(crate) fn start(node: &Arc<Node>, listener: TcpListener) -> JoinHandle<()> {
         .route("/v1/events", post(intake::events))
         .route("/v1/feeds", get(feeds::list))
         .route("/v1/feeds/{feed}", post(feeds::post_rows))
+        // Where Feast's clients look for it.
+        .route("/get-online-features", post(online_features))
         .route_layer(from_fn_with_state(Arc::clone(node), only_in_service))
         // What a node out of service answers, too.
         .route("/", get(|| async { Html(COCKPIT) }))
@@ -185,6 +187,7 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_inferences_in_flight", "Inferences that wait or are under way.", under_way as u64),
     ];
     let mut text = node.metrics().expose(&node.config().node.group, &gauges);
+    text.push_str(&node.machine().freshness().expose(&node.config().node.group));
     text.push_str(&crate::serving::expose(&node));
     text.push_str(&watch::expose(&node));
     text.push_str(&outbox::expose(&node));
@@ -265,6 +268,13 @@ async fn report(
     let format = asked.remove("format").unwrap_or_else(|| "html".to_owned());
     match rendering::from_warehouse(&node, &id, &asked, &format).await {
         Ok(file) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response(),
+        Err(status) => refuse(&status),
+    }
+}
+
+async fn online_features(State(node): Shared, body: Bytes) -> Response {
+    match feast::get_online_features(&node, &body) {
+        Ok((headers, answer)) => (AppendHeaders(headers), axum::Json(answer)).into_response(),
         Err(status) => refuse(&status),
     }
 }

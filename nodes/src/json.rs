@@ -1,7 +1,7 @@
 //! Protocol messages as JSON, with the protocol's field names.
 
 use crate::proto::hearth::{
-    Alert, Decision, Event, ObservedOutcome, ScoreResponse, StatusResponse,
+    Alert, Decision, Event, FeatureReading, ObservedOutcome, ScoreResponse, StatusResponse,
 };
 use features::civil;
 use features::table::Cell;
@@ -58,6 +58,10 @@ pub(crate) fn status(status: &StatusResponse) -> Value {
         "diverged": status.diverged.iter().map(|found| json!({
             "id": found.id, "log_index": found.log_index, "found_us": found.found_us,
         })).collect::<Vec<_>>(),
+        "visible": status.visible.iter().map(|each| json!({
+            "from": each.from, "events": each.events, "p50_us": each.p50_us, "p99_us": each.p99_us,
+            "longest_us": each.longest_us, "within_goal": each.within_goal, "goal_us": each.goal_us,
+        })).collect::<Vec<_>>(),
         "version": status.version, "group": status.group,
         "members": status.members.iter().map(|member| json!({
             "id": member.id, "role": member.role, "grpc": member.grpc, "flight": member.flight,
@@ -75,19 +79,27 @@ pub(crate) fn score(score: &ScoreResponse) -> Value {
             "reason_zh": each.reason_zh, "reason_en": each.reason_en,
         })).collect::<Vec<_>>(),
         "base": score.base, "link": score.link, "log_index": score.log_index,
+        "known_at_us": score.known_at_us, "readings": readings(&score.readings),
         "oldest_feature_us": score.oldest_feature_us, "missing_features": score.missing_features,
         "decision_id": score.decision_id,
     })
+}
+
+fn readings(all: &[FeatureReading]) -> Vec<Value> {
+    let reading = |each: &FeatureReading| {
+        json!({
+            "feature": each.feature, "value": each.value, "event_time_us": each.event_time_us,
+            "status": each.status, "known_at_us": each.known_at_us, "log_index": each.log_index,
+        })
+    };
+    all.iter().map(reading).collect()
 }
 
 pub(crate) fn decision(of: &Decision) -> Value {
     json!({
         "decision_id": of.decision_id, "seq": of.seq, "log_index": of.log_index,
         "score": of.score.as_ref().map(score),
-        "features": of.features.iter().map(|each| json!({
-            "feature": each.feature, "value": each.value, "event_time_us": each.event_time_us,
-            "status": each.status,
-        })).collect::<Vec<_>>(),
+        "features": readings(&of.features),
         "view": of.view, "view_fingerprint": of.view_fingerprint, "as_of_us": of.as_of_us,
         "caller": of.caller, "purpose": of.purpose, "decided_us": of.decided_us,
         "policy": of.policy, "effect": of.effect, "outcome": of.outcome,
@@ -125,6 +137,9 @@ pub(crate) fn portrait(portrait: &Portrait) -> Value {
         "devices": rows("device", &portrait.devices),
         "indicators": portrait.indicators.iter().map(|each| json!({
             "name": each.name, "value": each.value, "band": each.band, "model": each.model, "version": each.version,
+            "event_time": each.event_time_us.map(crate::clock::text),
+            "known_at": each.known_us.map(crate::clock::text), "status": each.status,
+            "log_index": each.log_index,
         })).collect::<Vec<_>>(),
         "alerts": rows("alert", &portrait.alerts),
         "events": portrait.events.iter().map(|each| json!({

@@ -3,11 +3,12 @@
 use crate::node::Node;
 use crate::service::reading;
 use crate::state::{Command, Reply};
-use crate::{portrait, watch};
+use crate::{online, portrait, watch};
 use async_trait::async_trait;
+use features::FeatureView;
 use features::table::{Cell, Table, encode_row};
 use flight::{
-    CalibrationRow, DriftRow, Error, FeatureRow, FeedRow, GroupRow, Live, NodeRow, Portrait,
+    CalibrationRow, DriftRow, Error, FeatureRow, FeedRow, GroupRow, Live, NodeRow, Online, Portrait,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,6 +53,24 @@ impl Live for NodeLive {
 
     fn feature_page(&self, page: usize) -> Option<Vec<FeatureRow>> {
         portrait::feature_page(&self.node.machine().read(), page)
+    }
+
+    fn feature_view(&self, name: &str) -> Result<Arc<FeatureView>, Error> {
+        let state = self.node.machine().read();
+        state.views.current(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = state.views.all_current().map(|view| view.name()).collect();
+            Error::NotFound(format!("there is no view {name:?}: there are {}", known.join(", ")))
+        })
+    }
+
+    fn online(&self, view: &str) -> Result<Online, Error> {
+        let wanted = match view {
+            "" => None,
+            name => Some(vec![self.feature_view(name)?]),
+        };
+        let state = self.node.machine().read();
+        let wanted = wanted.unwrap_or_else(|| state.views.in_force().cloned().collect());
+        online::read(&state, wanted)
     }
 
     fn model_drift(&self) -> Vec<DriftRow> {

@@ -1,8 +1,11 @@
 //! The seam between raft and the state: entries in, replies out, changes on to the recorder.
 
 use crate::backlog::Backlog;
+use crate::clock;
+use crate::freshness::{Freshness, Since};
 use crate::state::{Change, Digest, Divergence, State};
 use bytes::Bytes;
+use features::{Quality, effective_time_us};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use raft::{Frozen, Position, StateMachine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +65,9 @@ pub struct Machine {
     recorded: Arc<AtomicU64>,
     durable: Arc<AtomicU64>,
     applied: watch::Sender<u64>,
+    freshness: Arc<Freshness>,
+    /// Entries from before are read again, not late.
+    started_us: i64,
 }
 
 impl Machine {
@@ -72,6 +78,7 @@ impl Machine {
         checks: mpsc::Sender<CheckPoint>,
         recorded: Arc<AtomicU64>,
         durable: Arc<AtomicU64>,
+        freshness: Arc<Freshness>,
     ) -> Self {
         Self {
             state: RwLock::new(State::new()),
@@ -83,7 +90,24 @@ impl Machine {
             recorded,
             durable,
             applied: watch::Sender::new(0),
+            freshness,
+            started_us: clock::now_us(),
         }
+    }
+
+    /// How long events take until they can be read here.
+    pub(crate) fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// Counts the events of an entry that can be read from now on.
+    fn count_visible(&self, at: Position, waits: Vec<(u64, u64)>, now_us: i64) {
+        if at.time_us < self.started_us || waits.is_empty() {
+            return;
+        }
+        let since_stamp_us = now_us.saturating_sub(at.time_us).max(0) as u64;
+        self.freshness.waited(Since::Log, since_stamp_us, waits.len() as u64);
+        self.freshness.all_waited(Since::Event, waits);
     }
 
     /// The state as it is now; hold it for as short as can be, apply waits meanwhile.
@@ -178,6 +202,8 @@ impl StateMachine for Machine {
                 }
             }
         };
+        let now_us = clock::now_us();
+        let waits = waits(&changes, now_us);
         let bytes = changes.iter().map(Change::bytes).sum();
         self.hand_on(Recorded::Entry { index: at.index, changes, bytes });
         self.tell_diverged();
@@ -188,6 +214,7 @@ impl StateMachine for Machine {
             place.send(CheckPoint { index: at.index, frozen: self.freeze() });
         }
         self.applied.send_replace(at.index);
+        self.count_visible(at, waits, now_us);
         replies.into_iter().map(Bytes::from).collect()
     }
 
@@ -209,4 +236,21 @@ impl StateMachine for Machine {
         self.backlog.want_durable();
         self.durable.load(Ordering::Acquire)
     }
+}
+
+/// How long ago each event of an entry happened. What is not of its own time says nothing: a clock that
+/// runs ahead has none here, and a backfill is late by days on purpose.
+fn waits(changes: &[Change], now_us: i64) -> Vec<(u64, u64)> {
+    let events = changes.iter().filter_map(|change| match change {
+        Change::Events(events) => Some(events),
+        _ => None,
+    });
+    let times = events.flat_map(|events| events.event_time_us.iter().zip(&events.received_us));
+    let is_own = |(at_us, received_us): &(&i64, &i64)| {
+        effective_time_us(**at_us, **received_us).1 == Quality::Good
+    };
+    times
+        .filter(is_own)
+        .map(|(at_us, _)| (now_us.saturating_sub(*at_us).max(0) as u64, 1))
+        .collect()
 }

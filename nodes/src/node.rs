@@ -258,6 +258,10 @@ impl Node {
         &self.machine
     }
 
+    pub(crate) fn shared_machine(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+
     pub fn serving(&self) -> &Arc<Serving> {
         &self.serving
     }

@@ -84,15 +84,23 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
         band: Some(score.band.clone()),
         model: Some(score.model.clone()),
         version: Some(score.version.clone()),
+        event_time_us: Some(score.scored_us),
+        known_us: Some(state.clock_us),
+        status: Status::Present.as_str().to_owned(),
+        log_index: Some(score.read_index),
     });
     let features = state.views.current("resident_activity").into_iter().flat_map(|view| {
         let vector = state.features.read(view, resident_key, state.clock_us, &state.registers());
-        let named = vector.names.iter().cloned().zip(vector.values).zip(vector.statuses);
-        named
-            .filter(|(_, status)| matches!(status, Status::Present | Status::Partial))
-            .map(|((name, value), _)| Indicator {
-                name,
-                value: Some(f64::from(value)),
+        let known = |status: &Status| !matches!(status, Status::Default | Status::NotFound);
+        let places = (0..vector.names.len()).filter(|at| known(&vector.statuses[*at]));
+        places
+            .map(|at| Indicator {
+                name: vector.names[at].clone(),
+                value: Some(f64::from(vector.values[at])),
+                event_time_us: Some(vector.event_times_us[at]).filter(|us| *us != 0),
+                known_us: Some(vector.as_of_us),
+                status: vector.statuses[at].as_str().to_owned(),
+                log_index: Some(state.applied),
                 ..Indicator::default()
             })
             .collect::<Vec<_>>()
@@ -143,6 +151,7 @@ pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>
                     value: vector.values.get(at).map(|value| f64::from(*value)),
                     event_time_us: vector.event_times_us.get(at).copied().filter(|us| *us != 0),
                     status: vector.statuses.get(at).map_or("", |status| status.as_str()).into(),
+                    known_us: state.clock_us,
                     log_index: state.applied,
                 });
             }

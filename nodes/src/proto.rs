@@ -23,5 +23,21 @@ pub mod inference {
     }
 }
 
+/// Feast's online serving.
+pub mod feast {
+    pub mod types {
+        tonic::include_proto!("feast.types");
+    }
+    pub mod serving {
+        tonic::include_proto!("feast.serving");
+    }
+}
+
+/// Feast's own file of this has no package.
+pub mod feast_server {
+    use super::feast;
+    tonic::include_proto!("_");
+}
+
 /// Every message and service, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

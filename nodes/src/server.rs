@@ -6,6 +6,8 @@ use crate::feeds::FeedsService;
 use crate::gate::Gate;
 use crate::live::NodeLive;
 use crate::node::{Node, NodeError};
+use crate::proto::feast::serving::serving_service_server::ServingServiceServer;
+use crate::proto::feast_server::grpc_feature_server_server::GrpcFeatureServerServer;
 use crate::proto::hearth::alerts_server::AlertsServer;
 use crate::proto::hearth::cluster_server::ClusterServer;
 use crate::proto::hearth::events_server::EventsServer;
@@ -18,8 +20,8 @@ use crate::proto::inference::grpc_inference_service_server::GrpcInferenceService
 use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
 use crate::service::inference::{InferenceService, MlServerRepository};
 use crate::service::{
-    AlertsService, ClusterService, EventsService, ModelsService, RulesService, ScoresService,
-    ViewsService,
+    AlertsService, ClusterService, EventsService, FeastService, ModelsService, RulesService,
+    ScoresService, ViewsService,
 };
 use http::HeaderValue;
 use std::net::SocketAddr;
@@ -138,6 +140,13 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
         ))
         .add_service(compressed!(
             ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes)
+        ))
+        .add_service(compressed!(
+            ServingServiceServer::new(FeastService::new(shared())).max_decoding_message_size(bytes)
+        ))
+        .add_service(compressed!(
+            GrpcFeatureServerServer::new(FeastService::new(shared()))
+                .max_decoding_message_size(bytes)
         ))
         .add_service(compressed!(
             FeedsServer::new(FeedsService::new(shared())).max_decoding_message_size(bytes)

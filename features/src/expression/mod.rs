@@ -6,11 +6,10 @@
 
 mod parse;
 
-pub(crate) use parse::{REQUEST_PREFIX, Step};
+pub(crate) use parse::REQUEST_PREFIX;
+pub use parse::{Operation, Step};
 
 use std::sync::Arc;
-
-use parse::Operation;
 
 /// The longest text of an expression, in bytes.
 pub(crate) const EXPRESSION_BYTES_MAX: usize = 1_024;
@@ -62,6 +61,11 @@ impl Expression {
 
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What is done, operands before operations.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
     /// The features and request values that it reads.

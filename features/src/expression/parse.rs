@@ -8,7 +8,7 @@ pub(crate) const REQUEST_PREFIX: &str = "request.";
 const DEPTH_MAX: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Step {
+pub enum Step {
     Number(f64),
     Name(usize),
     /// With so many of the operands before it.
@@ -16,7 +16,7 @@ pub(crate) enum Step {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub enum Operation {
     Add,
     Subtract,
     Multiply,

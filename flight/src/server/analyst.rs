@@ -18,12 +18,14 @@ use arrow_flight::{
     },
 };
 use futures::Stream;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    actions, handles::Handles, handshake, ingest, prepared, sql_info, statement, type_info,
+    actions, admit::Caller, handles::Handles, handshake, ingest, lists::Lists, online, prepared,
+    sql_info, statement, type_info,
 };
-use crate::{Error, Live, Reader, Warehouse};
+use crate::{Checked, Error, Live, Reader, Warehouse, point_in_time, warehouse::SQL_BYTES_MAX};
 
 pub(super) type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 type Info = Result<Response<FlightInfo>, Status>;
@@ -39,6 +41,9 @@ pub(super) struct Analyst {
     pub(super) reader: Reader,
     pub(super) live: Arc<dyn Live>,
     pub(super) handles: Handles,
+    pub(super) lists: Lists,
+    /// Who reads all online values holds a copy of the state meanwhile.
+    pub(super) online: Arc<Semaphore>,
     pub(super) sql_infos: Result<SqlInfoData, Error>,
     pub(super) type_infos: Result<XdbcTypeInfoData, Error>,
 }
@@ -50,9 +55,26 @@ impl Analyst {
             warehouse,
             live,
             handles: Handles::default(),
+            lists: Lists::default(),
+            online: Arc::new(Semaphore::new(online::READERS_MAX)),
             sql_infos: sql_info::sql_infos(),
             type_infos: type_info::type_infos(),
         }
+    }
+
+    /// Whether a text is one statement that reads, with the caller's lists and the calls of
+    /// `features_at` in it written out.
+    pub(super) async fn check(&self, caller: &Caller, sql: &str) -> Result<Checked, Error> {
+        if sql.len() > SQL_BYTES_MAX {
+            return Err(Error::TooMuch(format!(
+                "a statement may have {SQL_BYTES_MAX} bytes, this one has {}; load a list as a \
+                 temporary table",
+                sql.len()
+            )));
+        }
+        let sql = self.lists.name_in(&caller.session, sql);
+        let sql = point_in_time::expand(&sql, &|view| self.live.feature_view(view))?;
+        self.reader.check(&sql).await
     }
 }
 

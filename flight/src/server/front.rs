@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 use super::{
     analyst::{Analyst, Boxed},
     answer::{encoded, info, one_batch, schema_bytes},
-    known, prepared, statement,
+    known, online, prepared, statement,
 };
 use crate::{CATALOG, Live, SCHEMA, Warehouse, export_history, portrait_schema};
 
@@ -38,7 +38,8 @@ impl Front {
         Self { analyst: Analyst::new(warehouse, live) }
     }
 
-    /// Tickets that people and peers write by hand: `portrait:<key>`, `history:<table>:<after>:<through>`.
+    /// Tickets that people and peers write by hand: `portrait:<key>`, `online:<view>`,
+    /// `history:<table>:<after>:<through>`.
     async fn plain(
         &self,
         ticket: &[u8],
@@ -47,6 +48,9 @@ impl Front {
         let text = std::str::from_utf8(ticket).ok()?;
         if let Some(key) = text.strip_prefix("portrait:") {
             return Some(self.portrait(key, metadata).await);
+        }
+        if let Some(view) = text.strip_prefix("online:") {
+            return Some(online::get(&self.analyst, view, metadata).await);
         }
         let history = text.strip_prefix("history:")?;
         Some(self.history(history, metadata).await)
@@ -117,8 +121,8 @@ impl Front {
         let any = Any::decode(&*descriptor.cmd).map_err(|_| unknown())?;
         match Command::try_from(any).map_err(|_| unknown())? {
             Command::CommandStatementQuery(command) => {
-                self.analyst.admit(metadata).await?;
-                Ok(statement::schema(&self.analyst, &command.query).await?)
+                let caller = self.analyst.admit(metadata).await?;
+                Ok(statement::schema(&self.analyst, &caller, &command.query).await?)
             }
             Command::CommandPreparedStatementQuery(command) => {
                 prepared::schema(&self.analyst, &command, metadata).await

@@ -27,10 +27,13 @@ pub(super) async fn ingest(
     command: CommandStatementIngest,
     request: Request<PeekableFlightDataStream>,
 ) -> Result<i64, Status> {
-    analyst.admit(request.metadata()).await?;
-    let table = wanted_table(&command)?;
+    let caller = analyst.admit(request.metadata()).await?;
     let messages = request.into_inner().map_err(FlightError::from);
     let mut batches = FlightRecordBatchStream::new_from_flight_data(messages);
+    if command.temporary {
+        return analyst.lists.take_in(&caller.session, &command, &mut batches).await;
+    }
+    let table = wanted_table(&command)?;
     let mut load = Load { analyst, table, portion: Vec::new(), bytes: 0, count: 0, index: 0 };
     if let Err(status) = load.take_in(&mut batches).await {
         // What was proposed before stays in: an upsert can be sent again as it is.
@@ -100,11 +103,6 @@ fn wanted_table(command: &CommandStatementIngest) -> Result<&'static Table, Stat
         return Err(Status::invalid_argument(format!(
             "tables are in catalog {CATALOG}, schema {SCHEMA}"
         )));
-    }
-    if command.temporary {
-        return Err(Status::invalid_argument(
-            "there are no temporary tables; load into a reference table",
-        ));
     }
     let references = || civil::TABLES.iter().filter(|each| each.mode == Mode::Reference);
     let Some(table) = civil::table(&command.table) else {

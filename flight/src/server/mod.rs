@@ -18,6 +18,8 @@ mod handshake;
 mod ingest;
 mod keys;
 mod known;
+mod lists;
+mod online;
 mod portrait;
 mod prepared;
 mod session_options;

@@ -38,7 +38,7 @@ pub(super) async fn create(
         Some(Asked::Key(key)) => (Prepared::PortraitOf(key), portrait_schema(), 0),
         Some(Asked::Parameter) => (Prepared::Portrait, portrait_schema(), 1),
         None => {
-            let checked = analyst.reader.check(&command.query).await?;
+            let checked = analyst.check(&caller, &command.query).await?;
             let described = analyst.reader.describe_checked(&checked, None).await?;
             (Prepared::Statement(checked), described.schema, described.parameters)
         }

@@ -26,9 +26,9 @@ pub(super) async fn flight_info(
     metadata: &MetadataMap,
     descriptor: FlightDescriptor,
 ) -> Result<Response<FlightInfo>, Status> {
-    analyst.admit(metadata).await?;
+    let caller = analyst.admit(metadata).await?;
     if asked(&command.query).is_none() {
-        analyst.reader.check(&command.query).await?;
+        analyst.check(&caller, &command.query).await?;
     }
     let ticket = TicketStatementQuery { statement_handle: command.query.into() };
     info(descriptor, ticket.as_any().encode_to_vec(), None)
@@ -48,18 +48,23 @@ pub(super) async fn get(
             Err(Error::Query("the statement has 1 parameters, 0 were given".to_owned()).into())
         }
         None => {
-            let checked = analyst.reader.check(sql).await?;
+            let checked = analyst.check(&caller, sql).await?;
             rows(analyst, caller, &checked, vec![Vec::new()]).await
         }
     }
 }
 
 /// The columns of a statement.
-pub(super) async fn schema(analyst: &Analyst, sql: &str) -> Result<SchemaRef, Error> {
+pub(super) async fn schema(
+    analyst: &Analyst,
+    caller: &Caller,
+    sql: &str,
+) -> Result<SchemaRef, Error> {
     if asked(sql).is_some() {
         return Ok(portrait_schema());
     }
-    Ok(analyst.reader.describe(sql).await?.schema)
+    let checked = analyst.check(caller, sql).await?;
+    Ok(analyst.reader.describe_checked(&checked, None).await?.schema)
 }
 
 /// A portrait as SQL has it: no row where there is nobody.

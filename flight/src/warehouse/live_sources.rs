@@ -70,6 +70,7 @@ const FEATURE: &[Taken<FeatureRow>] = &[
     taken("value", From::Real(|row| row.value)),
     taken("event_time", From::Time(|row| row.event_time_us)),
     taken("status", From::Text(|row| &row.status)),
+    taken("known_at", From::Time(|row| Some(row.known_us))),
     taken("log_index", From::Number(|row| Some(row.log_index))),
 ];
 

@@ -27,6 +27,7 @@ use duckdb::{
 use parking_lot::{Mutex, RwLock};
 
 use super::feed_source::FeedTable;
+use super::live_lists;
 use super::live_sources::{FeatureTable, NodeTable, PortraitTable};
 use super::watch_sources::{CalibrationTable, DriftTable, GroupTable};
 use crate::Live;
@@ -64,6 +65,7 @@ impl LiveTables {
         connection.register_table_function::<LiveTable<GroupTable>>("hearth_live_groups")?;
         connection
             .register_table_function::<LiveTable<CalibrationTable>>("hearth_live_calibration")?;
+        live_lists::register(connection)?;
         Ok(tables)
     }
 

@@ -10,6 +10,7 @@ mod hold;
 
 mod layout;
 pub(crate) mod lexer;
+mod live_lists;
 mod live_sources;
 mod live_tables;
 mod open;
@@ -18,10 +19,13 @@ mod pool;
 mod query;
 mod reader;
 mod record;
+mod scratch;
 mod watch_sources;
 
 pub use guard::Checked;
+pub(crate) use guard::SQL_BYTES_MAX;
 pub use layout::Relation;
+pub(crate) use live_lists::{List, hold};
 pub use open::{Settings, WAREHOUSE_FILE, Warehouse};
 pub use parquet::{
     ParquetWriter, read_parquet, read_parquet_batches, write_batches, write_parquet,
@@ -29,3 +33,4 @@ pub use parquet::{
 pub use query::Answer;
 pub use reader::{Described, Reader};
 pub use record::Recording;
+pub use scratch::Scratch;

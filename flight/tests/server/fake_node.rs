@@ -92,6 +92,7 @@ impl Live for FakeNode {
             value: Some(at as f64),
             event_time_us: None,
             status: "present".into(),
+            known_us: 1_700_000_000_000_000,
             log_index: at,
         };
         (0..5000).map(row).collect()

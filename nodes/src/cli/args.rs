@@ -3,7 +3,7 @@
 use super::output::{Format, exit_code};
 use super::{
     alert, audit, cluster, demo, dev, events, feed, letters, model, report, rules, score, serve,
-    simulate, sql, train, view,
+    simulate, sql, train, verify_parity, view,
 };
 use crate::client::Client;
 use crate::validator::{self, ValidateArgs};
@@ -125,6 +125,8 @@ enum Command {
         #[command(flatten)]
         remote: Remote,
     },
+    /// Recomputes every online feature value from the recorded events and compares the bits
+    VerifyParity(verify_parity::VerifyParityArgs),
     /// Planning reports
     Report {
         #[command(subcommand)]
@@ -211,6 +213,7 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Audit { command, remote } => audit::run(command, &remote).await?,
         Command::Portrait { resident, remote } => sql::portrait(&resident, &remote).await?,
         Command::Sql { query, remote } => sql::run(&query, &remote).await?,
+        Command::VerifyParity(args) => verify_parity::run(args).await?,
         Command::Report { command, remote } => report::run(command, &remote).await?,
         Command::Alert { command, remote } => alert::run(command, &remote).await?,
         Command::Rules { command, remote } => rules::run(command, &remote).await?,

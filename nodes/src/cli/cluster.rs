@@ -125,6 +125,24 @@ pub(crate) async fn status(remote: &Remote) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How soon events could be read at the answering node, in the last minute.
+fn print_visible(status: &StatusResponse) {
+    for each in status.visible.iter().filter(|each| each.events > 0) {
+        let ms = |us: u64| us as f64 / 1_000.0;
+        println!(
+            "visible from {}: {} events in the last minute, p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms; \
+             goal {:.0} ms, kept by {:.2} % since the start",
+            each.from,
+            each.events,
+            ms(each.p50_us),
+            ms(each.p99_us),
+            ms(each.longest_us),
+            ms(each.goal_us),
+            each.within_goal * 100.0
+        );
+    }
+}
+
 pub(super) fn print_status(status: &StatusResponse, format: Format) {
     if format == Format::Json {
         println!("{}", messages::status(status));
@@ -149,6 +167,7 @@ pub(super) fn print_status(status: &StatusResponse, format: Format) {
             status.ledger_seq,
             crate::hex::encode(&status.ledger_head)
         );
+        print_visible(status);
     }
     if !status.quarantined.is_empty() {
         eprintln!("ALARM: node {} is out of service: {}", status.node_id, status.quarantined);

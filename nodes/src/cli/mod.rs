@@ -27,6 +27,7 @@ mod sql;
 mod train;
 mod train_package;
 mod train_table;
+mod verify_parity;
 mod view;
 
 pub use args::{Cli, run};

@@ -4,7 +4,7 @@ use super::args::Remote;
 use super::output::{Format, print_rows, time_text};
 use crate::client::scores_client;
 use crate::json as messages;
-use crate::proto::hearth::{Contribution, ScoreRequest, ScoreResponse};
+use crate::proto::hearth::{Contribution, FeatureReading, ScoreRequest, ScoreResponse};
 use clap::Args;
 use serde_json::json;
 
@@ -32,6 +32,9 @@ pub(crate) struct ScoreArgs {
     /// Says what each feature added
     #[arg(long)]
     explain: bool,
+    /// Gives each feature's value with its times and its status
+    #[arg(long)]
+    readings: bool,
     /// Writes the decision to the ledger
     #[arg(long)]
     record: bool,
@@ -62,6 +65,7 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         purpose: args.purpose,
         reviewer: args.reviewer,
         priority: args.priority,
+        readings: args.readings,
     };
     let answer = args
         .remote
@@ -92,6 +96,10 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         println!();
         print_contributions(&answer, args.remote.format);
     }
+    if args.readings {
+        println!();
+        print_readings(&answer, args.remote.format);
+    }
     Ok(())
 }
 
@@ -103,4 +111,20 @@ fn print_contributions(answer: &ScoreResponse, format: Format) {
     let mut rows: Vec<_> = answer.contributions.iter().map(row).collect();
     rows.push(vec![json!("(base)"), json!(null), json!(answer.base), json!(answer.link)]);
     print_rows(format, &["feature", "value", "contribution", "reason"], &rows);
+}
+
+fn print_readings(answer: &ScoreResponse, format: Format) {
+    let row = |each: &FeatureReading| {
+        vec![
+            json!(each.feature),
+            json!(each.value),
+            json!(each.status),
+            time_text(each.event_time_us),
+            time_text(each.known_at_us),
+            json!(each.log_index),
+        ]
+    };
+    let rows: Vec<_> = answer.readings.iter().map(row).collect();
+    let headings = ["feature", "value", "status", "event_time", "known_at", "log_index"];
+    print_rows(format, &headings, &rows);
 }

@@ -1,11 +1,12 @@
 //! The cluster as its operator sees it.
 
 use super::status::from_raft;
+use crate::freshness::{Freshness, Since};
 use crate::node::Node;
 use crate::proto::hearth::cluster_server::Cluster;
 use crate::proto::hearth::{
     BackupPart, BackupRequest, ChangeMembershipRequest, Divergence, Member, SnapshotRequest,
-    StatusRequest, StatusResponse, TransferLeadershipRequest,
+    StatusRequest, StatusResponse, TransferLeadershipRequest, Visible,
 };
 use crate::state;
 use crate::{backup, config};
@@ -61,7 +62,24 @@ pub(crate) fn status(node: &Node) -> StatusResponse {
         quarantined: node.quarantined().unwrap_or_default().to_owned(),
         ledger_seq: state.ledger.head().0,
         ledger_head: state.ledger.head().1.to_vec(),
+        visible: visible(node.machine().freshness()),
     }
+}
+
+fn visible(freshness: &Freshness) -> Vec<Visible> {
+    let told = Since::ALL.into_iter().map(|from| {
+        let newest = freshness.newest(from);
+        Visible {
+            from: from.as_str().to_owned(),
+            events: newest.events,
+            p50_us: newest.p50_us,
+            p99_us: newest.p99_us,
+            longest_us: newest.longest_us,
+            within_goal: freshness.within_goal(from).unwrap_or(0.0),
+            goal_us: freshness.goal_us(),
+        }
+    });
+    told.collect()
 }
 
 /// Those who have diverged and still belong to the cluster.

@@ -255,6 +255,7 @@ pub(crate) fn score_message(record: &DecisionRecord) -> ScoreResponse {
         base: record.base,
         link: record.link.clone(),
         log_index: record.read_index,
+        known_at_us: record.as_of_us,
         decision_id: record.decision_id.clone(),
         ..ScoreResponse::default()
     }
@@ -318,6 +319,8 @@ fn made_message(entry: &Entry, record: &DecisionRecord) -> Decision {
                 value: f64::from(reading.value),
                 event_time_us: reading.event_time_us,
                 status: reading.status.clone(),
+                known_at_us: record.as_of_us,
+                log_index: record.read_index,
             })
             .collect(),
         caller: record.caller.clone(),

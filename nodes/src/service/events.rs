@@ -1,8 +1,11 @@
 //! Events in: checked one by one, made durable together.
 
+use super::APPLY_WITHIN;
 use super::status::{from_raft, from_refusal, over_limit};
 use crate::config::Limits;
+use crate::freshness::Since;
 use crate::json::event as event_json;
+use crate::machine::Machine;
 use crate::node::Node;
 use crate::proto::hearth::events_server::Events;
 use crate::proto::hearth::{AppendRequest, AppendResponse, Event, Rejection};
@@ -10,6 +13,7 @@ use crate::state::{DeadLetter, Reply, ingest_bytes};
 use features::EventRef;
 use futures::stream::{BoxStream, StreamExt as _};
 use std::sync::Arc;
+use std::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Rejected events of one request that become dead letters; their sender is told of all of them.
@@ -86,6 +90,7 @@ pub(crate) async fn append_from(
     request: AppendRequest,
     door: Door,
 ) -> Result<AppendResponse, Status> {
+    let begun = Instant::now();
     let Limits { events_per_request, .. } = node.config().limits;
     let AppendRequest { events, request_id } = request;
     if events.len() > events_per_request {
@@ -112,11 +117,33 @@ pub(crate) async fn append_from(
         node.propose_bytes(command).await.map_err(|error| from_raft(&error))?;
     match reply {
         Reply::Ingested { accepted, duplicates } => {
+            count_visible(node, begun, log_index, accepted);
             Ok(AppendResponse { log_index, accepted, duplicates, rejected, request_id })
         }
         Reply::Refused(refusal) => Err(from_refusal(refusal)),
         _ => Err(Status::internal("the log answered something else than an append")),
     }
+}
+
+/// Counts how long the events took from this door until they can be read here: now, or, on a node that
+/// is not the leader, once it has applied them too.
+fn count_visible(node: &Node, begun: Instant, log_index: u64, events: u32) {
+    let machine = node.shared_machine();
+    let count = move |machine: &Machine| {
+        let wait_us = begun.elapsed().as_micros() as u64;
+        machine.freshness().waited(Since::Door, wait_us, u64::from(events));
+    };
+    if machine.applied() >= log_index {
+        return count(machine);
+    }
+    let machine = Arc::clone(machine);
+    tokio::spawn(async move {
+        let mut applied = machine.watch_applied();
+        let reached = applied.wait_for(|applied| *applied >= log_index);
+        if let Ok(Ok(_)) = tokio::time::timeout(APPLY_WITHIN, reached).await {
+            count(&machine);
+        }
+    });
 }
 
 fn leave_letters(node: &Node, door: Door, events: &[Event], rejected: &[Rejection]) {

@@ -8,6 +8,7 @@ mod deadline;
 pub(crate) mod decisions;
 mod events;
 mod family_feed;
+pub(crate) mod feast;
 pub mod inference;
 mod model_message;
 mod models;
@@ -24,6 +25,7 @@ pub(crate) use cluster::{diverged_members, member_message, status as cluster_sta
 pub use convert::alert_message;
 pub(crate) use events::{Door, append_from};
 pub use events::{EventsService, append};
+pub use feast::FeastService;
 pub use models::ModelsService;
 pub(crate) use reading::reach_level;
 pub use rules::RulesService;

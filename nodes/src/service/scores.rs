@@ -107,6 +107,9 @@ impl Scores for ScoresService {
             return Err(Status::failed_precondition(reason.clone()));
         }
         let mut response = scored.to_message(&loaded);
+        if request.readings {
+            response.readings = scored.readings();
+        }
         if request.record {
             let asked = Asked { caller, purpose: request.purpose, reviewer: request.reviewer };
             let record = scored.to_record(&loaded);

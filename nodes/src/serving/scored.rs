@@ -1,7 +1,7 @@
 //! Rows as models read them, and scores with everything that they were made from.
 
 use super::{Loaded, ServingError};
-use crate::proto::hearth::{Contribution, ScoreResponse};
+use crate::proto::hearth::{Contribution, FeatureReading, ScoreResponse};
 use crate::state::DecisionRecord;
 use crate::state::ledger::{Contribution as Part, Reading};
 use crate::watch::Codes;
@@ -113,12 +113,28 @@ impl Scored {
             base: self.base,
             link: self.link.to_owned(),
             log_index: self.log_index,
+            known_at_us: self.row.vector.as_of_us,
+            readings: Vec::new(),
             oldest_feature_us: self.row.vector.oldest_us().unwrap_or(0),
             missing_features: self.row.vector.missing().map(str::to_owned).collect(),
             stale_features: self.row.vector.stale().map(str::to_owned).collect(),
             decision_id: String::new(),
             error: String::new(),
         }
+    }
+
+    /// Each value of the row with where it came from.
+    pub fn readings(&self) -> Vec<FeatureReading> {
+        let vector = &self.row.vector;
+        let reading = |(at, name): (usize, &String)| FeatureReading {
+            feature: name.clone(),
+            value: f64::from(vector.values[at]),
+            event_time_us: vector.event_times_us[at],
+            status: vector.statuses[at].as_str().to_owned(),
+            known_at_us: vector.as_of_us,
+            log_index: self.log_index,
+        };
+        vector.names.iter().enumerate().map(reading).collect()
     }
 
     pub fn to_record(&self, loaded: &Loaded) -> DecisionRecord {

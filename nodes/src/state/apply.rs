@@ -85,6 +85,9 @@ pub struct State {
     pub(crate) check_due: bool,
     /// Events among the changes.
     pub(crate) events: EventColumns,
+    /// How many events and register rows the entry that is being applied has brought so far.
+    pub(crate) entry_events: u32,
+    pub(crate) entry_rows: u32,
 }
 
 impl State {
@@ -122,6 +125,8 @@ impl State {
             changes: Vec::new(),
             check_due: false,
             events: EventColumns::default(),
+            entry_events: 0,
+            entry_rows: 0,
         }
     }
 
@@ -140,6 +145,7 @@ impl State {
             self.write_views();
         }
         self.applied = at.index;
+        (self.entry_events, self.entry_rows) = (0, 0);
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
         self.fire_timers(at);

@@ -41,29 +41,25 @@ impl Homes {
         self.changes += u64::from(matches!(table, "device" | "household" | "resident"));
         match table {
             "device" => {
-                if let (Some(device), Some(dwelling)) =
-                    (text(table, row, "device_id"), text(table, row, "dwelling_id"))
-                {
-                    if let Some(old) =
-                        self.dwelling_of_device.insert(device.clone(), dwelling.clone())
+                if let Some(device) = text(table, row, "device_id") {
+                    let dwelling = text(table, row, "dwelling_id");
+                    if let Some(old) = put(&mut self.dwelling_of_device, &device, dwelling.clone())
                     {
                         forget(&mut self.devices_of_dwelling, &old, &device);
                     }
-                    join(&mut self.devices_of_dwelling, dwelling, device);
+                    if let Some(dwelling) = dwelling {
+                        join(&mut self.devices_of_dwelling, dwelling, device);
+                    }
                 }
             }
             "household" => {
-                if let (Some(household), Some(dwelling)) =
-                    (text(table, row, "household_id"), text(table, row, "dwelling_id"))
-                {
-                    self.move_household(&household, &dwelling);
+                if let Some(household) = text(table, row, "household_id") {
+                    self.move_household(&household, text(table, row, "dwelling_id"));
                 }
             }
             "resident" => {
-                if let (Some(resident), Some(household)) =
-                    (text(table, row, "resident_key"), text(table, row, "household_id"))
-                {
-                    self.move_resident(resident, household);
+                if let Some(resident) = text(table, row, "resident_key") {
+                    self.move_resident(resident, text(table, row, "household_id"));
                 }
             }
             "subsidy" => {
@@ -77,24 +73,26 @@ impl Homes {
         }
     }
 
-    fn move_household(&mut self, household: &str, dwelling: &str) {
-        let old = self.dwelling_of_household.insert(household.to_owned(), dwelling.to_owned());
+    fn move_household(&mut self, household: &str, dwelling: Option<String>) {
+        let old = put(&mut self.dwelling_of_household, household, dwelling.clone());
         for resident in self.residents_of_household.get(household).into_iter().flatten() {
             if let Some(old) = &old {
                 forget(&mut self.residents_of_dwelling, old, resident);
             }
-            join(&mut self.residents_of_dwelling, dwelling.to_owned(), resident.clone());
+            if let Some(dwelling) = &dwelling {
+                join(&mut self.residents_of_dwelling, dwelling.clone(), resident.clone());
+            }
         }
     }
 
-    fn move_resident(&mut self, resident: String, household: String) {
-        let old = self.household_of_resident.insert(resident.clone(), household.clone());
-        if let Some(old) = old {
+    fn move_resident(&mut self, resident: String, household: Option<String>) {
+        if let Some(old) = put(&mut self.household_of_resident, &resident, household.clone()) {
             forget(&mut self.residents_of_household, &old, &resident);
             if let Some(dwelling) = self.dwelling_of_household.get(&old) {
                 forget(&mut self.residents_of_dwelling, dwelling, &resident);
             }
         }
+        let Some(household) = household else { return };
         if let Some(dwelling) = self.dwelling_of_household.get(&household) {
             join(&mut self.residents_of_dwelling, dwelling.clone(), resident.clone());
         }
@@ -154,6 +152,15 @@ fn text(table: &str, row: &[Cell], column: &str) -> Option<String> {
     row.get(position)?.as_text().map(str::to_owned)
 }
 
+/// What stood there before. A row that says nothing takes away what an earlier one said: a state that
+/// was restored reads the newest rows only, and has to come out the same.
+fn put(map: &mut HashMap<String, String>, key: &str, to: Option<String>) -> Option<String> {
+    match to {
+        Some(to) => map.insert(key.to_owned(), to),
+        None => map.remove(key),
+    }
+}
+
 fn join(map: &mut HashMap<String, Vec<String>>, key: String, member: String) {
     let members = map.entry(key).or_default();
     if let Err(place) = members.binary_search(&member) {
@@ -197,5 +204,29 @@ mod tests {
         assert!(homes.residents_of_dwelling("w1").is_empty());
         assert_eq!(homes.residents_of_dwelling("w2"), ["r1", "r2"]);
         assert_eq!(homes.dwelling_of_resident("r1"), Some("w2"));
+    }
+
+    #[test]
+    fn a_row_without_a_home_takes_the_old_one_away() {
+        let mut homes = Homes::default();
+        learn(&mut homes, "household", [("household_id", "h1"), ("dwelling_id", "w1")]);
+        learn(&mut homes, "resident", [("resident_key", "r1"), ("household_id", "h1")]);
+        learn(&mut homes, "device", [("device_id", "d1"), ("dwelling_id", "w1")]);
+        learn_no(&mut homes, "device", ("device_id", "d1"));
+        assert_eq!(
+            (homes.dwelling_of_device("d1"), homes.devices_of_dwelling("w1").count()),
+            (None, 0)
+        );
+        learn_no(&mut homes, "resident", ("resident_key", "r1"));
+        assert!(homes.residents_of_dwelling("w1").is_empty());
+        assert_eq!(homes.dwelling_of_resident("r1"), None);
+        learn(&mut homes, "resident", [("resident_key", "r1"), ("household_id", "h1")]);
+        learn_no(&mut homes, "household", ("household_id", "h1"));
+        assert!(homes.residents_of_dwelling("w1").is_empty());
+    }
+
+    /// A row that has its key only.
+    fn learn_no(homes: &mut Homes, table: &str, (column, key): (&str, &str)) {
+        learn(homes, table, [(column, key), (column, key)]);
     }
 }

@@ -115,6 +115,7 @@ impl State {
             (None, Quality::Good) => "unknown_device",
             (_, quality) => quality.as_str(),
         };
+        self.entry_events += 1;
         self.events.push(&EventRow {
             source: event.source,
             event_id: event.event_id,

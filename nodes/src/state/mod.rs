@@ -26,6 +26,7 @@ mod once;
 mod places;
 mod recent;
 mod record_scores;
+mod register_history;
 mod row_index;
 pub(crate) mod rules;
 mod snapshot;

@@ -103,6 +103,12 @@ impl Rows {
         self.tables.get(table)?.get(key.as_bytes())
     }
 
+    /// The keys of a table whose key is one text, in their order.
+    pub(crate) fn keys(&self, table: &str) -> impl Iterator<Item = &str> {
+        let rows = self.tables.get(table).into_iter().flatten();
+        rows.filter_map(|(key, _)| std::str::from_utf8(key).ok())
+    }
+
     /// The bytes of one row, by a key of any form.
     pub(crate) fn stored_at(&self, table: &str, key: &[u8]) -> Option<&Bytes> {
         self.tables.get(table)?.get(key)

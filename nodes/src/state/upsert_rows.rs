@@ -1,7 +1,7 @@
 //! Department rows into the reference tables.
 
 use super::conditions::Registers;
-use super::{Change, Refusal, Reply, State};
+use super::{Change, Refusal, Reply, State, register_history};
 use features::civil;
 use features::table::{Cell, Mode, RowError, Table, decode_row};
 
@@ -52,6 +52,9 @@ impl State {
             self.row_index.learn(table.name, stored);
             let Self { conditions, rows, homes, features, .. } = self;
             conditions.learn(table.name, key, Registers { rows, homes, store: features });
+        }
+        if register_history::is_kept(table) {
+            self.keep_history(table, row);
         }
     }
 }

@@ -28,6 +28,7 @@ mod mosquitto;
 mod mqtt;
 mod notifier;
 mod outbox;
+mod parity;
 mod people;
 mod read_levels;
 mod rebuild;
