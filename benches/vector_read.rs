@@ -1,20 +1,17 @@
 //! The row that a model reads, beside copying as many numbers out of a plain matrix.
 #![allow(clippy::expect_used, reason = "a bench may stop at once")]
 
-use benches::{BEGIN_US, registers, resident_key, rng};
+use benches::{BEGIN_US, resident_key, rng, state_of};
 use criterion::{Criterion, criterion_group, criterion_main};
-use features::table::encode_row;
 use features::{EntityKind, FeatureRows, Kind, RowSource};
-use nodes::state::{Command, State};
+use nodes::state::State;
 use nodes::views;
-use raft::Position;
 use rand::Rng as _;
 use std::hint::black_box;
 use std::time::Duration;
 
 const RESIDENTS: u32 = 100_000;
 const WIDTH: usize = 16;
-const ROWS_PER_COMMAND: usize = 5_000;
 const DAY_US: i64 = 86_400_000_000;
 /// Readings of each resident over the last week.
 const READINGS: [(Kind, usize); 3] = [(Kind::Door, 6), (Kind::Motion, 12), (Kind::GaitSpeed, 2)];
@@ -23,21 +20,7 @@ const ASKED: usize = 65_536;
 
 /// A week of everybody's readings and their register rows.
 fn district() -> State {
-    let mut state = State::new();
-    let mut index = 0;
-    for (table, all) in registers(0..RESIDENTS) {
-        if matches!(table.name, "resident" | "health_summary") {
-            for part in all.chunks(ROWS_PER_COMMAND) {
-                let rows = part.iter().map(|row| encode_row(row).expect("a row of the table"));
-                let table = table.name.to_owned();
-                let command = Command::UpsertRows { table, rows: rows.collect() }.encode();
-                index += 1;
-                let at = Position { index, term: 1, time_us: BEGIN_US };
-                state.apply(at, &[command]).expect("an entry");
-                state.take_changes();
-            }
-        }
-    }
+    let mut state = state_of(0..RESIDENTS, &["resident", "health_summary"]).expect("registers");
     let mut rng = rng(3);
     for home in 0..RESIDENTS {
         let key = resident_key(home);

@@ -1,40 +1,17 @@
 //! What watching adds to a score, beside copying the row that it was made from.
 #![allow(clippy::expect_used, reason = "a bench may stop at once")]
 
-use benches::{BEGIN_US, registers, resident_key, rng};
+use benches::{resident_key, rng, state_of};
 use criterion::{Criterion, criterion_group, criterion_main};
-use features::table::encode_row;
 use features::{EntityKind, Status};
 use nodes::config;
-use nodes::state::{Command, State};
 use nodes::watch::{Codes, Counter, Groups, of_rows};
-use raft::Position;
 use rand::Rng as _;
 use std::hint::black_box;
 
 const RESIDENTS: u32 = 50_000;
 const WIDTH: usize = 16;
 const ROWS: usize = 4_096;
-const ROWS_PER_COMMAND: usize = 5_000;
-
-fn residents() -> State {
-    let mut state = State::new();
-    let mut index = 0;
-    for (table, all) in registers(0..RESIDENTS) {
-        if matches!(table.name, "resident" | "household") {
-            for part in all.chunks(ROWS_PER_COMMAND) {
-                let rows = part.iter().map(|row| encode_row(row).expect("a row of the table"));
-                let table = table.name.to_owned();
-                let command = Command::UpsertRows { table, rows: rows.collect() }.encode();
-                index += 1;
-                let at = Position { index, term: 1, time_us: BEGIN_US };
-                state.apply(at, &[command]).expect("an entry");
-                state.take_changes();
-            }
-        }
-    }
-    state
-}
 
 fn watch(criterion: &mut Criterion) {
     let mut rng = rng(7);
@@ -59,7 +36,7 @@ fn watch(criterion: &mut Criterion) {
             counter.observe(row, &statuses, scores[at], Codes::default());
         });
     });
-    let state = residents();
+    let state = state_of(0..RESIDENTS, &["resident", "household"]).expect("registers");
     let groups = Groups::new(&config::Watch::default().groups).expect("columns");
     let keys: Vec<String> = (0..RESIDENTS).map(resident_key).collect();
     for (name, count) in

@@ -4,7 +4,9 @@
 
 use features::civil;
 use features::event::Event;
-use features::table::{Cell, ColumnType, Table};
+use features::table::{Cell, ColumnType, Table, encode_row};
+use nodes::state::{Command, State};
+use raft::Position;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ const REPEAT_DEPTH: u64 = 500;
 /// One gas reading in so many is a leak.
 const LEAKS: u32 = 20_000;
 const SEED: u64 = 7;
+const ROWS_PER_COMMAND: usize = 5_000;
 
 /// How long this thread has been on a processor: what work takes, however busy the machine is.
 pub fn on_processor() -> std::io::Result<Duration> {
@@ -89,6 +92,24 @@ pub fn registers(homes: Range<u32>) -> Vec<Rows> {
         }
     }
     rows.into_iter().filter_map(|(name, rows)| Some((civil::table(name)?, rows))).collect()
+}
+
+/// A state that holds these tables of so many homes.
+pub fn state_of(homes: Range<u32>, tables: &[&str]) -> anyhow::Result<State> {
+    let mut state = State::new();
+    let mut index = 0;
+    for (table, all) in
+        registers(homes).into_iter().filter(|(table, _)| tables.contains(&table.name))
+    {
+        for part in all.chunks(ROWS_PER_COMMAND) {
+            let rows = part.iter().map(|row| encode_row(row)).collect::<Result<_, _>>()?;
+            let command = Command::UpsertRows { table: table.name.to_owned(), rows }.encode();
+            index += 1;
+            state.apply(Position { index, term: 1, time_us: BEGIN_US }, &[command])?;
+            state.take_changes();
+        }
+    }
+    Ok(state)
 }
 
 /// A row with something of the right type in every column that is not given.

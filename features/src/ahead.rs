@@ -5,9 +5,9 @@
 
 use imbl::{OrdMap, OrdSet};
 
-use crate::aggregate::{Reading, Summary};
 use crate::entity::EntityKind;
 use crate::kind::Kind;
+use crate::summary::Reading;
 
 /// How many readings may wait.
 pub(crate) const AHEAD_MAX: usize = 1 << 20;
@@ -62,32 +62,21 @@ impl Ahead {
         released
     }
 
-    /// What of an entity is between `from_us` and `as_of_us`, both included: of one kind, or of all.
-    pub(crate) fn read(
+    /// What of an entity its time has reached: of one kind, or of all.
+    pub(crate) fn reached(
         &self,
-        owner: Owner,
-        every_kind: bool,
-        from_us: i64,
+        (entity, slot): (EntityKind, usize),
+        kind: Option<Kind>,
         as_of_us: i64,
-    ) -> Summary {
-        let mut all = Summary::default();
-        if self.waiting.is_empty() {
-            return all;
-        }
-        let (first, last) = if every_kind {
-            let ends =
-                Kind::ALL.first().zip(Kind::ALL.last()).unwrap_or((&owner.kind, &owner.kind));
-            (Owner { kind: *ends.0, ..owner }, Owner { kind: *ends.1, ..owner })
-        } else {
-            (owner, owner)
-        };
-        for (_, readings) in self.waiting.range(first..=last) {
-            let from = readings.partition_point(|each| each.at_us < from_us);
-            for reading in readings[from..].iter().take_while(|each| each.at_us <= as_of_us) {
-                all.add(*reading);
-            }
-        }
-        all
+    ) -> impl Iterator<Item = Reading> {
+        let ends = Kind::ALL.first().zip(Kind::ALL.last()).filter(|_| !self.waiting.is_empty());
+        let owner = move |kind| Owner { entity, slot: slot as u32, kind };
+        let range = ends.map(|(first, last)| {
+            self.waiting.range(owner(kind.unwrap_or(*first))..=owner(kind.unwrap_or(*last)))
+        });
+        let readings =
+            range.into_iter().flatten().flat_map(|(_, readings)| readings.iter().copied());
+        readings.filter(move |reading| reading.at_us <= as_of_us)
     }
 
     /// All that waits, in the order of the owners.
@@ -118,8 +107,10 @@ mod tests {
             ahead.hold(owner(1), reading(at_us));
         }
         ahead.hold(owner(0), reading(25));
-        assert_eq!(ahead.read(owner(1), false, 10, 20).count, 3);
-        assert_eq!(ahead.read(owner(1), true, 11, 99).count, 2);
+        let of_one = (EntityKind::Device, 1);
+        assert_eq!(ahead.reached(of_one, Some(Kind::Door), 20).count(), 3);
+        assert_eq!(ahead.reached(of_one, None, 99).count(), 4);
+        assert_eq!(ahead.reached(of_one, Some(Kind::Gas), 99).count(), 0);
         assert_eq!(ahead.release(9), []);
         assert_eq!(ahead.release(20), [10, 10, 20].map(|at_us| (owner(1), reading(at_us))));
         assert_eq!(ahead.len(), 2);

@@ -68,7 +68,7 @@ tables! {
     History model_history [2] { model Text, seq Int, version Text, action Text, from_state Text, to_state Text, actor Text, ts Time, reason Text, share Int, forced Bool, log_index Int }
     Current model_validation [3] { model Text, version Text, node Int, outcome Text, reason Text, checked_by Text, golden_rows Int, took_ms Int, row_us Real, ts Time }
     Current model_shadow [2] { model Text, version Text, against Text, rows Int, mean_difference Real, max_difference Real, band_changes Int, errors Int, dropped Int, shadow_us Real, active_us Real }
-    Current feature_view [1] { view Text, entity Text, version Int, fingerprint Text, features Texts, log_index Int }
+    Current feature_view [2] { view Text, version Int, entity Text, fingerprint Text, features Texts, state Text, author Text, models Texts, pushed_ts Time, log_index Int }
     History query_log [1] { query_id Int, ts Time, who Text, sql Text, rows Int, elapsed_us Int, status Text }
 }
 

@@ -4,22 +4,29 @@
 //! with. Everything else is in the one form that readings and log time determine: how far a replica
 //! has come with compaction cannot be seen.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
-use crate::aggregate::Reading;
 use crate::ahead::{AHEAD_MAX, Ahead, Owner};
+use crate::demands::{Demand, Demands};
 use crate::entity::EntityKind;
 use crate::kind::Kind;
-use crate::packed::Packed;
+use crate::part::Part;
 use crate::roster::{ENTITIES_MAX, FrozenRoster, Roster};
-use crate::series::Series;
-use crate::store::Store;
+use crate::series::{Series, tiles_from_bytes};
+use crate::store::{Store, demand_of};
+use crate::summary::Reading;
+use crate::topic::Topic;
 use crate::varint;
+use crate::window::Window;
+use crate::zones::{Reach, Zones};
 
 /// The version byte that stands before a stored store.
-const STORE_VERSION: u8 = 2;
-/// What came before knew no applications.
-const WITHOUT_APPLICATIONS: u8 = 1;
+const STORE_VERSION: u8 = 3;
+/// How many demands there may be: every place of every entity kind.
+const DEMANDS_MAX: usize = EntityKind::ALL.len() * (Kind::ALL.len() + 1) * Part::ALL.len();
 
 /// Why a stored store cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +44,7 @@ pub enum CodecError {
 #[derive(Clone, Debug)]
 pub struct FrozenStore {
     now_us: i64,
+    demands: Arc<Demands>,
     rosters: [FrozenRoster; EntityKind::ALL.len()],
     ahead: Ahead,
 }
@@ -46,6 +54,7 @@ impl Store {
     pub fn freeze(&self) -> FrozenStore {
         FrozenStore {
             now_us: self.now_us,
+            demands: Arc::clone(&self.demands),
             rosters: self.rosters.each_ref().map(Roster::freeze),
             ahead: self.ahead.clone(),
         }
@@ -90,11 +99,13 @@ impl FrozenStore {
     pub fn each_part(&self, mut take: impl FnMut(&[u8])) {
         let mut part = vec![STORE_VERSION];
         varint::put_signed(&mut part, self.now_us);
-        for roster in &self.rosters {
+        put_demands(&mut part, &self.demands);
+        let zones = Zones::at(self.now_us);
+        for (entity, roster) in EntityKind::ALL.into_iter().zip(&self.rosters) {
             varint::put(&mut part, roster.keys.len() as u128);
             for (key, series) in roster.keys.iter().zip(roster.series.iter()) {
                 put_text(&mut part, key);
-                put_series(&mut part, series, self.now_us);
+                put_series(&mut part, series, &zones, (&self.demands, entity));
                 take(&part);
                 part.clear();
             }
@@ -120,11 +131,33 @@ fn put_reading(out: &mut Vec<u8>, reading: Reading) {
     varint::put_signed(out, reading.value);
 }
 
-fn put_series(out: &mut Vec<u8>, all: &[Series], now_us: i64) {
-    out.push(all.len() as u8);
-    for series in all {
-        let (lifetime, last, tiles) = series.stored(now_us);
-        out.push(series.kind().code());
+fn put_demands(out: &mut Vec<u8>, demands: &Demands) {
+    out.push(demands.generation());
+    varint::put(out, demands.iter().count() as u128);
+    for ((entity, topic, part), demand) in demands.iter() {
+        out.extend([*entity as u8, topic.code(), *part as u8, demand.generation]);
+        varint::put_signed(out, demand.since_us);
+        let (windows, since_min) = demand.reach.parts();
+        out.push(windows);
+        since_min
+            .iter()
+            .take(usize::from(windows))
+            .for_each(|since| varint::put_signed(out, *since));
+    }
+}
+
+fn put_series(
+    out: &mut Vec<u8>,
+    all: &[Series],
+    zones: &Zones,
+    (demands, entity): (&Demands, EntityKind),
+) {
+    let kept = |series| demand_of(demands, entity, series);
+    out.push(all.iter().filter(|series| kept(series).is_some()).count() as u8);
+    for (series, demand) in all.iter().filter_map(|series| Some((series, kept(series)?))) {
+        let (lifetime, last, tiles) = series.stored(zones, &demand.reach);
+        let (topic, part) = series.place();
+        out.extend([topic.code(), part as u8]);
         varint::put(out, u128::from(lifetime));
         put_reading(out, last);
         varint::put(out, tiles.as_bytes().len() as u128);
@@ -146,19 +179,19 @@ struct Input<'a> {
 impl<'a> Input<'a> {
     fn store(&mut self) -> Result<Store, Stop> {
         let version = self.byte()?;
-        let kinds = match version {
-            STORE_VERSION => EntityKind::ALL.len(),
-            WITHOUT_APPLICATIONS => EntityKind::Application as usize,
-            _ => return Err(Stop::Version(version)),
-        };
-        let mut store = Store::new();
-        store.now_us = self.signed()?;
-        for roster in store.rosters.iter_mut().take(kinds) {
-            self.roster(roster)?;
+        if version != STORE_VERSION {
+            return Err(Stop::Version(version));
+        }
+        let now_us = self.signed()?;
+        let demands = Arc::new(self.demands()?);
+        let mut store = Store::demanding(Arc::clone(&demands));
+        store.now_us = now_us;
+        store.zones = Zones::at(now_us);
+        for (entity, roster) in EntityKind::ALL.into_iter().zip(&mut store.rosters) {
+            self.roster(roster, &|(topic, part)| demands.get((entity, topic, part)).copied())?;
         }
         for _ in 0..self.count(AHEAD_MAX)? {
-            let entity =
-                EntityKind::ALL.get(usize::from(self.byte()?)).copied().ok_or(Stop::Damaged)?;
+            let entity = self.entity()?;
             let slot = self.count(ENTITIES_MAX)?;
             let kind = self.kind()?;
             let reading = self.reading()?;
@@ -170,7 +203,30 @@ impl<'a> Input<'a> {
         Ok(store)
     }
 
-    fn roster(&mut self, roster: &mut Roster) -> Result<(), Stop> {
+    fn demands(&mut self) -> Result<Demands, Stop> {
+        let generation = self.byte()?;
+        let mut all = BTreeMap::new();
+        for _ in 0..self.count(DEMANDS_MAX)? {
+            let entity = self.entity()?;
+            let (topic, part) = self.place()?;
+            let generation = self.byte()?;
+            let since_us = self.signed()?;
+            let windows = self.byte()?;
+            let mut since_min = [0; Window::ALL.len()];
+            for since in since_min.iter_mut().take(usize::from(windows)) {
+                *since = self.signed()?;
+            }
+            let reach = Reach::from_parts(windows, since_min).ok_or(Stop::Damaged)?;
+            all.insert((entity, topic, part), Demand { reach, since_us, generation });
+        }
+        Ok(Demands::with(all, generation))
+    }
+
+    fn roster(
+        &mut self,
+        roster: &mut Roster,
+        demand: &dyn Fn((Topic, Part)) -> Option<Demand>,
+    ) -> Result<(), Stop> {
         for slot in 0..self.count(ENTITIES_MAX)? {
             let bytes = self.sized()?;
             let key = std::str::from_utf8(bytes).map_err(|_| Stop::Damaged)?;
@@ -179,18 +235,29 @@ impl<'a> Input<'a> {
             }
             let mut before = None;
             for _ in 0..self.byte()? {
-                let kind = self.kind()?;
-                // Series are in the order of their kinds, each once.
-                if before.replace(kind).is_some_and(|before| before >= kind) {
+                let place = self.place()?;
+                // Series are in the order of their places, each once.
+                if before.replace(place).is_some_and(|before| before >= place) {
                     return Err(Stop::Damaged);
                 }
+                let demand = demand(place).ok_or(Stop::Damaged)?;
                 let lifetime = varint::take_u32(self.bytes, &mut self.at).ok_or(Stop::Damaged)?;
                 let last = self.reading()?;
-                let tiles = Packed::from_bytes(self.sized()?).ok_or(Stop::Damaged)?;
-                roster.restore(slot, Series::restored(kind, lifetime, last, tiles));
+                let tiles = tiles_from_bytes(place.1, self.sized()?).ok_or(Stop::Damaged)?;
+                let place = (place.0, place.1, demand.generation);
+                roster.restore(slot, Series::restored(place, lifetime, last, tiles));
             }
         }
         Ok(())
+    }
+
+    fn entity(&mut self) -> Result<EntityKind, Stop> {
+        EntityKind::ALL.get(usize::from(self.byte()?)).copied().ok_or(Stop::Damaged)
+    }
+
+    fn place(&mut self) -> Result<(Topic, Part), Stop> {
+        let topic = Topic::from_code(self.byte()?).ok_or(Stop::Damaged)?;
+        Ok((topic, Part::from_code(self.byte()?).ok_or(Stop::Damaged)?))
     }
 
     fn byte(&mut self) -> Result<u8, Stop> {
@@ -241,7 +308,7 @@ mod tests {
                 EntityKind::Device,
                 &format!("d-{}", step % 7),
                 kind,
-                NOW_US - step * HOUR_US,
+                NOW_US - step * HOUR_US / 2,
                 step as f64,
             );
         }

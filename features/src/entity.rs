@@ -44,6 +44,11 @@ impl EntityKind {
         }
     }
 
+    /// Whether readings are folded into its windows.
+    pub const fn has_readings(self) -> bool {
+        matches!(self, Self::Device | Self::Dwelling | Self::Resident)
+    }
+
     /// The register table whose key is this entity's key.
     pub fn table(self) -> Option<&'static Table> {
         civil::TABLES.get(self.table_place()?)

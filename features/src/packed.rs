@@ -1,21 +1,30 @@
-//! Tiles as bytes, the newest first: two to six bytes for a quiet one instead of sixty-four.
+//! Tiles as bytes, the newest first: one to ten bytes instead of sixty-four.
 //!
-//! A tile is a header (its distance to the newer tile in minutes, shifted by three flags) and its
-//! numbers, each as short as it can be: `SINGLE` leaves the count out, `UNIFORM` the spread and the
-//! sum, `WHOLE` says that all numbers count ones instead of millionths.
+//! A tile is a header and its numbers, each as short as it can be. The header holds the distance to the
+//! newer tile, a hop of any zone in its shortest form, and the tile's form: the same numbers as the newer
+//! tile; one reading; several of one value; several that differ, then with the spread and with what the
+//! sum is above as many of the smallest. All numbers of a tile count in one unit, the largest of four in
+//! which they are whole.
 
-use crate::aggregate::Tile;
-use crate::fixed::MICROS;
+use std::marker::PhantomData;
+
+use crate::part::TilePart;
+use crate::summary::{Reading, Tile};
 use crate::varint;
+use crate::window::Window;
 
-const SINGLE: u64 = 1;
-const UNIFORM: u64 = 2;
-const WHOLE: u64 = 4;
-const FLAG_BITS: u32 = 3;
+/// Forms take four bits: [`SAME`], then each shape in each unit.
+const FORM_BITS: u32 = 4;
+const SAME: u64 = 0;
+const SINGLE: u64 = 0;
+const UNIFORM: u64 = 1;
+const SPREAD: u64 = 2;
+/// Ones, hundredths, ten-thousandths, millionths: in millionths.
+const UNITS: [i64; 4] = [1_000_000, 10_000, 100, 1];
+/// Minutes in which distances are counted, by the last two bits of their code.
+const STEPS_MIN: [u64; 4] = [1, 5, 60, 360];
 /// Room is made in steps of what an allocator gives anyway.
 const GROWTH_BYTES: usize = 16;
-/// Two tiles at their longest.
-const PAIR_BYTES_MAX: usize = 128;
 
 /// The tiles of one series, in strictly falling order of their starts.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,8 +41,8 @@ impl Clone for Packed {
 
 impl Packed {
     /// Reads bytes that were stored; nothing where they are not what [`Packed::as_bytes`] gave.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut tiles = Tiles { bytes, at: 0, newer: None };
+    pub(crate) fn from_bytes<T: TilePart>(bytes: &[u8]) -> Option<Self> {
+        let mut tiles = Tiles::<T>::of(bytes);
         while tiles.next().is_some() {}
         (tiles.at == bytes.len()).then(|| Self(bytes.to_vec()))
     }
@@ -46,58 +55,64 @@ impl Packed {
         self.0.capacity()
     }
 
-    pub(crate) fn iter(&self) -> Tiles<'_> {
-        Tiles { bytes: &self.0, at: 0, newer: None }
+    pub(crate) fn iter<T: TilePart>(&self) -> Tiles<'_, T> {
+        Tiles::of(&self.0)
     }
 
     /// Merges the tile with the one of the same start, or puts it in as a new one; says which.
-    pub(crate) fn add(&mut self, tile: Tile) -> Added {
-        let mut tiles = self.iter();
+    pub(crate) fn add<T: TilePart>(&mut self, tile: &T, scratch: &mut Vec<u8>) -> Added {
+        let start_min = tile.start_min();
+        let mut tiles = self.iter::<T>();
         loop {
             let (from, newer) = (tiles.at, tiles.newer);
-            let mut bytes = Short::default();
+            scratch.clear();
             let added = match tiles.next() {
-                Some(found) if found.start_min > tile.start_min => continue,
-                Some(mut found) if found.start_min == tile.start_min => {
-                    found.merge(&tile);
-                    encode(&mut bytes, newer, &found);
+                Some(found) if found.start_min() > start_min => continue,
+                Some(mut found) if found.start_min() == start_min => {
+                    found.merge(tile);
+                    found.put(scratch, newer);
+                    if T::LEANS
+                        && let Some(older) = tiles.next()
+                    {
+                        older.put(scratch, Some(found.newer()));
+                    }
                     Added::Merged
                 }
                 older => {
-                    encode(&mut bytes, newer, &tile);
+                    tile.put(scratch, newer);
                     if let Some(older) = older {
-                        encode(&mut bytes, Some(tile.start_min), &older);
+                        older.put(scratch, Some(tile.newer()));
                     }
                     Added::New
                 }
             };
             let to = tiles.at;
-            self.replace(from, to, bytes.as_slice());
+            self.replace(from, to, scratch);
             return added;
         }
     }
 
-    /// Gives every tile the start that `place` says, and merges those that then share one. `place`
+    /// Gives every tile the place that `place` says, and merges those that then share one. `place`
     /// must not turn the order around; a tile without a place is dropped, as are all behind it.
-    pub(crate) fn rearrange(&mut self, place: impl Fn(i64) -> Option<i64>) {
+    pub(crate) fn rearrange<T: TilePart>(&mut self, place: impl Fn(i64) -> Option<(i64, Window)>) {
         let mut bytes = Vec::with_capacity(self.0.len());
         let mut newer = None;
-        let mut open: Option<Tile> = None;
-        for mut tile in self.iter() {
-            let Some(start_min) = place(tile.start_min) else { break };
-            tile.start_min = start_min;
+        let mut open: Option<T> = None;
+        for mut tile in self.iter::<T>() {
+            let Some((start_min, zone)) = place(tile.start_min()) else { break };
+            tile.settle(start_min, zone);
             match &mut open {
-                Some(last) if last.start_min == start_min => last.merge(&tile),
+                Some(last) if last.start_min() == start_min => last.merge(&tile),
                 Some(last) => {
-                    encode(&mut bytes, newer, last);
-                    newer = Some(last.start_min);
+                    last.put(&mut bytes, newer);
+                    newer = Some(last.newer());
                     *last = tile;
                 }
                 None => open = Some(tile),
             }
         }
         if let Some(last) = open {
-            encode(&mut bytes, newer, &last);
+            last.put(&mut bytes, newer);
         }
         if bytes != self.0 {
             self.0 = Vec::with_capacity(bytes.len().next_multiple_of(GROWTH_BYTES));
@@ -119,31 +134,6 @@ impl Packed {
     }
 }
 
-/// At most two tiles, without an allocation.
-struct Short {
-    bytes: [u8; PAIR_BYTES_MAX],
-    len: usize,
-}
-
-impl Default for Short {
-    fn default() -> Self {
-        Self { bytes: [0; PAIR_BYTES_MAX], len: 0 }
-    }
-}
-
-impl Short {
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-impl varint::Sink for Short {
-    fn put_byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-}
-
 /// What became of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Added {
@@ -153,85 +143,152 @@ pub(crate) enum Added {
 
 /// Walks the tiles, the newest first.
 #[derive(Debug)]
-pub(crate) struct Tiles<'a> {
+pub(crate) struct Tiles<'a, T: TilePart> {
     bytes: &'a [u8],
     at: usize,
-    newer: Option<i64>,
+    newer: Option<T::Newer>,
+    of: PhantomData<T>,
 }
 
-impl Iterator for Tiles<'_> {
-    type Item = Tile;
+impl<'a, T: TilePart> Tiles<'a, T> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, newer: None, of: PhantomData }
+    }
+}
 
-    fn next(&mut self) -> Option<Tile> {
+impl<T: TilePart> Iterator for Tiles<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
         let mut at = self.at;
-        let tile = decode(self.bytes, &mut at, self.newer)?;
+        let tile = T::take(self.bytes, &mut at, self.newer)?;
         self.at = at;
-        self.newer = Some(tile.start_min);
+        self.newer = Some(tile.newer());
         Some(tile)
     }
 }
 
-fn encode(out: &mut impl varint::Sink, newer: Option<i64>, tile: &Tile) {
-    // The newest tile stands alone: its start is folded, so that it may lie before 1970.
-    let distance = match newer {
-        Some(newer) => (newer - tile.start_min) as u64,
-        None => ((tile.start_min << 1) ^ (tile.start_min >> 63)) as u64,
-    };
-    let spread = tile.max.abs_diff(tile.min);
-    let beyond = (tile.sum - i128::from(tile.count) * i128::from(tile.min)).unsigned_abs();
-    let is_whole = tile.min % MICROS == 0
-        && spread.is_multiple_of(MICROS.unsigned_abs())
-        && whole(beyond).is_some();
-    let (scale, mut flags) = if is_whole { (MICROS, WHOLE) } else { (1, 0) };
-    if tile.count == 1 {
-        flags |= SINGLE;
-    }
-    if spread == 0 {
-        flags |= UNIFORM;
-    }
-    varint::put_u64(out, distance << FLAG_BITS | flags);
-    if flags & SINGLE == 0 {
-        varint::put_u64(out, u64::from(tile.count));
-    }
-    varint::put_signed(out, tile.min / scale);
-    if flags & UNIFORM == 0 {
-        varint::put_u64(out, spread / scale.unsigned_abs());
-        varint::put(out, if is_whole { whole(beyond).unwrap_or(beyond) } else { beyond });
-    }
-}
+impl TilePart for Tile {
+    type Newer = Self;
+    const LEANS: bool = true;
 
-/// How many whole ones so many millionths are. A division of 128 bits costs as much as all else here.
-fn whole(micros: u128) -> Option<u128> {
-    let unit = MICROS.unsigned_abs();
-    match u64::try_from(micros) {
-        Ok(short) => short.is_multiple_of(unit).then(|| u128::from(short / unit)),
-        Err(_) => micros.is_multiple_of(u128::from(unit)).then(|| micros / u128::from(unit)),
+    fn newer(&self) -> Self {
+        *self
     }
-}
 
-fn decode(bytes: &[u8], at: &mut usize, newer: Option<i64>) -> Option<Tile> {
-    let header = varint::take_u64(bytes, at)?;
-    let distance = header >> FLAG_BITS;
-    let start_min = match newer {
-        Some(newer) if distance > 0 => newer.checked_sub(distance as i64)?,
-        Some(_) => return None,
-        None => (distance >> 1) as i64 ^ -((distance & 1) as i64),
-    };
-    let count = if header & SINGLE == 0 { varint::take_u32(bytes, at)? } else { 1 };
-    let scale = if header & WHOLE == 0 { 1 } else { MICROS };
-    let min = varint::take_signed(bytes, at)?.checked_mul(scale)?;
-    let (mut max, mut sum) = (min, i128::from(min) * i128::from(count));
-    if header & UNIFORM == 0 {
-        let spread = varint::take_u64(bytes, at)?.checked_mul(scale.unsigned_abs())?;
-        max = min.checked_add_unsigned(spread)?;
-        let beyond = varint::take(bytes, at)?.checked_mul(u128::from(scale.unsigned_abs()))?;
-        // No sum is beyond what so many of the largest give.
-        if header & SINGLE != 0 || beyond > u128::from(count) * u128::from(spread) {
-            return None;
+    fn of_one(start_min: i64, _: Window, reading: Reading) -> Self {
+        Self::of_one(start_min, reading.value)
+    }
+
+    fn start_min(&self) -> i64 {
+        self.start_min
+    }
+
+    fn settle(&mut self, start_min: i64, _: Window) {
+        self.start_min = start_min;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        Self::merge(self, other);
+    }
+
+    fn put(&self, out: &mut Vec<u8>, newer: Option<Self>) {
+        let header = match newer {
+            Some(newer) => code_of((newer.start_min - self.start_min) as u64),
+            // The newest stands alone: its start is folded, so that it may lie before 1970.
+            None => ((self.start_min << 1) ^ (self.start_min >> 63)) as u64,
+        } << FORM_BITS;
+        if newer.is_some_and(|newer| Self { start_min: self.start_min, ..newer } == *self) {
+            varint::put_u64(out, header | SAME);
+            return;
         }
-        sum += beyond as i128;
+        let spread = self.max.abs_diff(self.min);
+        let beyond = (self.sum - i128::from(self.count) * i128::from(self.min)).unsigned_abs();
+        let shape = match (self.count, spread) {
+            (1, _) => SINGLE,
+            (_, 0) => UNIFORM,
+            _ => SPREAD,
+        };
+        let (unit, beyond) = in_unit(self.min, spread, beyond);
+        let scale = UNITS[unit];
+        varint::put_u64(out, header | (1 + shape * UNITS.len() as u64 + unit as u64));
+        if shape != SINGLE {
+            varint::put_u64(out, u64::from(self.count));
+        }
+        varint::put_signed(out, self.min / scale);
+        if shape == SPREAD {
+            varint::put_u64(out, spread / scale.unsigned_abs());
+            varint::put(out, beyond);
+        }
     }
-    (count > 0).then_some(Tile { start_min, count, sum, min, max })
+
+    fn take(bytes: &[u8], at: &mut usize, newer: Option<Self>) -> Option<Self> {
+        let header = varint::take_u64(bytes, at)?;
+        let (code, form) = (header >> FORM_BITS, header & ((1 << FORM_BITS) - 1));
+        let start_min = match newer {
+            Some(newer) => newer.start_min.checked_sub(i64::try_from(distance_of(code)?).ok()?)?,
+            None => (code >> 1) as i64 ^ -((code & 1) as i64),
+        };
+        if form == SAME {
+            return newer.map(|newer| Self { start_min, ..newer });
+        }
+        let (shape, unit) = ((form - 1) / UNITS.len() as u64, (form - 1) as usize % UNITS.len());
+        let scale = UNITS[unit];
+        let count = if shape == SINGLE { 1 } else { varint::take_u32(bytes, at)? };
+        let min = varint::take_signed(bytes, at)?.checked_mul(scale)?;
+        let (mut max, mut sum) = (min, i128::from(min) * i128::from(count));
+        if shape >= SPREAD {
+            let spread = varint::take_u64(bytes, at)?.checked_mul(scale.unsigned_abs())?;
+            max = min.checked_add_unsigned(spread)?;
+            let beyond = varint::take(bytes, at)?.checked_mul(u128::from(scale.unsigned_abs()))?;
+            // No sum is beyond what so many of the largest give.
+            if shape > SPREAD || beyond > u128::from(count) * u128::from(spread) {
+                return None;
+            }
+            sum += beyond as i128;
+        }
+        (count > 0).then_some(Self { start_min, count, sum, min, max })
+    }
+}
+
+/// A distance in minutes in the largest step that it is a multiple of.
+fn code_of(distance: u64) -> u64 {
+    let step = if !distance.is_multiple_of(5) {
+        0
+    } else if !distance.is_multiple_of(60) {
+        1
+    } else if !distance.is_multiple_of(360) {
+        2
+    } else {
+        3
+    };
+    distance / STEPS_MIN[step] << 2 | step as u64
+}
+
+/// What [`code_of`] was made of; nothing where starts would not fall.
+fn distance_of(code: u64) -> Option<u64> {
+    let distance = (code >> 2).checked_mul(STEPS_MIN[(code & 3) as usize])?;
+    (distance > 0).then_some(distance)
+}
+
+/// The largest unit in which all three are whole, and the last one in it.
+fn in_unit(min: i64, spread: u64, beyond: u128) -> (usize, u128) {
+    // Nearly every sum is short, and a division of 128 bits costs as much as all else here.
+    let short = u64::try_from(beyond).ok();
+    for (unit, scale) in UNITS.iter().enumerate() {
+        let by = scale.unsigned_abs();
+        if min % scale != 0 || !spread.is_multiple_of(by) {
+            continue;
+        }
+        match short {
+            Some(short) if short.is_multiple_of(by) => return (unit, u128::from(short / by)),
+            None if beyond.is_multiple_of(u128::from(by)) => {
+                return (unit, beyond / u128::from(by));
+            }
+            _ => {}
+        }
+    }
+    (UNITS.len() - 1, beyond)
 }
 
 #[cfg(test)]
@@ -241,7 +298,7 @@ mod tests {
     fn packed(tiles: &[Tile]) -> Packed {
         let mut all = Packed::default();
         for tile in tiles {
-            all.add(*tile);
+            all.add(tile, &mut Vec::new());
         }
         all
     }
@@ -258,14 +315,19 @@ mod tests {
         let mut want = tiles;
         want.sort_by_key(|tile| -tile.start_min);
         let all = packed(&want);
-        assert_eq!(all.iter().collect::<Vec<_>>(), want);
-        assert_eq!(Packed::from_bytes(all.as_bytes()), Some(all));
+        assert_eq!(all.iter::<Tile>().collect::<Vec<_>>(), want);
+        assert_eq!(Packed::from_bytes::<Tile>(all.as_bytes()), Some(all));
     }
 
     #[test]
     fn a_quiet_tile_is_short() {
         let minutes: Vec<_> = (0..10).map(|n| Tile::of_one(29_000_000 - n, 1_000_000)).collect();
-        assert!(packed(&minutes).as_bytes().len() <= 5 + 2 * 10);
+        // The newest, then a byte for each that is like it.
+        assert_eq!(packed(&minutes).as_bytes().len(), 5 + 1 + 9);
+        let hourly = |value: i64| (0..10).map(move |n| Tile::of_one(-60 * n, value * (n + 1)));
+        let hourly = |value| packed(&hourly(value).collect::<Vec<_>>()).as_bytes().len();
+        // A header, and the value in as many bytes as its digits need.
+        assert_eq!([3_000_000, 60_000, 600, 7].map(hourly), [20, 20, 20, 21]);
         let mut shuffled = minutes.clone();
         shuffled.reverse();
         shuffled.swap(2, 7);
@@ -275,11 +337,11 @@ mod tests {
     #[test]
     fn the_same_start_merges_and_rearranging_merges_neighbours() {
         let mut all = packed(&[Tile::of_one(12, 5), Tile::of_one(7, 9), Tile::of_one(6, 1)]);
-        assert_eq!(all.add(Tile::of_one(7, -9)), Added::Merged);
-        all.rearrange(|start| (start >= 5).then_some(start - start % 10));
+        assert_eq!(all.add(&Tile::of_one(7, -9), &mut Vec::new()), Added::Merged);
+        all.rearrange::<Tile>(|start| (start >= 5).then_some((start - start % 10, Window::M5)));
         let want = [Tile::of_one(10, 5), Tile { start_min: 0, count: 3, sum: 1, min: -9, max: 9 }];
-        assert_eq!(all.iter().collect::<Vec<_>>(), want);
-        all.rearrange(|_| None);
+        assert_eq!(all.iter::<Tile>().collect::<Vec<_>>(), want);
+        all.rearrange::<Tile>(|_| None);
         assert_eq!((all.as_bytes().len(), all.heap_bytes()), (0, 0));
     }
 
@@ -287,12 +349,13 @@ mod tests {
     fn damaged_bytes_are_refused() {
         let all = packed(&[Tile::of_one(12, 500), Tile::of_one(7, 9)]);
         let bytes = all.as_bytes();
-        assert_eq!(Packed::from_bytes(&bytes[..bytes.len() - 1]), None);
-        // A second tile at the distance 0 of the first.
-        assert_eq!(Packed::from_bytes(&[3, 1, 3, 1]), None);
-        // One reading cannot have a spread, and three cannot sum up to more than three of the largest.
-        assert_eq!(Packed::from_bytes(&[1, 1, 1, 1]), None);
-        assert_eq!(Packed::from_bytes(&[0, 3, 0, 5, 16]), None);
-        assert!(Packed::from_bytes(&[0, 3, 0, 5, 15]).is_some());
+        assert_eq!(Packed::from_bytes::<Tile>(&bytes[..bytes.len() - 1]), None);
+        // A second tile at the distance 0 of the first, and a first one like none before it.
+        assert_eq!(Packed::from_bytes::<Tile>(&[1, 1, 1, 1]), None);
+        assert_eq!(Packed::from_bytes::<Tile>(&[0]), None);
+        // Three cannot sum up to more than three of the largest, and there are three shapes.
+        assert_eq!(Packed::from_bytes::<Tile>(&[9, 3, 0, 5, 16]), None);
+        assert!(Packed::from_bytes::<Tile>(&[9, 3, 0, 5, 15]).is_some());
+        assert_eq!(Packed::from_bytes::<Tile>(&[13, 3, 0, 5, 15]), None);
     }
 }

@@ -3,8 +3,10 @@
 use crate::aggregate::Aggregate;
 use crate::civil;
 use crate::column::{Step, Transform};
-use crate::kind::Kind;
-use crate::view::{FeatureDef, Source};
+use crate::expression::{Expression, REQUEST_PREFIX};
+use crate::part::Part;
+use crate::topic::Topic;
+use crate::view::{FeatureDef, RequestValue, Source};
 use crate::window::Window;
 
 /// The column that says when a register row held.
@@ -18,6 +20,8 @@ pub(crate) struct Plan {
     /// How many cells all rows together give.
     pub(crate) cells: usize,
     pub(crate) series: Vec<SeriesPlan>,
+    /// In the order of the features: each reads only what stands before it.
+    pub(crate) expressions: Vec<ExpressionPlan>,
     /// By feature: its default, and after how long it is stale.
     pub(crate) defaults: Vec<f32>,
     pub(crate) ttls_us: Vec<Option<i64>>,
@@ -45,28 +49,66 @@ pub(crate) struct CellPlan {
     pub(crate) transform: Transform,
 }
 
-/// A window, or the newest reading, and the features that are made of it.
+/// A window, or the newest reading, and the features that are made of its values.
 type WindowPlan = (Option<Window>, Vec<(usize, Aggregate)>);
 
 /// What is read of the readings of one kind, or of all kinds together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SeriesPlan {
-    pub(crate) kind: Option<Kind>,
+    pub(crate) topic: Topic,
+    /// The shortest first.
     pub(crate) windows: Vec<WindowPlan>,
+    pub(crate) parts: Vec<PartPlan>,
+}
+
+/// A feature that more than the values is kept for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PartPlan {
+    pub(crate) feature: usize,
+    pub(crate) part: Part,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) window: Window,
+    /// Of the UTC day.
+    pub(crate) hour: u8,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ExpressionPlan {
+    pub(crate) feature: usize,
+    pub(crate) expression: Expression,
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// Where an expression's name leads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Input {
+    Feature(usize),
+    /// A value of the request, and what stands in where none is sent.
+    Request(usize, Option<f64>),
 }
 
 impl Plan {
-    pub(crate) fn of(features: &[FeatureDef]) -> Self {
+    pub(crate) fn of(features: &[FeatureDef], utc_offset_h: i8, request: &[RequestValue]) -> Self {
         let mut draft = Draft::default();
         let mut series: Vec<SeriesPlan> = Vec::new();
+        let mut expressions = Vec::new();
         for (feature, def) in features.iter().enumerate() {
             match &def.source {
-                Source::Window { kind, aggregate, window } => {
+                Source::Window { kind, aggregate, window, hour } => {
+                    let topic = Topic::from(*kind);
                     let of = place(
                         &mut series,
-                        |each| each.kind == *kind,
-                        || SeriesPlan { kind: *kind, windows: Vec::new() },
+                        |each| each.topic == topic,
+                        || SeriesPlan { topic, windows: Vec::new(), parts: Vec::new() },
                     );
+                    let part = aggregate.part();
+                    if let Some(window) = window.filter(|_| part != Part::Values) {
+                        let hour = i16::from(hour.unwrap_or(0)) - i16::from(utc_offset_h);
+                        let hour = hour.rem_euclid(24) as u8;
+                        let plan = PartPlan { feature, part, aggregate: *aggregate, window, hour };
+                        series[of].parts.push(plan);
+                        continue;
+                    }
                     let windows = &mut series[of].windows;
                     let at = place(windows, |each| each.0 == *window, || (*window, Vec::new()));
                     windows[at].1.push((feature, *aggregate));
@@ -74,17 +116,38 @@ impl Plan {
                 Source::Column { path, transform } => {
                     draft.add(feature, path.steps(), transform);
                 }
+                Source::Expression(expression) => expressions.push(ExpressionPlan {
+                    feature,
+                    expression: expression.clone(),
+                    inputs: inputs(expression, &features[..feature], request),
+                }),
             }
+        }
+        for each in &mut series {
+            each.windows.sort_by_key(|(window, _)| *window);
         }
         let (rows, cells) = draft.lay_out();
         Self {
             rows,
             cells,
             series,
+            expressions,
             defaults: features.iter().map(|def| def.default as f32).collect(),
             ttls_us: features.iter().map(|def| def.ttl_us).collect(),
         }
     }
+}
+
+/// Where the names lead; that they lead somewhere was checked.
+fn inputs(expression: &Expression, before: &[FeatureDef], request: &[RequestValue]) -> Vec<Input> {
+    let of = |name: &String| match name.strip_prefix(REQUEST_PREFIX) {
+        Some(sent) => {
+            let at = request.iter().position(|value| value.name == sent).unwrap_or_default();
+            Input::Request(at, request.get(at).and_then(|value| value.default))
+        }
+        None => Input::Feature(before.iter().position(|def| def.name == *name).unwrap_or_default()),
+    };
+    expression.names().iter().map(of).collect()
 }
 
 /// The place of the thing that fits, a new one's where none does.

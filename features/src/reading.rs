@@ -3,12 +3,17 @@
 use std::sync::Arc;
 
 use crate::cell_ref::{CellRef, Cells};
+use crate::demands::Demand;
 use crate::entity::EntityKind;
-use crate::plan::{Plan, SeriesPlan};
+use crate::part::Part;
+use crate::plan::{ExpressionPlan, Input, Plan, SeriesPlan};
+use crate::statistic::statistic;
 use crate::store::Store;
+use crate::summary::Summary;
+use crate::topic::Topic;
 use crate::vector::{FeatureRows, FeatureVector, Status};
-use crate::view::FeatureView;
-use crate::window::Window;
+use crate::view::{FeatureView, Source};
+use crate::window::{MINUTE_US, Window};
 
 /// The register rows, wherever they are kept.
 pub trait RowSource {
@@ -24,6 +29,22 @@ impl RowSource for () {
     }
 }
 
+/// Who is asked about, and with what.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub key: &'a str,
+    pub as_of_us: i64,
+    pub rows: &'a dyn RowSource,
+    /// Values of the request, in the order of [`FeatureView::request`]; those left out are not sent.
+    pub request: &'a [Option<f64>],
+}
+
+impl std::fmt::Debug for Asked<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Asked").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// The vector of a view for one entity. A time before the log time reads as of the log time, and
     /// the vector says so in its `as_of_us`.
@@ -34,8 +55,13 @@ impl Store {
         as_of_us: i64,
         rows: &dyn RowSource,
     ) -> FeatureVector {
+        self.read_asked(view, &Asked { key, as_of_us, rows, request: &[] })
+    }
+
+    /// [`Store::read`] with values of the request.
+    pub fn read_asked(&self, view: &FeatureView, asked: &Asked<'_>) -> FeatureVector {
         let mut read = FeatureRows::with_capacity(view.features().len());
-        self.read_into(view, key, as_of_us, rows, &mut read);
+        self.read_asked_into(view, asked, &mut read);
         FeatureVector {
             view: Arc::clone(view.shared_name()),
             fingerprint: Arc::clone(view.fingerprint()),
@@ -43,7 +69,7 @@ impl Store {
             values: read.values,
             statuses: read.statuses,
             event_times_us: read.event_times_us,
-            as_of_us: as_of_us.max(self.now_us),
+            as_of_us: asked.as_of_us.max(self.now_us),
         }
     }
 
@@ -57,54 +83,150 @@ impl Store {
         rows: &dyn RowSource,
         into: &mut FeatureRows,
     ) -> bool {
-        let as_of_us = as_of_us.max(self.now_us);
+        self.read_asked_into(view, &Asked { key, as_of_us, rows, request: &[] }, into)
+    }
+
+    /// [`Store::read_into`] with values of the request.
+    pub fn read_asked_into(
+        &self,
+        view: &FeatureView,
+        asked: &Asked<'_>,
+        into: &mut FeatureRows,
+    ) -> bool {
+        let as_of_us = asked.as_of_us.max(self.now_us);
         let (entity, plan) = (view.entity(), view.plan());
-        let slot = self.rosters[entity as usize].find(key);
+        let slot = self.rosters[entity as usize].find(asked.key);
         let mut row = Row::open(plan, as_of_us, into);
-        let mut is_known = row.read_registers(key, rows) | slot.is_some();
+        let mut is_known = row.read_registers(asked.key, asked.rows) | slot.is_some();
         if let Some(slot) = slot {
             for series in &plan.series {
-                self.read_series(entity, slot, series, &mut row);
+                self.read_series((entity, slot), series, &mut row);
             }
         }
         // The entity's own row is asked for only where nothing else is known of it.
-        is_known = is_known || entity.table_place().is_some_and(|at| rows.row(at, key).is_some());
-        if !is_known {
+        let row_is_there = |at| asked.rows.row(at, asked.key).is_some();
+        is_known = is_known || entity.table_place().is_some_and(row_is_there);
+        if is_known {
+            plan.expressions.iter().for_each(|plan| row.work_out(plan, asked.request));
+        } else {
             row.statuses.fill(Status::NotFound);
         }
         is_known
     }
 
-    fn read_series(&self, entity: EntityKind, slot: usize, plan: &SeriesPlan, row: &mut Row<'_>) {
-        let as_of_us = row.as_of_us;
-        // Readings that wait for their time count only where the time is past the log's.
-        let series = match plan.kind {
-            Some(kind) if as_of_us == self.now_us => {
-                match self.rosters[entity as usize].find_series(slot, kind) {
-                    Some(series) => Some(series),
-                    None => return,
-                }
-            }
-            _ => None,
+    /// By feature of a view: from when on every reading is in it; 0 where all ever were, or where it is not
+    /// of readings. Before that, its windows say [`Status::Partial`].
+    pub fn since_us(&self, view: &FeatureView) -> Vec<i64> {
+        let since_us = |source: &Source| {
+            let Source::Window { kind, aggregate, window, .. } = source else { return 0 };
+            let place = (view.entity(), Topic::from(*kind), aggregate.part());
+            let Some(demand) = self.demands.get(place) else { return 0 };
+            let window = window.filter(|_| aggregate.needs_tiles());
+            window.map_or(demand.since_us, |window| {
+                demand.reach.since_min(window).saturating_mul(MINUTE_US)
+            })
         };
+        view.features().iter().map(|feature| since_us(&feature.source).max(0)).collect()
+    }
+
+    fn read_series(&self, of: (EntityKind, usize), plan: &SeriesPlan, row: &mut Row<'_>) {
+        let as_of_us = row.as_of_us;
+        let demand = |part| self.demands.get((of.0, plan.topic, part));
+        let Some(values) = demand(Part::Values) else { return };
+        let place = (plan.topic, Part::Values);
+        let series = self.series_at(of, place, values, (as_of_us, false));
+        // A silent sensor counts 0; a sensor that never spoke is not there, and says nothing.
+        let Some((series, last)) =
+            series.and_then(|series| series.last().map(|last| (series, last)))
+        else {
+            self.read_nothing(of.0, plan, values, row);
+            return;
+        };
+        // Windows stand in the order of their lengths, so one walk over the tiles serves all.
+        let mut walk = series.walk();
         for (window, features) in &plan.windows {
-            let summary = match (series, window) {
-                (Some(series), Some(window)) => series.read_from(row.starts_us[*window as usize]),
-                (Some(series), None) => series.life(),
-                (None, _) => self.summary_at(entity, slot, plan.kind, *window, as_of_us),
-            };
-            let last = summary.last.or_else(|| match series {
-                // A silent sensor counts 0; a sensor that never spoke is not there, and says nothing.
-                Some(series) => series.last(),
-                None => self.summary_at(entity, slot, plan.kind, None, as_of_us).last,
-            });
-            let Some(last) = last else { continue };
-            for (feature, aggregate) in features {
-                if let Some(value) = summary.value(*aggregate, as_of_us) {
-                    row.put(*feature, value, last.at_us);
+            let Some(window) = *window else {
+                for (feature, aggregate) in features {
+                    let value = series.life().value(*aggregate, last.at_us, as_of_us);
+                    let is_partial = if aggregate.needs_tiles() {
+                        values.since_us != i64::MIN
+                    } else {
+                        last.at_us < values.since_us
+                    };
+                    row.put_of(*feature, value, last.at_us, is_partial);
                 }
+                continue;
+            };
+            let start_us = row.starts_us[window as usize];
+            let is_partial = values.reach.is_partial(window, start_us);
+            let is_kept = values.reach.deepest() >= Some(window);
+            let summary = match (is_kept, is_partial) {
+                (true, false) => walk.down_to(start_us),
+                (true, true) => self.read_partly(of, plan.topic, values, (start_us, as_of_us)),
+                // Only the newest reading is asked for.
+                (false, _) => Summary {
+                    last: Some(last).filter(|last| last.at_us >= start_us),
+                    ..Summary::default()
+                },
+            };
+            for (feature, aggregate) in features {
+                let needs_tiles = aggregate.needs_tiles();
+                let value = summary.value(*aggregate, start_us, as_of_us);
+                let value = value.filter(|_| is_kept || !needs_tiles);
+                let is_partial = if needs_tiles {
+                    is_partial
+                } else {
+                    // What came before this was kept may be newer than what came late since.
+                    last.at_us.max(start_us) < values.since_us
+                };
+                row.put_of(*feature, value, last.at_us, is_partial);
             }
         }
+        for part in &plan.parts {
+            let Some(demand) = demand(part.part) else { continue };
+            if demand.reach.deepest() < Some(part.window) {
+                continue;
+            }
+            let start_us = row.starts_us[part.window as usize];
+            let is_partial = demand.reach.is_partial(part.window, start_us);
+            let place = (plan.topic, part.part);
+            let series = self.series_at(of, place, demand, (as_of_us, is_partial));
+            let value = statistic(series.as_deref(), part, as_of_us);
+            row.put_of(part.feature, value, last.at_us, is_partial);
+        }
+    }
+
+    /// Nothing was read since this is kept: where a window began before, that is not known to be all.
+    fn read_nothing(
+        &self,
+        entity: EntityKind,
+        plan: &SeriesPlan,
+        values: &Demand,
+        row: &mut Row<'_>,
+    ) {
+        let parts = plan.parts.iter().map(|part| (part.feature, part.part, Some(part.window)));
+        let windows = plan.windows.iter().flat_map(|(window, features)| {
+            features.iter().map(move |(feature, _)| (*feature, Part::Values, *window))
+        });
+        for (feature, part, window) in windows.chain(parts) {
+            let start_us = window.map_or(i64::MIN, |window| row.starts_us[window as usize]);
+            let kept = self.demands.get((entity, plan.topic, part)).zip(window);
+            let is_partial = start_us < values.since_us
+                || kept.is_some_and(|(kept, window)| kept.reach.is_partial(window, start_us));
+            row.put_of(feature, None, 0, is_partial);
+        }
+    }
+
+    /// A window that begins before its readings were kept.
+    fn read_partly(
+        &self,
+        of: (EntityKind, usize),
+        topic: Topic,
+        demand: &Demand,
+        (start_us, as_of_us): (i64, i64),
+    ) -> Summary {
+        let series = self.series_at(of, (topic, Part::Values), demand, (as_of_us, true));
+        series.map(|series| series.read_from(start_us)).unwrap_or_default()
     }
 }
 
@@ -134,6 +256,40 @@ impl<'a> Row<'a> {
             values: &mut into.values[from..],
             statuses: &mut into.statuses[from..],
             event_times_us: &mut into.event_times_us[from..],
+        }
+    }
+
+    /// A value that may rest on too few readings, or the default where there is none.
+    fn put_of(&mut self, feature: usize, value: Option<f64>, at_us: i64, is_partial: bool) {
+        if let Some(value) = value {
+            self.put(feature, value, at_us);
+        }
+        if is_partial && self.statuses[feature] != Status::Stale {
+            self.statuses[feature] = Status::Partial;
+        }
+    }
+
+    /// A feature out of others, which stand in the row as the vector shows them.
+    fn work_out(&mut self, plan: &ExpressionPlan, request: &[Option<f64>]) {
+        let is_found = |status| !matches!(status, Status::Default | Status::NotFound);
+        let result = plan.expression.evaluate(|at| match plan.inputs[at] {
+            Input::Feature(from) => {
+                is_found(self.statuses[from]).then_some(f64::from(self.values[from]))
+            }
+            Input::Request(from, default) => request.get(from).copied().flatten().or(default),
+        });
+        let Some(value) = result.filter(|value| (*value as f32).is_finite()) else { return };
+        let (mut at_us, mut is_stale, mut is_partial) = (0, false, false);
+        for input in &plan.inputs {
+            if let Input::Feature(from) = *input {
+                at_us = self.event_times_us[from].max(at_us);
+                is_stale |= self.statuses[from] == Status::Stale;
+                is_partial |= self.statuses[from] == Status::Partial;
+            }
+        }
+        self.put_of(plan.feature, Some(value), at_us, is_partial);
+        if is_stale {
+            self.statuses[plan.feature] = Status::Stale;
         }
     }
 
@@ -262,6 +418,37 @@ mod tests {
         assert_eq!(vector.event_times_us, [door_us, 0, 0, door_us, 0, NOW_US - 2 * DAY_US]);
         assert_eq!((vector.as_of_us, vector.oldest_us()), (NOW_US, Some(NOW_US - 2 * DAY_US)));
         assert_eq!(vector.missing().collect::<Vec<_>>(), ["door_mean", "gas_n"]);
+    }
+
+    #[test]
+    fn expressions_see_what_the_vector_shows() {
+        use Status::{Default, Present, Stale};
+        let view = FeatureView::parse(
+            "name = 'v'\nentity = 'resident'\nversion = 1\n\
+             request = [{ name = 'visits' }, { name = 'weight', default = 2 }]\nfeature = [\n\
+             { name = 'doors', kind = 'door', aggregate = 'count', window = '1h' },\n\
+             { name = 'gas', kind = 'gas', aggregate = 'mean', window = '1h', default = 5, ttl_us = 60_000_000 },\n\
+             { name = 'both', expression = 'doors + gas', default = -1 },\n\
+             { name = 'either', expression = 'coalesce(gas, doors) * request.weight' },\n\
+             { name = 'sent', expression = 'request.visits + either', default = 7 },\n]",
+        )
+        .unwrap();
+        let mut store = Store::serving([view.clone()].iter());
+        store.advance(NOW_US);
+        store.record(EntityKind::Resident, "r", Kind::Door, NOW_US - 5, 1.0);
+        let read = |store: &Store, request: &[Option<f64>]| {
+            store.read_asked(&view, &Asked { key: "r", as_of_us: NOW_US, rows: &(), request })
+        };
+        let vector = read(&store, &[]);
+        assert_eq!(vector.values, [1.0, 5.0, -1.0, 2.0, 7.0]);
+        assert_eq!(vector.statuses, [Present, Default, Default, Present, Default]);
+        assert_eq!(vector.event_times_us, [NOW_US - 5, 0, 0, NOW_US - 5, 0]);
+        store.record(EntityKind::Resident, "r", Kind::Gas, NOW_US - HOUR_US, 0.5);
+        let vector = read(&store, &[Some(3.0), Some(10.0)]);
+        assert_eq!(vector.values, [1.0, 0.5, 1.5, 5.0, 8.0]);
+        assert_eq!(vector.statuses, [Present, Stale, Stale, Stale, Stale]);
+        let unknown = Asked { key: "nobody", as_of_us: NOW_US, rows: &(), request: &[Some(1.0)] };
+        assert_eq!(store.read_asked(&view, &unknown).statuses, [Status::NotFound; 5]);
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! The entities of one kind and their series.
+//!
+//! A series that no view asks for any more is as if it were not there: nobody reads or stores it, and a
+//! sweep gives its memory back.
 
-use crate::aggregate::{Reading, Summary};
+use crate::demands::{Demand, Kept};
 use crate::interner::{Interner, Keys};
-use crate::kind::Kind;
 use crate::paged::Paged;
+use crate::part::Part;
 use crate::series::{Landing, Series};
-use crate::window::Window;
+use crate::summary::Reading;
+use crate::topic::Topic;
+use crate::zones::Zones;
 
 /// How many entities of one kind are kept.
 pub(crate) const ENTITIES_MAX: usize = 16_000_000;
 
-/// Entities in the order of first sight, each with its series in the order of their kinds.
+/// Entities in the order of first sight, each with its series in the order of their places.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
     keys: Interner,
@@ -61,28 +66,55 @@ impl Roster {
         self.series.get(slot).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn find_series(&self, slot: usize, kind: Kind) -> Option<&Series> {
+    pub(crate) fn find_series(
+        &self,
+        slot: usize,
+        place: (Topic, Part),
+        demand: &Demand,
+    ) -> Option<&Series> {
         // A handful at most: a walk beats a search.
-        self.series(slot).iter().find(|series| series.kind() == kind)
+        let found = self.series(slot).iter().find(|series| series.place() == place);
+        found.filter(|series| series.generation() == demand.generation)
     }
 
+    /// Takes a reading into every series that is kept of its kind; says what became of it in the one of
+    /// its own kind, or in the best.
     pub(crate) fn add(
         &mut self,
         slot: usize,
-        kind: Kind,
+        kept: &[Kept],
         reading: Reading,
-        now_us: i64,
+        zones: &Zones,
+        scratch: &mut Vec<u8>,
     ) -> Landing {
-        let Some(all) = self.series.get_mut(slot) else { return Landing::Refused };
-        let at = all.partition_point(|series| series.kind() < kind);
-        if all.get(at).is_none_or(|series| series.kind() != kind) {
-            insert(all, at, Series::new(kind));
-            self.series_bytes += size_of::<Series>();
+        if kept.is_empty() {
+            return if slot < self.len() { Landing::Unwatched } else { Landing::Refused };
         }
-        let series = &mut all[at];
-        let before = series.heap_bytes();
-        let landing = series.add(reading, now_us);
-        self.series_bytes = self.series_bytes + series.heap_bytes() - before;
+        let Some(all) = self.series.get_mut(slot) else { return Landing::Refused };
+        let (mut at, mut landing) = (0, Landing::Unwatched);
+        for Kept { topic, part, demand } in kept {
+            let place = (*topic, *part);
+            // Both lists stand in the same order.
+            while all.get(at).is_some_and(|series| series.place() < place) {
+                at += 1;
+            }
+            match all.get_mut(at) {
+                Some(series) if series.place() == place => {
+                    if series.generation() != demand.generation {
+                        self.series_bytes -= series.heap_bytes();
+                        *series = Series::new(*topic, *part, demand.generation);
+                    }
+                }
+                _ => {
+                    insert(all, at, Series::new(*topic, *part, demand.generation));
+                    self.series_bytes += size_of::<Series>();
+                }
+            }
+            let series = &mut all[at];
+            let before = series.heap_bytes();
+            landing = landing.max(series.add(reading, zones, &demand.reach, scratch));
+            self.series_bytes = self.series_bytes + series.heap_bytes() - before;
+        }
         landing
     }
 
@@ -94,36 +126,35 @@ impl Roster {
         }
     }
 
-    pub(crate) fn prune(&mut self, slot: usize, now_us: i64) {
+    /// Gives back what of an entity is kept too finely, for too long or for nobody.
+    pub(crate) fn prune<'a>(
+        &mut self,
+        slot: usize,
+        zones: &Zones,
+        demand: impl Fn(&Series) -> Option<&'a Demand>,
+    ) {
         // A look first: to write to a page that a snapshot shares costs a copy.
-        if self.series(slot).iter().all(|series| series.is_pruned(now_us)) {
+        let is_due = |series: &Series| {
+            demand(series).is_none_or(|demand| !series.is_pruned(zones, &demand.reach))
+        };
+        if !self.series(slot).iter().any(is_due) {
             return;
         }
-        for series in self.series.get_mut(slot).into_iter().flatten() {
-            let before = series.heap_bytes();
-            series.prune(now_us);
-            self.series_bytes = self.series_bytes + series.heap_bytes() - before;
-        }
-    }
-
-    /// The window, or the whole life, of one kind or of all.
-    pub(crate) fn read(
-        &self,
-        slot: usize,
-        kind: Option<Kind>,
-        window: Option<Window>,
-        as_of_us: i64,
-    ) -> Summary {
-        let read = |series: &Series| {
-            window.map_or_else(|| series.life(), |window| series.read(window, as_of_us))
+        let Some(all) = self.series.get_mut(slot) else { return };
+        let bytes = |all: &[Series]| -> usize {
+            all.iter().map(|series| size_of::<Series>() + series.heap_bytes()).sum()
         };
-        if let Some(kind) = kind {
-            return self.find_series(slot, kind).map_or_else(Summary::default, read);
+        let before = bytes(all);
+        if all.iter().any(|series| demand(series).is_none()) {
+            all.retain(|series| demand(series).is_some());
+            all.shrink_to_fit();
         }
-        self.series(slot).iter().fold(Summary::default(), |mut all, series| {
-            all.merge(&read(series));
-            all
-        })
+        for series in all.iter_mut() {
+            if let Some(demand) = demand(series) {
+                series.prune(zones, &demand.reach);
+            }
+        }
+        self.series_bytes = self.series_bytes + bytes(all) - before;
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -140,19 +171,38 @@ fn insert(all: &mut Vec<Series>, at: usize, series: Series) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demands::Demands;
+    use crate::entity::EntityKind;
+    use crate::kind::Kind;
+    use crate::view::FeatureView;
 
     #[test]
-    fn series_stay_in_the_order_of_their_kinds() {
+    fn series_stay_in_the_order_of_their_places() {
+        let view = "name = 'v'\nentity = 'device'\nversion = 1\nfeature = [\n\
+                    { name = 'a', kind = 'door', aggregate = 'count', window = '1h' },\n\
+                    { name = 'b', kind = 'any', aggregate = 'std', window = '1h' },\n\
+                    { name = 'c', kind = 'gas', aggregate = 'first', window = '1h' },\n]";
+        let demands = Demands::of([FeatureView::parse(view).unwrap()].iter());
+        let zones = Zones::at(10);
         let mut roster = Roster::default();
         let slot = roster.intern("a").unwrap();
+        let add = |roster: &mut Roster, slot, kind| {
+            let kept = demands.of_kind(EntityKind::Device, kind);
+            roster.add(slot, kept, Reading { at_us: 5, value: 7 }, &zones, &mut Vec::new())
+        };
         for kind in [Kind::Gas, Kind::Door, Kind::Help, Kind::Gas] {
-            roster.add(slot, kind, Reading { at_us: 5, value: 7 }, 10);
+            assert_eq!(add(&mut roster, slot, kind), Landing::Window);
         }
-        let kinds: Vec<_> = roster.series(slot).iter().map(Series::kind).collect();
-        assert_eq!(kinds, [Kind::Door, Kind::Gas, Kind::Help]);
-        assert_eq!(roster.read(slot, None, Some(Window::M5), 10).count, 4);
-        assert_eq!(roster.read(slot, Some(Kind::Gas), None, 10).count, 2);
-        assert_eq!(roster.read(9, None, None, 10), Summary::default());
-        assert_eq!(roster.add(9, Kind::Gas, Reading { at_us: 5, value: 7 }, 10), Landing::Refused);
+        let held: Vec<_> = roster.series(slot).iter().map(Series::place).collect();
+        let (door, gas) = (Topic::of(Kind::Door), Topic::of(Kind::Gas));
+        let values = [door, gas, Topic::ANY].map(|topic| (topic, Part::Values));
+        let [door, gas, any] = values;
+        assert_eq!(held, [door, gas, (gas.0, Part::First), any, (Topic::ANY, Part::Squares)]);
+        assert_eq!(roster.series(slot)[4].lifetime(), 4);
+        assert_eq!(add(&mut roster, 9, Kind::Gas), Landing::Refused);
+        let bytes = roster.series_bytes;
+        roster.prune(slot, &zones, |_| None);
+        assert_eq!((roster.series(slot).len(), roster.series_bytes), (0, 0));
+        assert!(bytes > 5 * size_of::<Series>());
     }
 }

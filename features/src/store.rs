@@ -1,14 +1,30 @@
 //! All entities, their series and the log time: what events write and feature vectors read.
 
-use crate::aggregate::{Reading, Summary};
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
 use crate::ahead::{Ahead, Owner};
+use crate::builtin;
+use crate::demands::{Demand, Demands};
 use crate::entity::EntityKind;
 use crate::event::{ID_BYTES_MAX, VALUE_MAX};
 use crate::fixed;
 use crate::kind::Kind;
+use crate::part::Part;
 use crate::roster::Roster;
 use crate::series::{Landing, Series};
-use crate::window::{DAY_US, Window};
+use crate::summary::{Reading, Summary};
+use crate::topic::Topic;
+use crate::view::FeatureView;
+use crate::window::{DAY_US, MINUTE_US, Window};
+use crate::zones::Zones;
+
+/// What the built-in views ask for.
+static BUILTIN: LazyLock<Arc<Demands>> = LazyLock::new(|| {
+    // They are compiled in and parsed by a test.
+    let views = builtin::views().unwrap_or_default();
+    Arc::new(Demands::of(views.iter()))
+});
 
 /// In what time `advance` visits every entity once, to give back the memory of those gone quiet.
 const SWEEP_US: i64 = DAY_US;
@@ -17,20 +33,65 @@ const SWEEP_ENTITIES_MAX: usize = 8192;
 
 /// The features' state: a function of the readings recorded and of the log time, not of the order in
 /// which they came.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) now_us: i64,
+    pub(crate) zones: Zones,
+    pub(crate) demands: Arc<Demands>,
     pub(crate) rosters: [Roster; EntityKind::ALL.len()],
     pub(crate) ahead: Ahead,
     /// Which entity the next sweep begins at. Only memory depends on it, so it is not stored.
     swept: usize,
     /// Log time that has passed since the last entity was swept.
     unswept_us: i64,
+    /// Bytes of tiles while they are being written.
+    scratch: Vec<u8>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Store {
+    /// Keeps what the built-in views ask for.
     pub fn new() -> Self {
-        Self::default()
+        Self::demanding(Arc::clone(&BUILTIN))
+    }
+
+    /// Keeps what these views ask for.
+    pub fn serving<'a>(views: impl Iterator<Item = &'a FeatureView>) -> Self {
+        Self::demanding(Arc::new(Demands::of(views)))
+    }
+
+    pub(crate) fn demanding(demands: Arc<Demands>) -> Self {
+        Self {
+            now_us: 0,
+            zones: Zones::default(),
+            demands,
+            rosters: Default::default(),
+            ahead: Ahead::default(),
+            swept: 0,
+            unswept_us: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Keeps, from the log time on, what these views ask for. What is asked for anew begins with the
+    /// readings that come; what nobody asks for any more is given up.
+    pub fn serve<'a>(&mut self, views: impl Iterator<Item = &'a FeatureView>) {
+        let is_untouched = self.rosters.iter().all(|roster| roster.len() == 0);
+        if is_untouched {
+            self.demands = Arc::new(Demands::of(views));
+        } else {
+            Arc::make_mut(&mut self.demands).change(views, self.now_us);
+        }
+    }
+
+    /// Whether any view in force asks for readings of such an entity.
+    pub fn wants(&self, entity: EntityKind) -> bool {
+        self.demands.wants(entity)
     }
 
     /// The log time: the newest that [`Store::advance`] was given.
@@ -100,7 +161,8 @@ impl Store {
             self.ahead.hold(Owner { entity, slot: slot as u32, kind }, reading);
             return Landing::Ahead;
         }
-        roster.add(slot, kind, reading, self.now_us)
+        let kept = self.demands.of_kind(entity, kind);
+        roster.add(slot, kept, reading, &self.zones, &mut self.scratch)
     }
 
     /// Moves the log time on; an earlier one changes nothing. Readings that waited for their time
@@ -110,13 +172,18 @@ impl Store {
             return;
         }
         self.unswept_us = self.unswept_us.saturating_add(now_us - self.now_us).min(SWEEP_US);
+        if now_us.div_euclid(MINUTE_US) != self.now_us.div_euclid(MINUTE_US) {
+            self.zones = Zones::at(now_us);
+        }
         self.now_us = now_us;
         for (owner, reading) in self.ahead.release(now_us) {
+            let kept = self.demands.of_kind(owner.entity, owner.kind);
             self.rosters[owner.entity as usize].add(
                 owner.slot as usize,
-                owner.kind,
+                kept,
                 reading,
-                now_us,
+                &self.zones,
+                &mut self.scratch,
             );
         }
         self.sweep();
@@ -131,9 +198,10 @@ impl Store {
         self.unswept_us = 0;
         for _ in 0..(share as usize).min(SWEEP_ENTITIES_MAX) {
             let mut slot = self.swept % total;
-            for roster in &mut self.rosters {
+            for (entity, roster) in EntityKind::ALL.into_iter().zip(&mut self.rosters) {
                 if slot < roster.len() {
-                    roster.prune(slot, self.now_us);
+                    let demands = &self.demands;
+                    roster.prune(slot, &self.zones, |series| demand_of(demands, entity, series));
                     break;
                 }
                 slot -= roster.len();
@@ -143,7 +211,8 @@ impl Store {
     }
 
     /// The window of one kind (of every kind where it is `None`), or its whole life without a window.
-    /// A time before the log time reads as of the log time; nothing for an unknown entity.
+    /// A time before the log time reads as of the log time; nothing for an unknown entity, or where no
+    /// view asks for so much.
     pub fn summary(
         &self,
         entity: EntityKind,
@@ -153,53 +222,70 @@ impl Store {
         as_of_us: i64,
     ) -> Option<Summary> {
         let slot = self.rosters[entity as usize].find(key)?;
-        Some(self.summary_at(entity, slot, kind, window, as_of_us.max(self.now_us)))
-    }
-
-    pub(crate) fn summary_at(
-        &self,
-        entity: EntityKind,
-        slot: usize,
-        kind: Option<Kind>,
-        window: Option<Window>,
-        as_of_us: i64,
-    ) -> Summary {
-        let mut all = self.rosters[entity as usize].read(slot, kind, window, as_of_us);
-        if as_of_us > self.now_us {
-            let owner = Owner { entity, slot: slot as u32, kind: kind.unwrap_or(Kind::Door) };
-            let from_us = window.map_or(i64::MIN, |window| window.start_us(as_of_us));
-            let mut held = self.ahead.read(owner, kind.is_none(), from_us, as_of_us);
-            if window.is_none() {
-                held = Summary { count: held.count, last: held.last, ..Summary::default() };
-            }
-            all.merge(&held);
+        let place = (Topic::from(kind), Part::Values);
+        let demand = self.demands.get((entity, place.0, place.1))?;
+        if window > demand.reach.deepest() {
+            return None;
         }
-        all
+        let as_of_us = as_of_us.max(self.now_us);
+        let start_us = window.map(|window| window.start_us(as_of_us));
+        let is_partial = window
+            .zip(start_us)
+            .is_some_and(|(window, start_us)| demand.reach.is_partial(window, start_us));
+        let series = self.series_at((entity, slot), place, demand, (as_of_us, is_partial));
+        let read = |series: &Series| {
+            start_us.map_or_else(|| series.life(), |start_us| series.read_from(start_us))
+        };
+        Some(series.as_deref().map(read).unwrap_or_default())
     }
 
-    /// Every window of an entity that is not empty: by kind, the shortest window first.
+    /// A series as it is when the log reaches that time, as far as its readings are there already. Where
+    /// it is to be read from before it was kept, tiles that have outgrown it are left out at once: how far
+    /// compaction has come must not be seen.
+    pub(crate) fn series_at(
+        &self,
+        (entity, slot): (EntityKind, usize),
+        place: (Topic, Part),
+        demand: &Demand,
+        (as_of_us, is_partial): (i64, bool),
+    ) -> Option<Cow<'_, Series>> {
+        let found = self.rosters[entity as usize].find_series(slot, place, demand);
+        let mut series = found.map(Cow::Borrowed);
+        if as_of_us > self.now_us && self.ahead.len() > 0 {
+            let waiting = self.ahead.reached((entity, slot), place.0.kind(), as_of_us);
+            for reading in waiting {
+                let fresh = || Cow::Owned(Series::new(place.0, place.1, demand.generation));
+                let series = series.get_or_insert_with(fresh).to_mut();
+                series.add(reading, &self.zones, &demand.reach, &mut Vec::new());
+            }
+        }
+        if is_partial && let Some(series) = &mut series {
+            series.to_mut().prune(&self.zones, &demand.reach);
+        }
+        series
+    }
+
+    /// Every window of an entity that is kept and not empty: by kind, the shortest window first.
     pub fn current(
         &self,
         entity: EntityKind,
         key: &str,
         as_of_us: i64,
     ) -> impl Iterator<Item = (Kind, Window, Summary)> {
-        let as_of_us = as_of_us.max(self.now_us);
-        let slot = self.rosters[entity as usize].find(key);
-        let kinds = Kind::ALL.iter().copied().filter_map(move |kind| Some((slot?, kind)));
-        kinds
-            .flat_map(move |(slot, kind)| {
-                let read =
-                    move |window| self.summary_at(entity, slot, Some(kind), Some(window), as_of_us);
-                Window::ALL.into_iter().map(move |window| (kind, window, read(window)))
-            })
-            .filter(|(_, _, summary)| summary.count > 0)
+        let read = move |kind, window| {
+            let summary = self.summary(entity, key, Some(kind), Some(window), as_of_us)?;
+            (summary.count > 0).then_some((kind, window, summary))
+        };
+        Kind::ALL.iter().flat_map(move |kind| {
+            Window::ALL.into_iter().filter_map(move |window| read(*kind, window))
+        })
     }
 
-    /// The series of an entity, in the order of their kinds.
-    pub fn series(&self, entity: EntityKind, key: &str) -> &[Series] {
+    /// The series of an entity that are kept, in the order of their kinds.
+    pub fn series(&self, entity: EntityKind, key: &str) -> impl Iterator<Item = &Series> {
         let roster = &self.rosters[entity as usize];
-        roster.find(key).map_or(&[], |slot| roster.series(slot))
+        let all = roster.find(key).map_or(&[][..], |slot| roster.series(slot));
+        all.iter().filter(move |series| demand_of(&self.demands, entity, series).is_some())
     }
 
     /// The keys of the entities of a kind, in the order of first sight.
@@ -223,6 +309,17 @@ impl Store {
     }
 }
 
+/// What a series is kept for; nothing for one that was given up.
+pub(crate) fn demand_of<'a>(
+    demands: &'a Demands,
+    entity: EntityKind,
+    series: &Series,
+) -> Option<&'a Demand> {
+    let (topic, part) = series.place();
+    let demand = demands.get((entity, topic, part))?;
+    (demand.generation == series.generation()).then_some(demand)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,10 +328,7 @@ mod tests {
     const NOW_US: i64 = 1_800_000_000_000_000;
 
     fn count(store: &Store, window: Window, as_of_us: i64) -> u64 {
-        store
-            .summary(EntityKind::Device, "d", Some(Kind::Door), Some(window), as_of_us)
-            .unwrap()
-            .count
+        store.summary(EntityKind::Device, "d", None, Some(window), as_of_us).unwrap().count
     }
 
     #[test]
@@ -300,7 +394,8 @@ mod tests {
         }
         let series: usize = store.rosters[0]
             .keys()
-            .map(|key| store.series(EntityKind::Device, key)[0].heap_bytes())
+            .flat_map(|key| store.series(EntityKind::Device, key))
+            .map(Series::heap_bytes)
             .sum();
         assert_eq!(series, 0);
         assert!(store.memory_bytes() < busy / 3, "{} of {busy}", store.memory_bytes());
@@ -316,10 +411,10 @@ mod tests {
             .current(EntityKind::Resident, "r", NOW_US)
             .map(|(kind, window, _)| (kind, window))
             .collect();
-        let want = Window::ALL
+        let kept = || Window::ALL.into_iter().take_while(|window| *window <= Window::D7);
+        let want = kept()
             .map(|window| (Kind::Door, window))
-            .into_iter()
-            .chain([(Kind::Motion, Window::D1), (Kind::Motion, Window::D7)]);
+            .chain(kept().skip(3).map(|window| (Kind::Motion, window)));
         assert!(live.iter().copied().eq(want), "{live:?}");
         assert_eq!(store.current(EntityKind::Resident, "nobody", NOW_US).count(), 0);
         assert!(store.entities(EntityKind::Resident).eq(["r"]));

@@ -1,35 +1,24 @@
 //! Whole numbers in as few bytes as they need: seven bits a byte, lowest first, the top bit set on
 //! all but the last. Signed numbers are folded first, so that small ones of either sign stay short.
 
-/// Where bytes go.
-pub(crate) trait Sink {
-    fn put_byte(&mut self, byte: u8);
-}
-
-impl Sink for Vec<u8> {
-    fn put_byte(&mut self, byte: u8) {
-        self.push(byte);
-    }
-}
-
-pub(crate) fn put(out: &mut impl Sink, mut value: u128) {
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u128) {
     // Nearly every number is short: 64-bit arithmetic from where it is.
     while value > u128::from(u64::MAX) {
-        out.put_byte(value as u8 | 0x80);
+        out.push(value as u8 | 0x80);
         value >>= 7;
     }
     put_u64(out, value as u64);
 }
 
-pub(crate) fn put_u64(out: &mut impl Sink, mut value: u64) {
+pub(crate) fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.put_byte(value as u8 | 0x80);
+        out.push(value as u8 | 0x80);
         value >>= 7;
     }
-    out.put_byte(value as u8);
+    out.push(value as u8);
 }
 
-pub(crate) fn put_signed(out: &mut impl Sink, value: i64) {
+pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_u64(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 

@@ -15,6 +15,9 @@ pub enum Status {
     Stale,
     /// The entity itself is unknown.
     NotFound,
+    /// Its window begins before its readings were kept, since a view asked for them later: the value
+    /// is of those that were, or the default where there was none.
+    Partial,
 }
 
 impl Status {
@@ -24,6 +27,7 @@ impl Status {
             Self::Default => "default",
             Self::Stale => "stale",
             Self::NotFound => "not_found",
+            Self::Partial => "partial",
         }
     }
 }
@@ -73,7 +77,7 @@ impl FeatureVector {
     /// The event time of the oldest value that was found; nothing where none has a time.
     pub fn oldest_us(&self) -> Option<i64> {
         let found = self.statuses.iter().zip(&self.event_times_us).filter(|(status, at_us)| {
-            matches!(status, Status::Present | Status::Stale) && **at_us != 0
+            matches!(status, Status::Present | Status::Stale | Status::Partial) && **at_us != 0
         });
         found.map(|(_, at_us)| *at_us).min()
     }
@@ -88,10 +92,12 @@ impl FeatureVector {
             .map(|(name, _)| name.as_str())
     }
 
-    /// The names of the features whose value is older than it may be.
+    /// The names of the features whose value is older than it may be, or of too few readings.
     pub fn stale(&self) -> impl Iterator<Item = &str> {
         let stale = self.names.iter().zip(&self.statuses);
-        stale.filter(|(_, status)| **status == Status::Stale).map(|(name, _)| name.as_str())
+        stale
+            .filter(|(_, status)| matches!(status, Status::Stale | Status::Partial))
+            .map(|(name, _)| name.as_str())
     }
 
     /// Whether the entity is known at all.

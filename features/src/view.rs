@@ -7,18 +7,22 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::aggregate::{Aggregate, UnknownAggregate};
-use crate::column::{ColumnPath, PathError, Transform};
-use crate::entity::{EntityKind, UnknownEntity};
-use crate::kind::{Kind, UnknownKind};
+use crate::aggregate::Aggregate;
+use crate::column::{ColumnPath, Transform};
+use crate::entity::EntityKind;
+use crate::expression::{Expression, ExpressionError, REQUEST_PREFIX};
+use crate::kind::Kind;
 use crate::plan::Plan;
+pub use crate::view_error::{FeatureError, ViewError};
 use crate::view_text::{FeatureText, ViewText};
-use crate::window::{UnknownWindow, Window};
+use crate::window::Window;
 
 /// How many features a view may have.
 pub const FEATURES_MAX: usize = 512;
 /// The longest name of a view or a feature, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
+/// How many values of the request a view may name.
+pub const REQUEST_VALUES_MAX: usize = 32;
 /// The longest text of a view, in bytes.
 pub const VIEW_TEXT_BYTES_MAX: usize = 256 * 1024;
 
@@ -29,10 +33,33 @@ pub struct FeatureView {
     name: Arc<str>,
     entity: EntityKind,
     version: u32,
+    utc_offset_h: i8,
+    request: Vec<RequestValue>,
     features: Vec<FeatureDef>,
     names: Arc<[String]>,
     fingerprint: Arc<str>,
     plan: Plan,
+}
+
+/// A number that whoever asks for a vector may send along.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestValue {
+    pub name: String,
+    /// Stands in where none is sent; without it the value is then missing.
+    #[serde(default)]
+    pub default: Option<f64>,
+}
+
+/// What a view says of itself beside its features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head<'a> {
+    pub name: &'a str,
+    pub entity: EntityKind,
+    pub version: u32,
+    /// What has to be added to UTC for the view's time of day, in hours.
+    pub utc_offset_h: i8,
+    pub request: Vec<RequestValue>,
 }
 
 /// One feature of a view.
@@ -51,83 +78,53 @@ pub struct FeatureDef {
 pub enum Source {
     /// The readings of one kind (of every kind where it is `None`) in one window (over the whole
     /// life of the series where it is `None`).
-    Window { kind: Option<Kind>, aggregate: Aggregate, window: Option<Window> },
+    /// `hour` is of the day, in the view's time.
+    Window { kind: Option<Kind>, aggregate: Aggregate, window: Option<Window>, hour: Option<u8> },
     /// A cell of a register row.
     Column { path: ColumnPath, transform: Transform },
-}
-
-/// Why a view was refused.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ViewError {
-    #[error("the text of the view is no TOML of a view: {0}")]
-    Text(String),
-    #[error("the text of the view has {got} bytes: it may have {VIEW_TEXT_BYTES_MAX}")]
-    Long { got: usize },
-    #[error(
-        "{0:?} is no name: begin with a-z, go on with a-z, 0-9 and _, at most {NAME_BYTES_MAX} bytes"
-    )]
-    Name(String),
-    #[error("view {view}: {got} features: it may have 1 to {FEATURES_MAX}")]
-    Count { view: String, got: usize },
-    #[error("version 0 stands for no view: versions begin at 1")]
-    Version,
-    #[error(transparent)]
-    Entity(#[from] UnknownEntity),
-    #[error("feature {feature}: {why}")]
-    Feature { feature: String, why: FeatureError },
-}
-
-/// What is wrong with one feature.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum FeatureError {
-    #[error("the name is taken by an earlier feature of the view: choose another")]
-    Twice,
-    #[error("it needs either kind and aggregate, or column and transform")]
-    Source,
-    #[error("aggregate {0} needs a window: 5m, 1h, 1d or 7d")]
-    NoWindow(Aggregate),
-    #[error("default is not a finite number: give one")]
-    Default,
-    #[error("ttl_us is {0}: give a positive number of microseconds, or leave it out")]
-    Ttl(i64),
-    #[error(transparent)]
-    Kind(#[from] UnknownKind),
-    #[error(transparent)]
-    Aggregate(#[from] UnknownAggregate),
-    #[error(transparent)]
-    Window(#[from] UnknownWindow),
-    #[error(transparent)]
-    Column(#[from] PathError),
+    /// Arithmetic over features that stand before it, and over values of the request.
+    Expression(Expression),
 }
 
 impl FeatureView {
-    pub fn new(
-        name: &str,
-        entity: EntityKind,
-        version: u32,
-        features: Vec<FeatureDef>,
-    ) -> Result<Self, ViewError> {
+    pub fn new(head: Head<'_>, features: Vec<FeatureDef>) -> Result<Self, ViewError> {
+        let Head { name, entity, version, utc_offset_h, request } = head;
         check_name(name)?;
         if version == 0 {
             return Err(ViewError::Version);
         }
+        if !(-12..=14).contains(&utc_offset_h) {
+            return Err(ViewError::Offset(utc_offset_h));
+        }
+        check_request(&request)?;
         if features.is_empty() || features.len() > FEATURES_MAX {
             return Err(ViewError::Count { view: name.to_owned(), got: features.len() });
         }
         let mut seen = BTreeSet::new();
         for feature in &features {
             check_name(&feature.name)?;
-            let checked = if seen.insert(&feature.name) {
-                feature.check(entity)
-            } else {
+            let checked = if seen.contains(feature.name.as_str()) {
                 Err(FeatureError::Twice)
+            } else {
+                feature.check(entity).and_then(|()| feature.check_inputs(&seen, &request))
             };
             checked.map_err(|why| ViewError::Feature { feature: feature.name.clone(), why })?;
+            seen.insert(feature.name.as_str());
         }
         let names = features.iter().map(|feature| feature.name.clone()).collect();
-        let fingerprint = fingerprint(entity, &features).into();
-        let plan = Plan::of(&features);
-        Ok(Self { name: name.into(), entity, version, features, names, fingerprint, plan })
+        let fingerprint = fingerprint(entity, utc_offset_h, &request, &features).into();
+        let plan = Plan::of(&features, utc_offset_h, &request);
+        Ok(Self {
+            name: name.into(),
+            entity,
+            version,
+            utc_offset_h,
+            request,
+            features,
+            names,
+            fingerprint,
+            plan,
+        })
     }
 
     /// Reads a view from its TOML text.
@@ -165,6 +162,16 @@ impl FeatureView {
         self.version
     }
 
+    /// What has to be added to UTC for the view's time of day, in hours.
+    pub fn utc_offset_h(&self) -> i8 {
+        self.utc_offset_h
+    }
+
+    /// The numbers that whoever asks for a vector may send along.
+    pub fn request(&self) -> &[RequestValue] {
+        &self.request
+    }
+
     pub fn features(&self) -> &[FeatureDef] {
         &self.features
     }
@@ -191,13 +198,67 @@ impl FeatureDef {
             return Err(FeatureError::Ttl(ttl_us));
         }
         match &self.source {
-            Source::Window { aggregate, window: None, .. } if !aggregate.is_lifelong() => {
-                Err(FeatureError::NoWindow(*aggregate))
+            Source::Window { aggregate, window, hour, .. } => {
+                check_window(entity, *aggregate, *window, *hour)
             }
-            Source::Window { .. } => Ok(()),
             Source::Column { path, transform } => Ok(path.check(entity, transform)?),
+            Source::Expression(_) => Ok(()),
         }
     }
+
+    fn check_inputs(
+        &self,
+        before: &BTreeSet<&str>,
+        request: &[RequestValue],
+    ) -> Result<(), FeatureError> {
+        let Source::Expression(expression) = &self.source else { return Ok(()) };
+        for name in expression.names() {
+            match name.strip_prefix(REQUEST_PREFIX) {
+                Some(sent) if !request.iter().any(|value| value.name == sent) => {
+                    return Err(ExpressionError::Request(sent.to_owned()).into());
+                }
+                None if !before.contains(name.as_str()) => {
+                    return Err(ExpressionError::Name(name.clone()).into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_window(
+    entity: EntityKind,
+    aggregate: Aggregate,
+    window: Option<Window>,
+    hour: Option<u8>,
+) -> Result<(), FeatureError> {
+    if !entity.has_readings() {
+        return Err(FeatureError::NoReadings(entity));
+    }
+    if hour.is_some() != aggregate.wants_hour() || hour.is_some_and(|hour| hour > 23) {
+        return Err(FeatureError::Hour);
+    }
+    match window {
+        None if aggregate.is_lifelong() => Ok(()),
+        None => Err(FeatureError::NoWindow(aggregate)),
+        Some(window) if aggregate.fits(window) => Ok(()),
+        Some(window) => Err(FeatureError::WindowOf(aggregate, window)),
+    }
+}
+
+fn check_request(request: &[RequestValue]) -> Result<(), ViewError> {
+    if request.len() > REQUEST_VALUES_MAX {
+        return Err(ViewError::Requests(request.len()));
+    }
+    let mut seen = BTreeSet::new();
+    for value in request {
+        check_name(&value.name)?;
+        if !seen.insert(&value.name) || value.default.is_some_and(|default| !default.is_finite()) {
+            return Err(ViewError::Request(value.name.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), ViewError> {
@@ -210,7 +271,12 @@ fn check_name(name: &str) -> Result<(), ViewError> {
     Err(ViewError::Name(name.chars().take(NAME_BYTES_MAX).collect()))
 }
 
-fn fingerprint(entity: EntityKind, features: &[FeatureDef]) -> String {
+fn fingerprint(
+    entity: EntityKind,
+    utc_offset_h: i8,
+    request: &[RequestValue],
+    features: &[FeatureDef],
+) -> String {
     let mut hash = Sha256::new();
     // Every part ends in a byte that no text of it holds, so no two lists of parts look alike.
     let mut part = |text: &str| {
@@ -227,6 +293,20 @@ fn fingerprint(entity: EntityKind, features: &[FeatureDef]) -> String {
         }
         part(&feature.default.to_bits().to_string());
         part(&feature.ttl_us.map(|ttl_us| ttl_us.to_string()).unwrap_or_default());
+        // Said only where there is any: views from before have the fingerprints that they had.
+        if let Some(expression) = &text.expression {
+            part("expression");
+            part(expression);
+        }
+        if let Some(hour) = text.hour {
+            part("hour");
+            part(&(i16::from(hour) - i16::from(utc_offset_h)).rem_euclid(24).to_string());
+        }
+    }
+    for value in request {
+        part("request");
+        part(&value.name);
+        part(&value.default.map(|default| default.to_bits().to_string()).unwrap_or_default());
     }
     hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
@@ -272,8 +352,12 @@ mod tests {
         let base = "name = 'a'\nkind = 'door'\naggregate = 'count'\nwindow = '1d'\n";
         let print = |text: &str| FeatureView::parse(text).unwrap().fingerprint().to_string();
         let same = print(&format!("{HEAD}[[feature]]\n{base}"));
+        // Decisions name it: what a view from before computes keeps the fingerprint that it had.
+        assert_eq!(same, "129e3f44e3f51973d87f0aa3ebbfefefb610f3ac07905d635bf7e22488682482");
         let renamed = HEAD.replace("\"v\"", "\"w\"").replace('1', "2");
         assert_eq!(print(&format!("{renamed}[[feature]]\n{base}")), same);
+        let asked = format!("request = [{{ name = 'x' }}]\n[[feature]]\n{base}");
+        assert_ne!(print(&format!("{HEAD}{asked}")), same);
         for changed in
             [base.replace("1d", "7d"), format!("{base}default = 1"), format!("{base}ttl_us = 1")]
         {
@@ -295,12 +379,28 @@ mod tests {
         );
         assert!(
             refusal("name = 'a'\nkind = 'door'\naggregate = 'sum'\nwindow = '2d'")
-                .contains("5m, 1h")
+                .contains("5m, 15m, 1h")
         );
         assert!(refusal("name = 'a'\ncolumn = 'resident.birth'").contains("birth_ym"));
         assert!(
             refusal("name = 'a'\ncolumn = 'resident.birth_ym'\nkind = 'door'").contains("either")
         );
+        for (feature, want) in [
+            ("expression = 'b + 1'", "\"b\" is no feature before this one"),
+            ("expression = 'a + 1'", "\"a\" is no feature before this one"),
+            ("expression = 'request.b'", "add it to `request`"),
+            ("expression = '1 +'", "character 4"),
+            ("kind = 'door'\naggregate = 'hour_share'\nwindow = '1d'", "hour = 0 to 23"),
+            ("kind = 'door'\naggregate = 'count'\nwindow = '1d'\nhour = 3", "hour = 0 to 23"),
+            ("kind = 'door'\naggregate = 'hour_z'\nwindow = '365d'", "7d, 28d or 90d"),
+        ] {
+            let said = refusal(&format!("name = 'a'\n{feature}"));
+            assert!(said.contains(want), "{feature}: {said}");
+        }
+        let household = "name = 'v'\nentity = 'household'\nversion = 1\n[[feature]]\nname = 'a'\n\
+                         kind = 'door'\naggregate = 'count'\nwindow = '1d'";
+        let said = FeatureView::parse(household).unwrap_err().to_string();
+        assert!(said.contains("has no readings"), "{said}");
         assert!(refusal("name = 'A'\ncolumn = 'resident.disab_level'").contains("no name"));
         assert!(
             refusal("name = 'a'\ncolumn = 'resident.disab_level'\ndefault = nan")

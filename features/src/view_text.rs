@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::column::Transform;
+use crate::expression::Expression;
 use crate::kind::Kind;
-use crate::view::{FeatureDef, FeatureError, FeatureView, Source, ViewError};
+use crate::view::{FeatureDef, FeatureError, FeatureView, Head, RequestValue, Source, ViewError};
 
 /// What a feature's `kind` says when it means every kind.
 const ANY_KIND: &str = "any";
@@ -16,11 +17,15 @@ pub(crate) struct ViewText {
     pub(crate) name: String,
     pub(crate) entity: String,
     pub(crate) version: u32,
+    #[serde(default)]
+    pub(crate) utc_offset_h: i8,
+    #[serde(default)]
+    pub(crate) request: Vec<RequestValue>,
     pub(crate) feature: Vec<FeatureText>,
 }
 
-/// A feature as it is written: from a window, or from a column.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A feature as it is written: from a window, from a column, or from other features.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeatureText {
     pub(crate) name: String,
@@ -31,9 +36,13 @@ pub(crate) struct FeatureText {
     #[serde(default)]
     pub(crate) window: Option<String>,
     #[serde(default)]
+    pub(crate) hour: Option<u8>,
+    #[serde(default)]
     pub(crate) column: Option<String>,
     #[serde(default)]
     pub(crate) transform: Option<String>,
+    #[serde(default)]
+    pub(crate) expression: Option<String>,
     #[serde(default)]
     pub(crate) default: f64,
     #[serde(default)]
@@ -46,7 +55,14 @@ impl TryFrom<ViewText> for FeatureView {
     fn try_from(text: ViewText) -> Result<Self, ViewError> {
         let features =
             text.feature.into_iter().map(FeatureDef::try_from).collect::<Result<_, _>>()?;
-        Self::new(&text.name, text.entity.parse()?, text.version, features)
+        let head = Head {
+            name: &text.name,
+            entity: text.entity.parse()?,
+            version: text.version,
+            utc_offset_h: text.utc_offset_h,
+            request: text.request,
+        };
+        Self::new(head, features)
     }
 }
 
@@ -57,6 +73,8 @@ impl From<FeatureView> for ViewText {
             name: view.name().to_owned(),
             entity: view.entity().to_string(),
             version: view.version(),
+            utc_offset_h: view.utc_offset_h(),
+            request: view.request().to_vec(),
             feature,
         }
     }
@@ -74,16 +92,21 @@ impl TryFrom<FeatureText> for FeatureDef {
 
 impl FeatureText {
     fn source(&self) -> Result<Source, FeatureError> {
-        match (&self.kind, &self.aggregate, &self.column) {
-            (Some(kind), Some(aggregate), None) if self.transform.is_none() => {
+        match (&self.kind, &self.aggregate, &self.column, &self.expression) {
+            (Some(kind), Some(aggregate), None, None) if self.transform.is_none() => {
                 let kind = if kind == ANY_KIND { None } else { Some(kind.parse()?) };
                 let window = self.window.as_deref().map(str::parse).transpose()?;
-                Ok(Source::Window { kind, aggregate: aggregate.parse()?, window })
+                Ok(Source::Window { kind, aggregate: aggregate.parse()?, window, hour: self.hour })
             }
-            (None, None, Some(column)) if self.window.is_none() => {
+            (None, None, Some(column), None) if self.window.is_none() && self.hour.is_none() => {
                 let transform =
                     self.transform.as_deref().map_or(Ok(Transform::Number), str::parse)?;
                 Ok(Source::Column { path: column.parse()?, transform })
+            }
+            (None, None, None, Some(text))
+                if self.window.is_none() && self.hour.is_none() && self.transform.is_none() =>
+            {
+                Ok(Source::Expression(Expression::parse(text)?))
             }
             _ => Err(FeatureError::Source),
         }
@@ -93,19 +116,22 @@ impl FeatureText {
 impl From<FeatureDef> for FeatureText {
     fn from(def: FeatureDef) -> Self {
         let FeatureDef { name, source, default, ttl_us } = def;
-        let (mut kind, mut aggregate, mut window, mut column, mut transform) =
-            (None, None, None, None, None);
+        let mut text = Self { name, default, ttl_us, ..Self::default() };
         match source {
-            Source::Window { kind: of, aggregate: how, window: over } => {
-                kind = Some(of.map_or(ANY_KIND, Kind::as_str).to_owned());
-                aggregate = Some(how.to_string());
-                window = over.map(|over| over.to_string());
+            Source::Window { kind, aggregate, window, hour } => {
+                text.kind = Some(kind.map_or(ANY_KIND, Kind::as_str).to_owned());
+                text.aggregate = Some(aggregate.to_string());
+                text.window = window.map(|over| over.to_string());
+                text.hour = hour;
             }
-            Source::Column { path, transform: how } => {
-                column = Some(path.as_str().to_owned());
-                transform = Some(how.to_string());
+            Source::Column { path, transform } => {
+                text.column = Some(path.as_str().to_owned());
+                text.transform = Some(transform.to_string());
+            }
+            Source::Expression(expression) => {
+                text.expression = Some(expression.as_str().to_owned())
             }
         }
-        Self { name, kind, aggregate, window, column, transform, default, ttl_us }
+        text
     }
 }

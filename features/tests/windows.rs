@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use features::window::{DAY_US, HOUR_US, MINUTE_US};
-use features::{EntityKind, Kind, Landing, Reading, Store, Summary, Window, fixed};
+use features::{EntityKind, FeatureView, Kind, Landing, Reading, Store, Summary, Window, fixed};
 use proptest::prelude::*;
 
 /// An hour's edge, so that small steps cross the edges of every hop.
@@ -10,6 +10,17 @@ const BASE_US: i64 = 1_800_000_000_000_000 - 1_800_000_000_000_000 % (6 * HOUR_U
 const KEYS: [&str; 2] = ["resident-1", "resident-2"];
 const KINDS: [Kind; 3] = [Kind::Door, Kind::Respiration, Kind::Gas];
 const ENTITY: EntityKind = EntityKind::Resident;
+
+/// A store that keeps every window of what the tests send.
+fn store() -> Store {
+    let mut text = "name = 'all'\nentity = 'resident'\nversion = 1\n".to_owned();
+    for kind in ["door", "respiration", "gas", "help", "any"] {
+        text += &format!(
+            "[[feature]]\nname = '{kind}'\nkind = '{kind}'\naggregate = 'sum'\nwindow = '365d'\n"
+        );
+    }
+    Store::serving([FeatureView::parse(&text).unwrap()].iter())
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
@@ -47,13 +58,14 @@ fn span(most_us: i64) -> impl Strategy<Value = i64> {
     ]
 }
 
-/// From nine days late to six minutes ahead of the log.
+/// From 400 days late to six minutes ahead of the log.
 fn offset() -> impl Strategy<Value = i64> {
     prop_oneof![
         4 => span(10 * MINUTE_US).prop_map(|late| -late),
         3 => span(2 * HOUR_US).prop_map(|late| -late),
         2 => span(2 * DAY_US).prop_map(|late| -late),
         2 => span(9 * DAY_US).prop_map(|late| -late),
+        1 => span(400 * DAY_US).prop_map(|late| -late),
         2 => span(6 * MINUTE_US),
     ]
 }
@@ -63,6 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => span(10 * MINUTE_US),
         2 => span(3 * HOUR_US),
         1 => span(2 * DAY_US),
+        1 => span(40 * DAY_US),
     ];
     prop_oneof![
         1 => advance.prop_map(Step::Advance),
@@ -81,9 +94,14 @@ fn recompute(
 ) -> Summary {
     let (length_us, hop_us) = match window {
         Window::M5 => (5 * MINUTE_US, MINUTE_US),
+        Window::M15 => (15 * MINUTE_US, 5 * MINUTE_US),
         Window::H1 => (HOUR_US, 5 * MINUTE_US),
+        Window::H6 => (6 * HOUR_US, HOUR_US),
         Window::D1 => (DAY_US, HOUR_US),
         Window::D7 => (7 * DAY_US, 6 * HOUR_US),
+        Window::D28 => (28 * DAY_US, DAY_US),
+        Window::D90 => (90 * DAY_US, DAY_US),
+        Window::D365 => (365 * DAY_US, 7 * DAY_US),
     };
     let start_us = (as_of_us - length_us).div_euclid(hop_us) * hop_us;
     let inside = events.iter().filter(|event| {
@@ -125,9 +143,9 @@ proptest! {
     #[test]
     fn every_window_is_what_the_readings_say(
         steps in prop::collection::vec(step(), 1..150),
-        later in prop::collection::vec(span(8 * DAY_US), 1..4),
+        later in prop::collection::vec(span(380 * DAY_US), 1..4),
     ) {
-        let mut store = Store::new();
+        let mut store = store();
         store.advance(BASE_US);
         let mut events = Vec::new();
         for (at, step) in steps.iter().enumerate() {
@@ -169,7 +187,7 @@ proptest! {
     ) {
         // One learns of everything at the end; the other hears it mixed, while time passes, and is
         // restored from a snapshot on the way.
-        let (mut whole, mut mixed) = (Store::new(), Store::new());
+        let (mut whole, mut mixed) = (store(), store());
         for store in [&mut whole, &mut mixed] {
             // Slots follow first sight, and that the log decides.
             for key in 0..KEYS.len() {
@@ -202,7 +220,7 @@ proptest! {
         steps in prop::collection::vec(step(), 0..100),
         more in prop::collection::vec(step(), 0..50),
     ) {
-        let mut store = Store::new();
+        let mut store = store();
         store.advance(BASE_US);
         apply(&mut store, &steps);
         let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
 //! How a row of numbers becomes the inputs of a model.
 
-use crate::{Datatype, Error, Tensor, TensorSpec, score};
+use crate::{Data, Datatype, Error, Tensor, TensorSpec, score};
 
 /// How a row of features enters a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,39 @@ impl Feed {
                 .collect(),
         }
     }
+
+    /// The rows that inputs in the order of the file's hold; the inverse of [`Self::tensors`]. `None`
+    /// where they are no numbers, or no such rows. Numbers that FP32 lacks are rounded.
+    pub(crate) fn rows(&self, inputs: &[&Tensor]) -> Option<Vec<f32>> {
+        let columns: Vec<Vec<f32>> =
+            inputs.iter().map(|each| singles(&each.data)).collect::<Option<_>>()?;
+        let Self::Blocks(blocks) = self else { return columns.into_iter().next() };
+        let (n, width) = (inputs.first()?.rows(), blocks.iter().map(Vec::len).sum::<usize>());
+        let mut rows = vec![0.0; n * width];
+        for (features, values) in blocks.iter().zip(&columns) {
+            if values.len() != n * features.len() {
+                return None;
+            }
+            for (row, own) in rows.chunks_exact_mut(width).zip(values.chunks_exact(features.len()))
+            {
+                for (feature, value) in features.iter().zip(own) {
+                    row[*feature] = *value;
+                }
+            }
+        }
+        Some(rows)
+    }
+}
+
+fn singles(data: &Data) -> Option<Vec<f32>> {
+    Some(match data {
+        Data::Fp32(all) => all.clone(),
+        Data::Fp64(all) => all.iter().map(|each| *each as f32).collect(),
+        Data::Int64(all) => all.iter().map(|each| *each as f32).collect(),
+        Data::Int32(all) => all.iter().map(|each| *each as f32).collect(),
+        Data::Bool(all) => all.iter().map(|each| f32::from(u8::from(*each))).collect(),
+        _ => return None,
+    })
 }
 
 fn is_numeric(spec: &TensorSpec) -> bool {
@@ -128,7 +161,6 @@ fn cannot_feed(inputs: &[TensorSpec]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Data;
 
     fn spec(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSpec {
         TensorSpec::new(name, datatype, shape)
@@ -150,6 +182,10 @@ mod tests {
         let tensors = feed.tensors(&two, &rows, 2, 3).unwrap();
         assert_eq!(tensors[0].data, Data::Fp32(vec![1.0, 2.0, 4.0, 5.0]));
         assert_eq!(tensors[1].data, Data::Int64(vec![3, 6]));
+        let back = |tensors: &[Tensor]| feed.rows(&tensors.iter().collect::<Vec<_>>());
+        assert_eq!(back(&tensors), Some(rows.to_vec()));
+        let short = [tensors[0].clone(), Tensor::new("b", [1], Data::Int64(vec![3])).unwrap()];
+        assert_eq!(back(&short), None);
         assert_eq!(Feed::plan(&[spec("a", Datatype::Bytes, &[-1, 1])], &[]), Ok(None));
         assert_eq!(Feed::plan(&[spec("a", Datatype::Fp32, &[1, 3, 8, 8])], &[]), Ok(None));
     }
@@ -159,6 +195,9 @@ mod tests {
         let inputs = [spec("b", Datatype::Fp32, &[-1, 1]), spec("a", Datatype::Fp32, &[-1, 1])];
         let by_name = Feed::plan(&inputs, &names(&["a", "b"])).unwrap();
         assert_eq!(by_name, Some(Feed::Blocks(vec![vec![1], vec![0]])));
+        let one = |name: &str, value| Tensor::new(name, [1, 1], Data::Fp32(vec![value])).unwrap();
+        let (b, a) = (one("b", 2.0), one("a", 1.0));
+        assert_eq!(by_name.and_then(|feed| feed.rows(&[&b, &a])), Some(vec![1.0, 2.0]));
         let in_turn = Feed::plan(&inputs, &names(&["x", "y"])).unwrap();
         assert_eq!(in_turn, Some(Feed::Blocks(vec![vec![0], vec![1]])));
         let said =

@@ -38,6 +38,18 @@ impl Loaded {
         feed.tensors(specs, rows, n, rows.len().checked_div(n).unwrap_or(0))
     }
 
+    /// The rows of features that inputs of the model's own file hold, whatever their order; `None`
+    /// where these are no rows of numbers. Numbers that FP32 lacks are rounded.
+    pub fn rows_of(&self, inputs: &[Tensor]) -> Option<Vec<f32>> {
+        let specs = self.model.inputs();
+        let feed = Feed::plan(specs, &self.manifest.features).ok()??;
+        if inputs.len() != specs.len() {
+            return None;
+        }
+        let named = |name: &str| inputs.iter().find(|tensor| tensor.name == name);
+        feed.rows(&specs.iter().map(|spec| named(&spec.name)).collect::<Option<Vec<_>>>()?)
+    }
+
     /// What each feature of a row added to its score.
     pub fn explain(&self, row: &[f32]) -> Result<Explanation, Error> {
         self.explainer.explain(self.model.as_ref(), row).map_err(|error| match error {

@@ -272,6 +272,14 @@ impl Tensor {
         Self { name: self.name.clone(), datatype: self.datatype, shape, data }
     }
 
+    /// These rows, in this order.
+    pub(crate) fn rows_at(&self, rows: impl IntoIterator<Item = usize>) -> Result<Self, Error> {
+        let mut rows = rows.into_iter();
+        let mut all = self.row(rows.next().unwrap_or(0));
+        rows.try_for_each(|at| all.append(self.row(at)))?;
+        Ok(all)
+    }
+
     /// Puts the rows of another tensor of the same name and type below.
     pub(crate) fn append(&mut self, other: Self) -> Result<(), Error> {
         let same_columns = self.shape.get(1..) == other.shape.get(1..);

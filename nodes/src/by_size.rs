@@ -1,6 +1,7 @@
 //! One service whose calls take messages of different sizes: a model file comes in one message, an
 //! inference never does.
 
+use crate::compression::compressed;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::service::inference::InferenceService;
 use http::{Request, Response};
@@ -23,10 +24,12 @@ pub(crate) struct BySize {
 }
 
 impl BySize {
-    /// `bytes` for every message but those that bring files, of `file_bytes` at most.
+    /// `bytes` for every message but those that bring files, of `file_bytes` at most. Those are not
+    /// taken compressed: a few KiB could become a whole file's bytes here.
     pub(crate) fn new(service: InferenceService, bytes: usize, file_bytes: usize) -> Self {
         let calls = Server::new(service.clone()).max_decoding_message_size(bytes);
-        Self { calls, load: Server::new(service).max_decoding_message_size(file_bytes) }
+        let load = Server::new(service).max_decoding_message_size(file_bytes);
+        Self { calls: compressed!(calls), load }
     }
 }
 

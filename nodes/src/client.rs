@@ -7,6 +7,7 @@ use crate::proto::hearth::feeds_client::FeedsClient;
 use crate::proto::hearth::models_client::ModelsClient;
 use crate::proto::hearth::rules_client::RulesClient;
 use crate::proto::hearth::scores_client::ScoresClient;
+use crate::proto::hearth::views_client::ViewsClient;
 use crate::proto::hearth::{
     AppendRequest, AppendResponse, Event, Member, StatusRequest, StatusResponse,
 };
@@ -229,6 +230,10 @@ pub fn models_client(channel: Channel) -> ModelsClient<Channel> {
 
 pub fn rules_client(channel: Channel) -> RulesClient<Channel> {
     RulesClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+pub fn views_client(channel: Channel) -> ViewsClient<Channel> {
+    ViewsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 pub fn scores_client(channel: Channel) -> ScoresClient<Channel> {

@@ -152,6 +152,8 @@ pub struct Models {
     pub four_eyes: bool,
     /// Refuses packages without `intended_use` or `card.md`, bare files among them.
     pub require_card: bool,
+    /// Most that the packages of all versions may take together, on each node. They are never removed.
+    pub packages_mib: u64,
     /// What a file may take while it is validated.
     pub validator: ValidatorLimits,
     /// Asked of every version beside its manifest's own.
@@ -163,6 +165,7 @@ impl Default for Models {
         Self {
             four_eyes: true,
             require_card: false,
+            packages_mib: 20 << 10,
             validator: ValidatorLimits::default(),
             gates: Gates::default(),
         }

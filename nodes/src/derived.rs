@@ -10,7 +10,6 @@ use features::table::{Cell as Value, Mode, Table};
 use flight::Warehouse;
 use futures::TryStreamExt as _;
 use parking_lot::Mutex;
-use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +55,6 @@ impl Derived {
             durable,
             moved,
             history: history(Arc::clone(&peers)),
-            unfolded: Cell::new(0),
             written: Instant::now(),
         };
         // Weak: the recorder ends with its machine.

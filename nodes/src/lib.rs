@@ -20,6 +20,7 @@ mod checker_tests;
 pub mod cli;
 pub mod client;
 pub mod clock;
+mod compression;
 pub mod config;
 mod derived;
 mod doors;

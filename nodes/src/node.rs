@@ -171,6 +171,7 @@ impl Node {
         tasks.push(tokio::spawn(crate::serving::follow_registry(Arc::clone(node))));
         tasks.push(tokio::spawn(crate::serving::compare_shadows(Arc::clone(node))));
         tasks.push(tokio::spawn(crate::serving::tell_shadows(Arc::clone(node))));
+        tasks.push(tokio::spawn(crate::serving::sweep_packages(Arc::clone(node))));
         tasks
     }
 
@@ -227,9 +228,12 @@ impl Node {
             | Command::RecordDecision(_)
             | Command::RecordReview(_)
             | Command::RecordOutcome { .. }
+            | Command::RecordNamedOutcome { .. }
             | Command::RecordWatch(_)
             | Command::DeclareFeed(_)
-            | Command::IngestRows { .. } => {
+            | Command::IngestRows { .. }
+            | Command::PushView { .. }
+            | Command::RetireView { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()

@@ -1,9 +1,8 @@
 //! One resident whole, and the live features as rows: read from memory, no query.
 
 use crate::state::{Alert, Homes, State};
-use crate::views;
 use features::table::{Cell, Table};
-use features::{CellRef, EntityKind, Status, Transform};
+use features::{CellRef, EntityKind, Part, Status, Transform};
 use features::{civil, fixed};
 use flight::{FeatureRow, Indicator, LastEvent, Portrait};
 use std::sync::Arc;
@@ -86,11 +85,11 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
         model: Some(score.model.clone()),
         version: Some(score.version.clone()),
     });
-    let features = views::find("resident_activity").into_iter().flat_map(|view| {
+    let features = state.views.current("resident_activity").into_iter().flat_map(|view| {
         let vector = state.features.read(view, resident_key, state.clock_us, &state.registers());
         let named = vector.names.iter().cloned().zip(vector.values).zip(vector.statuses);
         named
-            .filter(|(_, status)| *status == Status::Present)
+            .filter(|(_, status)| matches!(status, Status::Present | Status::Partial))
             .map(|((name, value), _)| Indicator {
                 name,
                 value: Some(f64::from(value)),
@@ -105,8 +104,8 @@ fn last_events(state: &State, resident_key: &str) -> Vec<LastEvent> {
     let mut events: Vec<LastEvent> = state
         .features
         .series(EntityKind::Resident, resident_key)
-        .iter()
-        .filter_map(|series| Some((series.kind(), series.last()?)))
+        .filter(|series| series.part() == Part::Values)
+        .filter_map(|series| Some((series.kind()?, series.last()?)))
         .map(|(kind, last)| LastEvent {
             kind: kind.as_str().to_owned(),
             ts_us: last.at_us,
@@ -121,7 +120,7 @@ fn last_events(state: &State, resident_key: &str) -> Vec<LastEvent> {
 pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>> {
     let mut rows = Vec::new();
     let mut any = false;
-    for view in views::all() {
+    for view in state.views.all_current() {
         let (kind, name): (Arc<str>, Arc<str>) =
             (view.entity().as_str().into(), view.name().into());
         let names: Vec<Arc<str>> =

@@ -9,7 +9,6 @@ use crate::state::{Alert, Change, State};
 use features::table::{Cell as Value, Mode, Table};
 use features::{EventColumns, civil};
 use flight::{Recording, Warehouse};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,11 +19,11 @@ use tokio::sync::{mpsc, watch};
 const ROWS_PER_TRANSACTION: usize = 50_000;
 /// Entries taken from the queue for one transaction.
 const ENTRIES_PER_TRANSACTION: usize = 2_048;
-/// Rows after which the warehouse's log is folded into its file, once little comes in: folding a row
-/// takes longer than writing it.
-const ROWS_PER_CHECKPOINT: usize = 200_000;
-/// Rows after which it is folded in any case, so that a restart does not read it for ever.
-const ROWS_UNFOLDED_MAX: usize = 4_000_000;
+/// Bytes of the warehouse's log after which it is folded into the file, once little comes in: folding a
+/// row takes longer than writing it, and a start reads every byte of it.
+const UNFOLDED_BYTES: u64 = 16 << 20;
+/// Bytes after which it is folded in any case.
+const UNFOLDED_BYTES_MAX: u64 = 512 << 20;
 /// Little is at most so many rows in a transaction.
 const QUIET_ROWS: usize = 500;
 /// Entries whose history is copied from a peer at once.
@@ -52,8 +51,6 @@ pub(crate) struct Recorder {
     pub(crate) durable: Arc<AtomicU64>,
     pub(crate) moved: watch::Sender<u64>,
     pub(crate) history: History,
-    /// Rows written since the last checkpoint.
-    pub(crate) unfolded: Cell<usize>,
     /// When the last transaction began.
     pub(crate) written: Instant,
 }
@@ -139,16 +136,13 @@ impl Recorder {
 
     /// Folds DuckDB's write-ahead log into its file while little comes in.
     fn fold(&self, rows: usize) {
-        let unfolded = self.unfolded.get() + rows;
-        self.unfolded.set(unfolded);
         let is_quiet = rows <= QUIET_ROWS && self.queue.is_empty();
-        if unfolded < if is_quiet { ROWS_PER_CHECKPOINT } else { ROWS_UNFOLDED_MAX } {
-            return;
-        }
-        match self.warehouse.checkpoint() {
-            Ok(true) => self.unfolded.set(0),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "the warehouse's log was not folded"),
+        let bytes_max = if is_quiet { UNFOLDED_BYTES } else { UNFOLDED_BYTES_MAX };
+        // What an earlier process left counts, too: one that is killed again and again folds all the same.
+        if self.warehouse.unfolded_bytes() >= bytes_max
+            && let Err(error) = self.warehouse.checkpoint()
+        {
+            tracing::warn!(%error, "the warehouse's log was not folded");
         }
     }
 
@@ -195,6 +189,7 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
             (Mode::Current, "model_version") => state.model_rows(),
             (Mode::Current, "model_validation") => state.validation_rows(),
             (Mode::Current, "model_shadow") => state.shadow_rows(),
+            (Mode::Current, "feature_view") => state.view_rows(),
             _ => continue,
         };
         // Of closed alerts the state has the newest only; what the warehouse knows beside them stays.

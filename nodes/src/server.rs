@@ -1,6 +1,7 @@
 //! The ports of a node: gRPC, Flight and HTTP.
 
 use crate::by_size::BySize;
+use crate::compression::{answer_as_asked, compressed};
 use crate::feeds::FeedsService;
 use crate::gate::Gate;
 use crate::live::NodeLive;
@@ -12,11 +13,13 @@ use crate::proto::hearth::feeds_server::FeedsServer;
 use crate::proto::hearth::models_server::ModelsServer;
 use crate::proto::hearth::rules_server::RulesServer;
 use crate::proto::hearth::scores_server::ScoresServer;
+use crate::proto::hearth::views_server::ViewsServer;
 use crate::proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use crate::proto::inference::model_repository::model_repository_service_server::ModelRepositoryServiceServer;
 use crate::service::inference::{InferenceService, MlServerRepository};
 use crate::service::{
     AlertsService, ClusterService, EventsService, ModelsService, RulesService, ScoresService,
+    ViewsService,
 };
 use http::HeaderValue;
 use std::net::SocketAddr;
@@ -31,7 +34,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 use tonic::transport::{Error, Server};
 use tower::filter::FilterLayer;
 use tower::layer::util::{Identity, Stack};
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 /// How long calls that are under way may take once the node is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -43,8 +46,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const OUT_OF_RANGE: HeaderValue = HeaderValue::from_static("11");
 const RESOURCE_EXHAUSTED: HeaderValue = HeaderValue::from_static("8");
 
+type Call = http::Request<Body>;
 type Answer = http::Response<Body>;
-type Layers = Stack<FilterLayer<Gate>, Stack<MapResponseLayer<fn(Answer) -> Answer>, Identity>>;
+type Mapped = Stack<MapResponseLayer<fn(Answer) -> Answer>, Identity>;
+type Layers = Stack<FilterLayer<Gate>, Stack<MapRequestLayer<fn(Call) -> Call>, Mapped>>;
 type Builder = Server<Layers>;
 
 /// The running ports.
@@ -108,6 +113,7 @@ fn builder(node: &Arc<Node>) -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .concurrency_limit_per_connection(node.config().limits.calls_per_connection)
         .layer(MapResponseLayer::new(say_exhausted as fn(_) -> _))
+        .layer(MapRequestLayer::new(answer_as_asked as fn(_) -> _))
         .layer(FilterLayer::new(Gate::new(Arc::clone(node))))
 }
 
@@ -124,18 +130,23 @@ async fn services(node: &Arc<Node>) -> Result<Router<Layers>, NodeError> {
     Ok(builder(node)
         .add_service(health)
         .add_service(reflection)
-        .add_service(ModelRepositoryServiceServer::new(MlServerRepository::new(shared())))
-        .add_service(
-            EventsServer::new(EventsService::new(shared())).max_decoding_message_size(bytes),
-        )
-        .add_service(
-            ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes),
-        )
-        .add_service(FeedsServer::new(FeedsService::new(shared())).max_decoding_message_size(bytes))
-        .add_service(AlertsServer::new(AlertsService::new(shared())))
-        .add_service(ClusterServer::new(ClusterService::new(shared())))
-        .add_service(ModelsServer::new(ModelsService::new(shared())))
-        .add_service(RulesServer::new(RulesService::new(shared())))
+        .add_service(compressed!(ModelRepositoryServiceServer::new(MlServerRepository::new(
+            shared()
+        ))))
+        .add_service(compressed!(
+            EventsServer::new(EventsService::new(shared())).max_decoding_message_size(bytes)
+        ))
+        .add_service(compressed!(
+            ScoresServer::new(ScoresService::new(shared())).max_decoding_message_size(bytes)
+        ))
+        .add_service(compressed!(
+            FeedsServer::new(FeedsService::new(shared())).max_decoding_message_size(bytes)
+        ))
+        .add_service(compressed!(AlertsServer::new(AlertsService::new(shared()))))
+        .add_service(compressed!(ClusterServer::new(ClusterService::new(shared()))))
+        .add_service(compressed!(ModelsServer::new(ModelsService::new(shared()))))
+        .add_service(compressed!(RulesServer::new(RulesService::new(shared()))))
+        .add_service(compressed!(ViewsServer::new(ViewsService::new(shared()))))
         .add_service(BySize::new(
             InferenceService::new(shared()),
             bytes,

@@ -9,7 +9,7 @@
 
 use features::civil;
 use features::table::{Cell, ColumnType, Mode, Table, encode_row};
-use features::{EntityKind, Event, Kind, Window};
+use features::{EntityKind, Event, Window};
 use nodes::state::feeds::FeedStatus;
 use nodes::state::{Change, Command, DeadLetter, Fed, FeedRow, FeedSpec, Refusal, Reply, State};
 use raft::Position;
@@ -469,8 +469,8 @@ fn offline_grids_come_back_after_three_days() {
     for grid in 0..47 {
         let summary = |replica: &Replica| {
             let (device, at_us) = (format!("door-{grid}"), now_us + HOUR_US);
-            let (kind, window) = (Some(Kind::Door), Some(Window::D7));
-            replica.state.features.summary(EntityKind::Device, &device, kind, window, at_us)
+            let window = Some(Window::D7);
+            replica.state.features.summary(EntityKind::Device, &device, None, window, at_us)
         };
         assert_eq!(summary(&burst), summary(&clean));
         assert_eq!(summary(&burst).unwrap().count, 60);

@@ -1,11 +1,13 @@
 //! Files named by their SHA-256, kept beside the log and copied between nodes out of band.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tonic::{Status, Streaming};
@@ -48,6 +50,43 @@ impl Blobs {
         path.is_file().then_some(path)
     }
 
+    /// Whether a blob is here; if so, its age begins anew, so that no sweep takes it meanwhile.
+    fn renew(&self, id: &BlobId) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let file = std::fs::File::open(self.place(id));
+        file.is_ok_and(|file| futimens(&file, &times).is_ok())
+    }
+
+    /// Removes the blobs that are not `named` and came here longer ago than `age`; gives how many.
+    pub(crate) async fn sweep(&self, named: BTreeSet<BlobId>, age: Duration) -> Result<u64, Error> {
+        let dir = self.dir.clone();
+        let swept = crate::blocking::spawn_blocking(move || {
+            let named: BTreeSet<String> = named.iter().map(|id| hex(id)).collect();
+            let mut removed = 0;
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let is_named = name.to_str().is_none_or(|name| named.contains(name));
+                // What is still being written has a longer name than a digest.
+                if is_named || name.len() != 2 * size_of::<BlobId>() {
+                    continue;
+                }
+                // A clock that was set back makes a file younger: it stays.
+                let lain = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+                if lain >= age {
+                    std::fs::remove_file(entry.path())?;
+                    removed += 1;
+                }
+            }
+            Ok::<_, std::io::Error>(removed)
+        });
+        swept
+            .await
+            .map_err(|e| Error::Fatal(e.to_string()))?
+            .map_err(|e| Error::io("cannot remove a blob that nobody names", e))
+    }
+
     /// Keeps bytes durably and returns their name.
     pub(crate) async fn keep(&self, bytes: Bytes) -> Result<BlobId, Error> {
         if bytes.len() > BLOB_MAX_BYTES {
@@ -60,7 +99,7 @@ impl Blobs {
         let blobs = self.clone();
         let kept = crate::blocking::spawn_blocking(move || {
             let id: BlobId = Sha256::digest(&bytes).into();
-            if blobs.find(&id).is_none() {
+            if !blobs.renew(&id) {
                 let mut draft = Draft::create(&blobs.dir)?;
                 draft.write_all(&bytes)?;
                 draft.keep(&blobs.place(&id))?;
@@ -84,8 +123,8 @@ impl Blobs {
                 head.size
             )));
         }
-        if let Some(path) = self.find(&head.id) {
-            return Ok(path);
+        if self.renew(&head.id) {
+            return Ok(self.place(&head.id));
         }
         let draft = receive_file(&self.dir, head.size, frames).await?;
         let path = self.place(&head.id);
@@ -146,15 +185,15 @@ pub(crate) async fn fetch(mut client: Client, id: BlobId, into: &Blobs) -> Resul
 
 /// Waits for nodes until a majority of every set of voters has succeeded.
 pub(crate) async fn until_quorum<F>(
-    voters: &[std::collections::BTreeSet<u64>],
+    voters: &[BTreeSet<u64>],
     here: u64,
     mut copies: FuturesUnordered<F>,
 ) -> Result<(), Error>
 where
     F: Future<Output = (u64, Result<(), Error>)>,
 {
-    let mut have = std::collections::BTreeSet::from([here]);
-    let enough = |have: &std::collections::BTreeSet<u64>| {
+    let mut have = BTreeSet::from([here]);
+    let enough = |have: &BTreeSet<u64>| {
         voters.iter().all(|set| set.intersection(have).count() * 2 > set.len())
     };
     let mut last = None;

@@ -311,6 +311,16 @@ impl Raft {
         Err(last)
     }
 
+    /// Removes the files here that are not `named` and were brought longer ago than `age`; gives how
+    /// many. What a command that is still on its way names has to be younger.
+    pub async fn sweep_blobs(
+        &self,
+        named: std::collections::BTreeSet<BlobId>,
+        age: Duration,
+    ) -> Result<u64, Error> {
+        self.parts.blobs.sweep(named, age).await
+    }
+
     /// The sets of voters (two while the membership changes), and all nodes but this one.
     fn others(&self) -> (Vec<std::collections::BTreeSet<u64>>, BTreeMap<u64, Member>) {
         let metrics = self.parts.core.metrics();

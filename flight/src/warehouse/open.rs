@@ -24,6 +24,8 @@ use crate::{Error, Live};
 
 /// The name that the file must have: DuckDB calls the catalog by it.
 pub const WAREHOUSE_FILE: &str = "hearth.duckdb";
+/// DuckDB's log stands beside the file.
+const LOG_EXTENSION: &str = "duckdb.wal";
 /// The write-ahead log is folded into the file past this, or earlier when the recorder is idle.
 const CHECKPOINT_THRESHOLD: &str = "1GB";
 
@@ -59,6 +61,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Warehouse {
     file: PathBuf,
+    log: PathBuf,
     writer: Mutex<Writer>,
     recorded: Arc<AtomicU64>,
     reader: Reader,
@@ -99,6 +102,7 @@ impl Warehouse {
         let reader = Reader::new(Arc::new(pool));
         Ok(Self {
             file: file.to_path_buf(),
+            log: file.with_extension(LOG_EXTENSION),
             writer: Mutex::new(writer),
             recorded,
             reader,
@@ -151,6 +155,11 @@ impl Warehouse {
     pub fn read_all(&self) -> Result<Vec<(&'static str, u64)>, Error> {
         let writer = self.writer.lock();
         civil::TABLES.iter().map(|table| Ok((table.name, writer.read_whole(table)?))).collect()
+    }
+
+    /// How long the write-ahead log is, that a start has to read.
+    pub fn unfolded_bytes(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
     }
 
     /// Folds the write-ahead log into the file. False where somebody writes just now.

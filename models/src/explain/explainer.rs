@@ -1,6 +1,7 @@
 //! The way of explaining that fits a model, made ready once.
 
-use super::tree_shap::{TreeShap, count_covers};
+use super::covers::count_covers;
+use super::tree_shap::TreeShap;
 use super::{Explanation, Link, Method, Structure, linear, sampled};
 use crate::{Error, Model};
 

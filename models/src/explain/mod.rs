@@ -5,6 +5,7 @@
 //! of the replayed reference rows where it has not. Any other model is asked many times with some of
 //! its features taken from reference rows, in an order that a fixed seed draws.
 
+mod covers;
 mod dice;
 mod explainer;
 mod explanation;
@@ -14,6 +15,7 @@ mod sampled;
 #[cfg(test)]
 mod tests;
 mod tree_shap;
+mod walk;
 
 pub(crate) use dice::SplitMix;
 pub use explainer::Explainer;

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-use super::tree_shap::{TreeShap, count_covers};
+use super::covers::count_covers;
+use super::tree_shap::TreeShap;
 use crate::tree::{Branches, Kind};
 use crate::{Forest, Tree, TreeNode};
 

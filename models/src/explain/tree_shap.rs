@@ -10,61 +10,38 @@
 //! and adds `P g (A_left - A_right)` to its feature, where `g = o - z` for a feature that is new on
 //! the path. One that was split on above carries the shares `o', z'` of there: then
 //! `p' = t o' + (1 - t) z'`, `r = p_left / p'` and `g = ((o - z) - (o' - z') r) / p'`.
-//! `r` and `g` take only three values at a branch, which are computed ahead.
+//!
+//! With `u = (t - 1) / p'` and `h = 1 / p'^2` for `o' = 1` both are `r = p + s u` and `g = s h`, where
+//! `(p, s)` is `(1, z' - z)` if the row goes left, `(0, -z)` if it goes right, and `(c, 0)` for the
+//! left branch's own share `c` if the row left the feature's branches above (`o' = 0`). A new feature
+//! has `z' = 1`. So one walk without a choice serves every branch: see `walk`.
 
+use super::covers::share;
 use super::quadrature::gauss_legendre;
+use super::walk::{Branch, Grove, Scratch};
 use crate::tree::{Branches, Kind};
 use crate::{Error, Forest};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The most different features on one path: 2 for each point of the largest quadrature.
 const PATH_FEATURES_MAX: usize = 64;
-/// The most memory of precomputed shares, in numbers (8 bytes each): 512 MiB.
-const NUMBERS_MAX: usize = 64 << 20;
-/// What `r` and `g` depend on: the row goes left, goes right, or left this feature's branches above.
-const STATES: usize = 3;
-const LEFT: usize = 0;
-const RIGHT: usize = 1;
-const GONE: usize = 2;
+/// The most memory of what is computed ahead.
+const BYTES_MAX: usize = 512 << 20;
+/// Trees are walked together up to so many branches, which keeps their sums in the first cache.
+const GROVE_BRANCHES: usize = 512;
 
-#[derive(Clone, Copy, Debug)]
-struct Branch {
-    threshold: f32,
-    nan_left: bool,
-    place: u32,
-    left: u32,
-    feature: u32,
-    /// The node on this path that the last branch on the same feature led to; 0 where this is the first.
-    before: u32,
-}
-
+/// Trees of as many points, and the points' weights.
 #[derive(Clone, Debug)]
-struct ShapTree {
-    /// Breadth first; those that lead to two leaves stand behind all others.
-    branches: Vec<Branch>,
-    /// How many branches lead to another branch.
-    inner: usize,
-    leaves: Vec<(u32, f64)>,
-    /// For each branch and state: `r` for all points, then `g` for all points.
-    shares: Vec<f64>,
+struct Groves {
     points: usize,
-    nodes: usize,
+    weights: Vec<f64>,
+    members: Vec<Grove>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct TreeShap {
-    trees: Vec<ShapTree>,
-    /// The quadratures by number of points.
-    weights: Vec<Vec<f64>>,
+    all: Vec<Groves>,
     pub(super) base: f64,
-}
-
-/// Memory that one explanation after the other uses.
-#[derive(Debug, Default)]
-struct Scratch {
-    above: Vec<f64>,
-    below: Vec<f64>,
-    taken: Vec<bool>,
-    states: Vec<usize>,
 }
 
 impl TreeShap {
@@ -75,227 +52,175 @@ impl TreeShap {
         base: f64,
         covers: &[Vec<f64>],
     ) -> Result<Self, Error> {
-        let mut trees = Vec::with_capacity(forest.trees());
-        let mut numbers = 0;
-        let mut base = base;
+        let mut shap = Self { all: Vec::new(), base };
+        let mut bytes = 0;
         for (at, covers) in covers.iter().enumerate() {
-            let tree = ShapTree::new(forest.tree(at), weights, covers)?;
-            numbers += tree.shares.len();
-            if numbers > NUMBERS_MAX {
+            let tree = forest.tree(at);
+            let points = points_for(deepest_path(tree)?);
+            let planting = Planting {
+                tree,
+                covers,
+                weights,
+                points: &gauss_legendre(points),
+                width: forest.width(),
+            };
+            let grove = shap.grove(points);
+            let before = grove.bytes();
+            let expected = planting.plant(grove);
+            bytes += grove.bytes() - before;
+            if bytes > BYTES_MAX {
                 return Err(Error::Limit("the trees are too many to be explained".into()));
             }
-            base += tree.expected(covers);
-            trees.push(tree);
+            shap.base += expected;
         }
-        let largest = trees.iter().map(|tree: &ShapTree| tree.points).max().unwrap_or(1);
-        let weights = (0..=largest)
-            .map(|points| gauss_legendre(points).into_iter().map(|(_, weight)| weight).collect())
-            .collect();
-        Ok(Self { trees, weights, base })
+        Ok(shap)
+    }
+
+    /// The grove that the next tree of so many points is added to.
+    fn grove(&mut self, points: usize) -> &mut Grove {
+        let at = self.all.iter().position(|groves| groves.points == points).unwrap_or_else(|| {
+            let weights = gauss_legendre(points).into_iter().map(|(_, weight)| weight).collect();
+            self.all.push(Groves { points, weights, members: Vec::new() });
+            self.all.len() - 1
+        });
+        let groves = &mut self.all[at].members;
+        if groves.last().is_none_or(|grove| grove.branches() >= GROVE_BRANCHES) {
+            groves.push(Grove::default());
+        }
+        let last = groves.len() - 1;
+        &mut groves[last]
     }
 
     /// Adds each feature's contribution.
     pub(super) fn explain(&self, row: &[f32], contributions: &mut [f64]) {
-        let mut scratch = Scratch::default();
-        for tree in &self.trees {
-            let weights = &self.weights[tree.points];
-            let into = &mut *contributions;
-            match tree.points {
-                1 => tree.add::<1>(weights, row, &mut scratch, into),
-                2 => tree.add::<2>(weights, row, &mut scratch, into),
-                3 => tree.add::<3>(weights, row, &mut scratch, into),
-                4 => tree.add::<4>(weights, row, &mut scratch, into),
-                6 => tree.add::<6>(weights, row, &mut scratch, into),
-                8 => tree.add::<8>(weights, row, &mut scratch, into),
-                16 => tree.add::<16>(weights, row, &mut scratch, into),
-                _ => tree.add::<32>(weights, row, &mut scratch, into),
+        // Again with each NaN below everything, for the branches where it goes left.
+        let low = row.iter().map(|value| if value.is_nan() { f32::NEG_INFINITY } else { *value });
+        let values: Vec<f32> = row.iter().copied().chain(low).collect();
+        for groves in &self.all {
+            match groves.points {
+                2 => groves.add::<2>(&values, contributions),
+                4 => groves.add::<4>(&values, contributions),
+                8 => groves.add::<8>(&values, contributions),
+                16 => groves.add::<16>(&values, contributions),
+                _ => groves.add::<32>(&values, contributions),
             }
         }
     }
 }
 
-/// The shares of a row's path at one node.
-#[derive(Clone, Debug)]
-struct Above {
-    node: usize,
-    /// For each feature that was split on: it, the node it led to, and the share of its branches.
-    split: Vec<(usize, usize, f64)>,
+impl Groves {
+    fn add<const Q: usize>(&self, values: &[f32], contributions: &mut [f64]) {
+        let mut scratch = Scratch::<Q>::default();
+        let mut sums = vec![[0.0; Q]; contributions.len()];
+        let weights: [f64; Q] = std::array::from_fn(|point| self.weights[point]);
+        for grove in &self.members {
+            grove.add(values, &weights, &mut scratch, &mut sums);
+        }
+        for (contribution, sums) in contributions.iter_mut().zip(sums) {
+            *contribution += sums.iter().sum::<f64>();
+        }
+    }
 }
 
-impl ShapTree {
-    fn new(tree: Branches<'_>, weights: &[f64], covers: &[f64]) -> Result<Self, Error> {
-        let points = points_for(deepest_path(tree)?);
-        let abscissas: Vec<f64> = gauss_legendre(points).into_iter().map(|(t, _)| t).collect();
-        let mut built = Self {
-            branches: Vec::new(),
-            inner: 0,
-            leaves: Vec::new(),
-            shares: Vec::new(),
-            points,
-            nodes: tree.len(),
-        };
-        let mut last = Vec::new();
-        // Breadth first, as the nodes lie.
-        let mut paths = std::collections::VecDeque::new();
-        paths.push_back(Above { node: Branches::ROOT, split: Vec::new() });
-        while let Some(Above { node, split }) = paths.pop_front() {
-            let Kind::Branch { feature, left } = tree.kind(node) else {
-                let value = tree.values(node).iter().zip(weights);
-                let value = value.map(|(value, weight)| f64::from(*value) * weight).sum();
-                built.leaves.push((node as u32, value));
+/// What one tree is added to a grove from.
+struct Planting<'a> {
+    tree: Branches<'a>,
+    covers: &'a [f64],
+    weights: &'a [f64],
+    points: &'a [(f64, f64)],
+    width: usize,
+}
+
+/// A feature that was split on above a node.
+#[derive(Clone, Copy, Debug)]
+struct Split {
+    feature: usize,
+    /// The place in the grove that its last branch led to, and the share `z'` of its branches.
+    place: u32,
+    share: f64,
+}
+
+/// A node on its way into a grove.
+#[derive(Clone, Debug)]
+struct Open {
+    node: usize,
+    place: u32,
+    /// Of all rows.
+    share: f64,
+    above: Vec<Split>,
+}
+
+impl Planting<'_> {
+    /// Gives back the mean of the tree over the rows that the covers count.
+    fn plant(&self, grove: &mut Grove) -> f64 {
+        let mut expected = 0.0;
+        // One for each place that a feature's last branch led to: they depend on `z'` only.
+        let mut factors = BTreeMap::new();
+        // Breadth first, so that parents stand before children.
+        let root = Open { node: Branches::ROOT, place: Grove::ROOT, share: 1.0, above: Vec::new() };
+        let mut open = VecDeque::from([root]);
+        while let Some(Open { node, place, share: all, above }) = open.pop_front() {
+            let Kind::Branch { feature, left } = self.tree.kind(node) else {
+                let value = self.value(node);
+                expected += all * value;
+                grove.push_leaf(place, value);
                 continue;
             };
-            let (before, above) = split
-                .iter()
-                .find(|(each, ..)| *each == feature)
-                .map_or((0, 1.0), |(_, node, share)| (*node, *share));
-            let here = share(covers[left], covers[node]);
-            let branch = Branch {
-                threshold: tree.threshold(node),
-                nan_left: tree.left(node, f32::NAN),
-                place: node as u32,
-                left: left as u32,
+            let split = above.iter().find(|split| split.feature == feature);
+            let (before, z) = split.map_or((Grove::ROOT, 1.0), |split| (split.place, split.share));
+            let here = share(self.covers[left], self.covers[node]);
+            let factors =
+                *factors.entry(before).or_insert_with(|| grove.push_factors(&self.factors(z)));
+            let nan_left = self.tree.left(node, f32::NAN);
+            let mut branch = Branch {
+                threshold: self.tree.threshold(node),
+                value: (feature + if nan_left { self.width } else { 0 }) as u32,
                 feature: feature as u32,
-                before: before as u32,
+                place,
+                children: 0,
+                before,
+                factors,
+                turns: [(here, 0.0), (0.0, -z * here), (1.0, z - z * here)],
             };
-            if tree.kind(left) == Kind::Leaf && tree.kind(left + 1) == Kind::Leaf {
-                last.push((branch, above, here));
-            } else {
-                built.branches.push(branch);
-                built.push_shares(&abscissas, above, here);
+            if self.tree.kind(left) == Kind::Leaf && self.tree.kind(left + 1) == Kind::Leaf {
+                let (to_left, to_right) = (self.value(left), self.value(left + 1));
+                expected += all * (here * to_left + (1.0 - here) * to_right);
+                let apart = to_left - to_right;
+                branch.turns = branch.turns.map(|(p, s)| (to_right + p * apart, s * apart));
+                grove.push_last(branch);
+                continue;
             }
-            for (child, share) in [(left, here), (left + 1, 1.0 - here)] {
-                let mut split: Vec<_> =
-                    split.iter().filter(|(each, ..)| *each != feature).copied().collect();
-                split.push((feature, child, above * share));
-                paths.push_back(Above { node: child, split });
+            let places = grove.push_inner(branch);
+            for (child, place, share) in
+                [(left, places[0], here), (left + 1, places[1], 1.0 - here)]
+            {
+                let mut above: Vec<Split> =
+                    above.iter().filter(|split| split.feature != feature).copied().collect();
+                above.push(Split { feature, place, share: z * share });
+                open.push_back(Open { node: child, place, share: all * share, above });
             }
         }
-        built.inner = built.branches.len();
-        for (branch, above, here) in last {
-            built.branches.push(branch);
-            built.push_shares(&abscissas, above, here);
-        }
-        Ok(built)
+        expected
     }
 
-    /// `above` is the share `z'` of the feature's branches above, `here` that of the left branch.
-    fn push_shares(&mut self, abscissas: &[f64], above: f64, here: f64) {
-        let z = above * here;
-        for o in [1.0, 0.0] {
-            let at = |t: f64, o: f64, z: f64| t * o + (1.0 - t) * z;
-            let r = |t: f64| at(t, o, z) / at(t, 1.0, above);
-            let g = |t: f64| ((o - z) - (1.0 - above) * r(t)) / at(t, 1.0, above);
-            self.shares.extend(abscissas.iter().map(|t| r(*t)));
-            self.shares.extend(abscissas.iter().map(|t| g(*t)));
-        }
-        self.shares.extend(std::iter::repeat_n(here, abscissas.len()));
-        self.shares.extend(std::iter::repeat_n(0.0, abscissas.len()));
+    fn value(&self, leaf: usize) -> f64 {
+        let values = self.tree.values(leaf).iter().zip(self.weights);
+        values.map(|(value, weight)| f64::from(*value) * weight).sum()
     }
 
-    /// The mean of the tree over the rows that the covers count.
-    fn expected(&self, covers: &[f64]) -> f64 {
-        let mut shares = vec![0.0; self.nodes];
-        shares[Branches::ROOT] = 1.0;
-        for branch in &self.branches {
-            let (node, left) = (branch.place as usize, branch.left as usize);
-            let here = share(covers[left], covers[node]);
-            shares[left] = shares[node] * here;
-            shares[left + 1] = shares[node] * (1.0 - here);
-        }
-        self.leaves.iter().map(|(place, value)| shares[*place as usize] * value).sum()
+    /// `u` for all points, then `h` for all points.
+    fn factors(&self, z: f64) -> Vec<f64> {
+        let above = |t: f64| t + (1.0 - t) * z;
+        let u = self.points.iter().map(|(t, _)| (t - 1.0) / above(*t));
+        let h = self.points.iter().map(|(t, _)| above(*t).powi(-2));
+        u.chain(h).collect()
     }
-
-    fn add<const Q: usize>(
-        &self,
-        weights: &[f64],
-        row: &[f32],
-        scratch: &mut Scratch,
-        contributions: &mut [f64],
-    ) {
-        scratch.fit(self.nodes, Q, self.inner);
-        let Scratch { above, below, taken, states } = scratch;
-        let (above, _) = above.as_chunks_mut::<Q>();
-        let (below, _) = below.as_chunks_mut::<Q>();
-        let (shares, _) = self.shares.as_chunks::<Q>();
-        let (shares, _) = shares.as_chunks::<2>();
-        let (shares, _) = shares.as_chunks::<STATES>();
-        let (inner, last) = self.branches.split_at(self.inner);
-        let (inner_shares, last_shares) = shares.split_at(self.inner);
-        above[Branches::ROOT].copy_from_slice(weights);
-        taken[0] = true;
-        for ((branch, shares), kept) in inner.iter().zip(inner_shares).zip(states.iter_mut()) {
-            let (place, left) = (branch.place as usize, branch.left as usize);
-            let goes = branch.goes_left(row);
-            let open = taken[branch.before as usize];
-            taken[left] = open && goes;
-            taken[left + 1] = open && !goes;
-            *kept = state(open, goes);
-            let [r, _] = &shares[*kept];
-            let here = above[place];
-            let to_left: [f64; Q] = std::array::from_fn(|q| here[q] * r[q]);
-            above[left] = to_left;
-            above[left + 1] = std::array::from_fn(|q| here[q] - to_left[q]);
-        }
-        for (place, value) in &self.leaves {
-            below[*place as usize] = [*value; Q];
-        }
-        let last = last.iter().zip(last_shares).map(|(branch, shares)| {
-            let open = taken[branch.before as usize];
-            (branch, &shares[state(open, branch.goes_left(row))])
-        });
-        let inner = inner.iter().zip(inner_shares).zip(states.iter());
-        let inner = inner.map(|((branch, shares), kept)| (branch, &shares[*kept])).rev();
-        for (branch, [r, g]) in last.chain(inner) {
-            let (place, left) = (branch.place as usize, branch.left as usize);
-            let (to_left, to_right, here) = (below[left], below[left + 1], above[place]);
-            let apart: [f64; Q] = std::array::from_fn(|q| to_left[q] - to_right[q]);
-            below[place] = std::array::from_fn(|q| to_right[q] + r[q] * apart[q]);
-            let parts: [f64; Q] = std::array::from_fn(|q| here[q] * g[q] * apart[q]);
-            contributions[branch.feature as usize] += parts.iter().sum::<f64>();
-        }
-    }
-}
-
-impl Branch {
-    fn goes_left(&self, row: &[f32]) -> bool {
-        let value = row[self.feature as usize];
-        value <= self.threshold || (self.nan_left && value.is_nan())
-    }
-}
-
-fn state(open: bool, goes_left: bool) -> usize {
-    let way = if goes_left { LEFT } else { RIGHT };
-    if open { way } else { GONE }
-}
-
-impl Scratch {
-    fn fit(&mut self, nodes: usize, points: usize, branches: usize) {
-        let grow = |numbers: &mut Vec<f64>, to: usize| {
-            if numbers.len() < to {
-                numbers.resize(to, 0.0);
-            }
-        };
-        grow(&mut self.above, nodes * points);
-        grow(&mut self.below, nodes * points);
-        if self.taken.len() < nodes {
-            self.taken.resize(nodes, false);
-        }
-        if self.states.len() < branches {
-            self.states.resize(branches, GONE);
-        }
-    }
-}
-
-/// The part of a node's rows that went left; where none came, either way is as likely.
-fn share(left: f64, node: f64) -> f64 {
-    if node > 0.0 { left / node } else { 0.5 }
 }
 
 /// The smallest quadrature of those that are compiled which is exact for so many features.
 fn points_for(features: usize) -> usize {
-    let needed = features.div_ceil(2).max(1);
-    [1, 2, 3, 4, 6, 8, 16].into_iter().find(|points| *points >= needed).unwrap_or(32)
+    let needed = features.div_ceil(2);
+    [2, 4, 8, 16].into_iter().find(|points| *points >= needed).unwrap_or(32)
 }
 
 /// The largest number of different features on the way to a leaf.
@@ -318,23 +243,4 @@ fn deepest_path(tree: Branches<'_>) -> Result<usize, Error> {
         )));
     }
     Ok(largest)
-}
-
-/// How many of the rows reach each node of each tree.
-pub(super) fn count_covers(forest: &Forest, rows: &[f32]) -> Vec<Vec<f64>> {
-    (0..forest.trees())
-        .map(|at| {
-            let tree = forest.tree(at);
-            let mut covers = vec![0.0; tree.len()];
-            for row in rows.chunks_exact(forest.width()) {
-                let mut node = Branches::ROOT;
-                covers[node] += 1.0;
-                while let Kind::Branch { feature, left } = tree.kind(node) {
-                    node = left + usize::from(!tree.left(node, row[feature]));
-                    covers[node] += 1.0;
-                }
-            }
-            covers
-        })
-        .collect()
 }

@@ -30,8 +30,8 @@ pub struct OnnxModel {
     pub(super) own: Option<Own>,
     /// The names of the classes, where the file has them.
     pub(super) classes: Vec<String>,
-    /// Whether the file takes one row at a time.
-    pub(super) one_row: bool,
+    /// How many rows the file takes at a time, where that is fixed.
+    pub(super) fixed_rows: Option<usize>,
     /// Whether a row alone is run as a batch of two.
     pub(super) pairs: bool,
 }
@@ -77,7 +77,7 @@ impl OnnxModel {
     ) -> Result<Self, Error> {
         let Prepared { bytes, classes, shapeless } = graph::prepare(bytes)?;
         let session = runtime.open(&bytes)?;
-        let (inputs, one_row) = served(specs_of(session.inputs(), "input")?, &shapeless)?;
+        let (inputs, fixed_rows) = served(specs_of(session.inputs(), "input")?, &shapeless)?;
         let outputs = specs_of(session.outputs(), "output")?;
         let feed = Feed::plan(&inputs, &layout.features)?;
         let listed = Some(layout.features.len()).filter(|len| *len > 0);
@@ -94,7 +94,7 @@ impl OnnxModel {
             width,
             own: None,
             classes,
-            one_row,
+            fixed_rows,
             pairs: false,
         };
         model.learn_output_shapes()?;
@@ -153,20 +153,52 @@ impl OnnxModel {
     /// Inputs in the file's order, already checked; the file's own outputs.
     pub(super) fn run(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
         let rows = inputs.first().map_or(1, |tensor| tensor.rows());
-        if !self.one_row || rows < 2 {
-            return self.run_once(inputs);
+        if rows == 1 && self.pairs && self.fixed_rows.is_none() {
+            return self.run_pair(inputs);
         }
-        let row = |at| -> Result<Vec<Tensor>, Error> {
-            let alone: Vec<Tensor> = inputs.iter().map(|tensor| tensor.row(at)).collect();
-            self.run_once(&alone.iter().collect::<Vec<_>>())
-        };
-        let mut all = row(0)?;
-        for at in 1..rows {
-            for (whole, more) in all.iter_mut().zip(row(at)?) {
-                whole.append(more)?;
+        match self.fixed_rows {
+            Some(size) if size != rows => self.run_by(size, inputs, rows),
+            _ => self.run_once(inputs),
+        }
+    }
+
+    /// As many rows at once as the file takes; the last row fills up what is missing.
+    fn run_by(&self, size: usize, inputs: &[&Tensor], rows: usize) -> Result<Vec<Tensor>, Error> {
+        let mut all: Vec<Tensor> = Vec::new();
+        for from in (0..rows).step_by(size) {
+            let own = || (from..from + size).map(|at| at.min(rows - 1));
+            let part = inputs.iter().map(|tensor| tensor.rows_at(own()));
+            let part = part.collect::<Result<Vec<_>, _>>()?;
+            let answers = self.run_once(&part.iter().collect::<Vec<_>>())?;
+            for (at, answer) in answers.into_iter().enumerate() {
+                if answer.rows() != size {
+                    return Err(Error::Model(format!(
+                        "its batch is fixed to {size} rows, and output `{}` has {:?}: export with a free batch (torch: \
+                         dynamic_shapes, or dynamic_axes)",
+                        answer.name, answer.shape
+                    )));
+                }
+                let answer = answer.rows_at(0..size.min(rows - from))?;
+                match all.get_mut(at) {
+                    Some(whole) => whole.append(answer)?,
+                    None => all.push(answer),
+                }
             }
         }
         Ok(all)
+    }
+
+    /// A lone row as one of two, for the bits that it has in any batch.
+    fn run_pair(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {
+        let twice = |tensor: &&Tensor| {
+            let mut both = Tensor::clone(tensor);
+            both.append(Tensor::clone(tensor))?;
+            Ok(both)
+        };
+        let twice: Vec<Tensor> = inputs.iter().map(twice).collect::<Result<_, Error>>()?;
+        let answers = self.run_once(&twice.iter().collect::<Vec<_>>())?;
+        let first = |answer: Tensor| if answer.rows() == 2 { answer.row(0) } else { answer };
+        Ok(answers.into_iter().map(first).collect())
     }
 
     fn run_once(&self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, Error> {

@@ -4,7 +4,7 @@ use super::OnnxModel;
 use crate::evaluator::{Answer, Evaluator, differs, rows_that_try};
 use crate::feed::Feed;
 use crate::score::SCORE;
-use crate::{Data, Datatype, Error, Tensor};
+use crate::{Data, Datatype, Error, Model as _, Tensor};
 
 /// Rows that ONNX Runtime is asked at once when both are compared.
 const BLOCK: usize = 512;
@@ -61,19 +61,19 @@ impl OnnxModel {
     /// Whether ONNX Runtime gives a row alone other bits than in a batch, as it does where it
     /// multiplies matrices. Such a row is then run twice over, as a batch of two.
     pub(super) fn differs_alone(&self, golden: &[f32]) -> bool {
-        let (Some(Feed::Matrix { datatype: Datatype::Fp32, .. }), Some(width)) =
-            (&self.feed, self.width)
-        else {
-            return false;
-        };
+        let Some(width) = self.width.filter(|_| self.has_score()) else { return false };
         let mut dice = crate::explain::SplitMix::new(1);
         let drawn = (0..ALONE * width).map(|_| (dice.next() >> 40) as f32 / (1 << 22) as f32 - 2.0);
+        // Inputs of categories and flags take 0 and 1.
+        let real = [Datatype::Fp32, Datatype::Fp64];
+        let all_real = self.inputs.iter().all(|spec| real.contains(&spec.datatype));
+        let drawn = drawn.map(|value| if all_real { value } else { f32::from(value > 0.0) });
         let rows: Vec<f32> = golden.iter().take(ALONE * width).copied().chain(drawn).collect();
         let count = rows.len() / width;
         let rows = &rows[..count * width];
-        let Ok(all) = self.score_matrix(rows, count, width) else { return false };
+        let Ok(all) = self.score(rows, count) else { return false };
         rows.chunks_exact(width).zip(all).any(|(row, score)| {
-            self.score_matrix(row, 1, width).is_ok_and(|alone| {
+            self.score(row, 1).is_ok_and(|alone| {
                 alone.first().map(|bits| bits.to_bits()) != Some(score.to_bits())
             })
         })

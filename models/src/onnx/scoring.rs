@@ -5,7 +5,7 @@ use ort::value::TensorRef;
 use super::file::{OnnxModel, Scored, Worker, list};
 use super::value::{from_value, one_line};
 use crate::score::{self, SCORE};
-use crate::{Datatype, Error, Layout, Tensor, TensorSpec};
+use crate::{Data, Datatype, Error, Layout, Tensor, TensorSpec};
 
 impl OnnxModel {
     pub(super) fn choose_score(&mut self, layout: &Layout) -> Result<(), Error> {
@@ -76,7 +76,7 @@ impl OnnxModel {
     pub(super) fn score_of(&self, own: &[Tensor]) -> Option<Tensor> {
         let scored = self.scored?;
         let scores = self.pick(own.get(scored.output)?).ok()?;
-        Tensor::new(SCORE, [scores.len() as i64, 1], crate::Data::Fp32(scores)).ok()
+        Tensor::new(SCORE, [scores.len() as i64, 1], Data::Fp32(scores)).ok()
     }
 
     pub(super) fn score_matrix(
@@ -85,9 +85,10 @@ impl OnnxModel {
         n: usize,
         width: usize,
     ) -> Result<Vec<f32>, Error> {
-        if self.one_row && n > 1 {
-            let each = rows.chunks_exact(width).map(|row| self.score_matrix(row, 1, width));
-            return Ok(each.collect::<Result<Vec<_>, _>>()?.concat());
+        if let (Some(_), Some(scored)) = (self.fixed_rows.filter(|size| *size != n), self.scored) {
+            let name = &self.inputs[0].name;
+            let input = Tensor::new(name, [n as i64, width as i64], Data::Fp32(rows.to_vec()))?;
+            return self.pick(&self.run(&[&input])?[scored.output]);
         }
         if n == 1 && self.pairs {
             let mut scores = self.score_matrix(&[rows, rows].concat(), 2, width)?;

@@ -7,12 +7,15 @@ use crate::{Data, Datatype, Error, Tensor, TensorSpec, score};
 /// How many dimensions an input of a table has at most.
 const RANK_MAX: usize = 2;
 
-/// The inputs as they are served: one that says no shape takes any table, and a batch that is fixed
-/// to one row is free, since rows can be run one by one. The flag tells of the second.
+/// The largest batch that a file may be fixed to.
+const FIXED_ROWS_MAX: i64 = 4_096;
+
+/// The inputs as they are served: one that says no shape takes any table, and a fixed batch is free,
+/// since rows can be run by so many at a time. The number is that of the second.
 pub(super) fn served(
     mut inputs: Vec<TensorSpec>,
     shapeless: &[String],
-) -> Result<(Vec<TensorSpec>, bool), Error> {
+) -> Result<(Vec<TensorSpec>, Option<usize>), Error> {
     for spec in &mut inputs {
         if spec.shape.is_empty() && shapeless.contains(&spec.name) {
             spec.shape = vec![-1, -1];
@@ -24,13 +27,20 @@ pub(super) fn served(
             )));
         }
     }
-    let one_row = !inputs.is_empty() && inputs.iter().all(|spec| spec.shape.first() == Some(&1));
-    if one_row {
+    // A vector of several may as well be one row.
+    let batch = |spec: &TensorSpec| match spec.shape.as_slice() {
+        [1, ..] => Some(1),
+        [rows @ 2..=FIXED_ROWS_MAX, _] => Some(*rows),
+        _ => None,
+    };
+    let first = inputs.first().and_then(batch);
+    let fixed = first.filter(|rows| inputs.iter().all(|spec| batch(spec) == Some(*rows)));
+    if fixed.is_some() {
         for rows in inputs.iter_mut().filter_map(|spec| spec.shape.first_mut()) {
             *rows = -1;
         }
     }
-    Ok((inputs, one_row))
+    Ok((inputs, fixed.and_then(|rows| usize::try_from(rows).ok())))
 }
 
 impl OnnxModel {
@@ -50,7 +60,7 @@ impl OnnxModel {
         }
         let mut two = self.try_rows(2);
         if two.is_none() && by_row {
-            self.one_row = true;
+            self.fixed_rows = Some(1);
             two = self.try_rows(2);
         }
         for (spec, answer) in self.outputs.iter_mut().zip(two.unwrap_or_default()) {

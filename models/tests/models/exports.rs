@@ -42,6 +42,23 @@ fn a_batch_fixed_to_one_row_takes_many() {
     }
 }
 
+/// As torch exports it, where nobody says that the batch is free.
+#[test]
+fn a_batch_fixed_to_two_rows_takes_any_number() {
+    let (free, fixed) = (load("torch/regressor.legacy.onnx"), load("torch/two_rows.legacy.onnx"));
+    assert_eq!(fixed.inputs(), free.inputs());
+    assert_eq!(fixed.outputs(), free.outputs());
+    let rows: Vec<f32> = (0..20).map(|at| (at % 7) as f32).collect();
+    for count in [1, 2, 3, 5] {
+        let rows = &rows[..4 * count];
+        let want: Vec<f64> = free.score(rows, count).unwrap().into_iter().map(f64::from).collect();
+        assert_near(&fixed.score(rows, count).unwrap(), &want, 1e-6);
+        let input = Tensor::new("x", [count as i64, 4], Data::Fp32(rows.to_vec())).unwrap();
+        let answers = fixed.infer(&[input], &[]).unwrap();
+        assert_eq!(answers[0].shape, [count as i64, 1]);
+    }
+}
+
 #[test]
 fn a_list_of_tensors_becomes_one_output_each() {
     let model = load("lists.onnx");

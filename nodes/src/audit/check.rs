@@ -45,7 +45,13 @@ impl Checker {
             seq => Chain::after(seq - 1, previous),
         };
         let chain = self.chain.get_or_insert_with(begin);
-        chain.take(entry.seq, &name, &content, &previous, &own)
+        chain.take(entry.seq, &name, &content, &previous, &own).map_err(|misfit| {
+            let what = match entry.differs.as_str() {
+                "" => misfit.what,
+                fields => format!("{}; not as in the node's memory: {fields}", misfit.what),
+            };
+            Misfit { what, ..misfit }
+        })
     }
 
     pub fn ends_at(&self, seq: u64, hash: &Hash) -> Result<(), Misfit> {

@@ -329,7 +329,7 @@ impl<'a> Reading<'a> {
                 Some(hex) => bytes(hex)?,
                 None => Vec::new(),
             },
-            error: String::new(),
+            ..LedgerEntry::default()
         })
     }
 

@@ -1,6 +1,7 @@
 //! The ledger outside the state: read from the warehouse, checked, and written to files that can be
 //! checked without a cluster.
 
+mod apart;
 mod check;
 mod file;
 mod parquet;

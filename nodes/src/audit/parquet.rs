@@ -189,7 +189,7 @@ fn take(checker: &mut Checker, row: &[Cell]) -> Result<(), Wrong> {
         content_sha256: hash(9).unwrap_or_default(),
         previous_hash: hash(10).unwrap_or_default(),
         hash: hash(11).unwrap_or_default(),
-        error: String::new(),
+        ..LedgerEntry::default()
     };
     checker.take(&entry).map_err(Wrong::Misfit)?;
     if let Ok(parsed) = Entry::parse(&entry.text, ZERO, ZERO)

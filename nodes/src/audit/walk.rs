@@ -1,5 +1,6 @@
 //! The whole chain, or a part of it, out of this node's warehouse in the order of its numbers.
 
+use super::apart::apart;
 use super::stored::{level, rows};
 use crate::node::Node;
 use crate::proto::hearth::{LedgerEntry, LedgerHead, LedgerPart, ReadLedgerRequest};
@@ -131,7 +132,7 @@ async fn page(node: &Node, from: u64, to: u64) -> Result<Vec<LedgerEntry>, Statu
     for table in tables() {
         let bounds = vec![Cell::Int(from as i64), Cell::Int(to as i64)];
         let found = rows(node, table, "WHERE seq >= ? AND seq < ?", bounds).await?;
-        entries.extend(found.iter().map(|row| message(table, row)));
+        entries.extend(found.iter().map(|row| message(node, table, row)));
     }
     entries.sort_by_key(|entry| entry.seq);
     Ok(entries)
@@ -149,16 +150,18 @@ async fn strays(node: &Node) -> Result<Vec<LedgerEntry>, Status> {
                 "table {} has a row of decision {id:?} that no entry of the ledger belongs to",
                 table.name
             );
-            found.push(LedgerEntry { error, ..message(table, &row) });
+            found.push(LedgerEntry { error, ..message(node, table, &row) });
         }
     }
     Ok(found)
 }
 
-fn message(table: &Table, row: &[Cell]) -> LedgerEntry {
+fn message(node: &Node, table: &Table, row: &[Cell]) -> LedgerEntry {
     match entry_of(table.name, row) {
         Ok(entry) => {
             let text = entry.text();
+            let known = node.machine().read().ledger.entry(entry.seq).cloned();
+            let known = known.filter(|known| **known != entry);
             LedgerEntry {
                 seq: entry.seq,
                 content_sha256: entry.content_digest().to_vec(),
@@ -166,6 +169,7 @@ fn message(table: &Table, row: &[Cell]) -> LedgerEntry {
                 previous_hash: entry.previous_hash.to_vec(),
                 hash: entry.hash.to_vec(),
                 error: String::new(),
+                differs: known.map(|known| apart(&entry, &known)).unwrap_or_default(),
             }
         }
         Err(said) => {
@@ -185,6 +189,7 @@ fn leave_out(entry: &mut LedgerEntry, entity: &str) {
     let is_own = crate::state::Entry::parse(&entry.text, [0; 32], [0; 32])
         .is_ok_and(|read| read.entity() == entity);
     if !is_own {
+        entry.differs.clear();
         entry.text.clear();
     }
 }

@@ -1,7 +1,7 @@
 //! `hearth alert`.
 
 use super::args::Remote;
-use super::output::{print_rows, time_text};
+use super::output::{Format, print_rows, time_text};
 use crate::client::{Client, alerts_client};
 use crate::json as messages;
 use crate::proto::hearth::{
@@ -140,6 +140,10 @@ async fn show(client: &Client, alert_id: String, remote: &Remote) -> anyhow::Res
         let said = format!("no alert {alert_id:?} in memory: older ones are in the table alert");
         return Err(super::output::Failure::refused(said).into());
     };
+    if remote.format == Format::Json {
+        println!("{}", messages::alert(alert));
+        return Ok(());
+    }
     print_alerts(&found, remote);
     println!();
     let headings = ["at", "from", "to", "actor", "role", "reason"];

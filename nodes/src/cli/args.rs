@@ -3,7 +3,7 @@
 use super::output::{Format, exit_code};
 use super::{
     alert, audit, cluster, demo, dev, events, feed, letters, model, report, rules, score, serve,
-    simulate, sql, train,
+    simulate, sql, train, view,
 };
 use crate::client::Client;
 use crate::validator::{self, ValidateArgs};
@@ -89,6 +89,13 @@ enum Command {
     Model {
         #[command(subcommand)]
         command: model::ModelCommand,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Feature views: push, look at, retire
+    View {
+        #[command(subcommand)]
+        command: view::ViewCommand,
         #[command(flatten)]
         remote: Remote,
     },
@@ -196,6 +203,7 @@ async fn dispatch(command: Command) -> anyhow::Result<i32> {
         Command::Status { remote } => cluster::status(&remote).await?,
         Command::Cluster { command, remote } => cluster::run(command, &remote).await?,
         Command::Model { command, remote } => model::run(command, &remote).await?,
+        Command::View { command, remote } => view::run(command, &remote).await?,
         // Ran before there was a runtime.
         Command::ValidateModel(_) => {}
         Command::Train(args) => train::run(args).await?,

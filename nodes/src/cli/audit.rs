@@ -88,6 +88,9 @@ pub(crate) struct OutcomeArgs {
     /// Who says so
     #[arg(long, env = "USER", default_value = "")]
     source: String,
+    /// Your own id for it: sent again, it changes nothing
+    #[arg(long, default_value = "")]
+    id: String,
 }
 
 pub(crate) async fn run(command: AuditCommand, remote: &Remote) -> anyhow::Result<()> {
@@ -180,6 +183,7 @@ async fn outcome(args: OutcomeArgs, client: &Client) -> anyhow::Result<()> {
         // Said here, so that a call that is made again says the same.
         observed_us: args.when.as_deref().map_or(Ok(crate::clock::now_us()), time_us)?,
         source: args.source,
+        outcome_id: args.id,
     };
     let written = client
         .call(|channel| {

@@ -27,5 +27,6 @@ mod sql;
 mod train;
 mod train_package;
 mod train_table;
+mod view;
 
 pub use args::{Cli, run};

@@ -44,7 +44,8 @@ pub(crate) struct TryArgs {
     /// A find of which nothing more is seen for so long counts as handled; the next one is another
     #[arg(long, default_value_t = 3_600)]
     handled_s: u32,
-    /// Events of a sensor file instead, as of one home that the file is about; needs --mapping
+    /// Events of a sensor file instead, as of one home that the file is about; needs --mapping. The set
+    /// is FILE or the built-in one; no cluster is asked
     #[arg(long)]
     replay: Option<PathBuf>,
     /// How the sensor file is read: a mapping file or the name of one that comes along
@@ -59,7 +60,8 @@ pub(crate) async fn run(args: TryArgs, remote: &Remote) -> anyhow::Result<()> {
         let rules = new.unwrap_or_default();
         let mut trial = Trial::new(&rules, handled_us);
         replay(&mut trial, file, args.mapping.as_deref())?;
-        return print_found(trial.found(), remote);
+        print_found(trial.found(), remote);
+        return Ok(());
     }
     let in_force = parse(&get(0, remote).await?)?;
     let sets: Vec<&Rules> = std::iter::once(&in_force).chain(new.as_ref()).collect();
@@ -77,8 +79,9 @@ pub(crate) async fn run(args: TryArgs, remote: &Remote) -> anyhow::Result<()> {
     match found.as_slice() {
         [in_force, new] => print_comparison(&Comparison::of(in_force, new), remote),
         [in_force] => print_found(in_force, remote),
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 fn time(text: &str) -> anyhow::Result<i64> {
@@ -105,6 +108,7 @@ fn replay(trial: &mut Trial, file: &Path, mapping: Option<&str>) -> anyhow::Resu
     events.sort_by(|one, other| {
         (one.event_time_us, &one.event_id).cmp(&(other.event_time_us, &other.event_id))
     });
+    move_on(&mut events);
     register(trial, "household", &[("household_id", "home"), ("dwelling_id", "home")])?;
     register(trial, "resident", &[("resident_key", "resident"), ("household_id", "home")])?;
     let mut devices: Vec<(&str, &str)> =
@@ -119,6 +123,23 @@ fn replay(trial: &mut Trial, file: &Path, mapping: Option<&str>) -> anyhow::Resu
         trial.see(event, event.event_time_us);
     }
     Ok(())
+}
+
+/// The engine's timers count from 2020. An older file is moved on by whole weeks, so that hours and
+/// weekdays stay.
+fn move_on(events: &mut [Event]) {
+    const WEEK_US: i64 = 7 * 86_400_000_000;
+    /// 2024-01-01.
+    const BEGIN_US: i64 = 1_704_067_200_000_000;
+    let Some(first_us) = events.first().map(|event| event.event_time_us) else { return };
+    let weeks = (BEGIN_US - first_us).max(0).div_euclid(WEEK_US) + 1;
+    if first_us >= BEGIN_US {
+        return;
+    }
+    for event in events {
+        event.event_time_us += weeks * WEEK_US;
+    }
+    eprintln!("the file is from before 2024: all times are moved on by {weeks} weeks");
 }
 
 fn register(trial: &mut Trial, table: &str, cells: &[(&str, &str)]) -> anyhow::Result<()> {
@@ -238,12 +259,11 @@ fn cells(found: &Found) -> Vec<Value> {
     ]
 }
 
-fn print_found(found: &[Found], remote: &Remote) -> anyhow::Result<()> {
+fn print_found(found: &[Found], remote: &Remote) {
     print_rows(remote.format, &HEADINGS, &found.iter().map(cells).collect::<Vec<_>>());
-    Ok(())
 }
 
-fn print_comparison(comparison: &Comparison, remote: &Remote) -> anyhow::Result<()> {
+fn print_comparison(comparison: &Comparison, remote: &Remote) {
     let changes = [("added", &comparison.added), ("missing", &comparison.missing)];
     let headings: Vec<&str> = std::iter::once("change").chain(HEADINGS).collect();
     let listed: Vec<Vec<Value>> = changes
@@ -261,7 +281,7 @@ fn print_comparison(comparison: &Comparison, remote: &Remote) -> anyhow::Result<
         print_rows(remote.format, &counted, &kinds);
         println!();
         print_rows(remote.format, &headings, &listed);
-        return Ok(());
+        return;
     }
     // One list, so that a program can read it: the counts are those of its rows and of what stayed.
     let all: Vec<Vec<Value>> = kinds
@@ -275,5 +295,4 @@ fn print_comparison(comparison: &Comparison, remote: &Remote) -> anyhow::Result<
         .chain(listed)
         .collect();
     print_rows(remote.format, &headings, &all);
-    Ok(())
 }

@@ -8,7 +8,9 @@ use crate::proto::hearth::{
     ScoreResponse,
 };
 use crate::serving::contribution;
-use crate::state::ledger::{EFFECT_BENEFIT, OUTCOME_ADVISED, OUTCOME_PROPOSED, VERDICTS, What};
+use crate::state::ledger::{
+    EFFECT_BENEFIT, OUTCOME_ADVISED, OUTCOME_ID_BYTES_MAX, OUTCOME_PROPOSED, VERDICTS, What,
+};
 use crate::state::{Command, DecisionRecord, Entry, ObservedRecord, Reply, ReviewRecord, Written};
 use models::Manifest;
 use std::sync::Arc;
@@ -151,22 +153,34 @@ pub(crate) async fn outcome(
     request: RecordOutcomeRequest,
 ) -> Result<ObservedOutcome, Status> {
     plain("source", &request.source, NAME_BYTES_MAX)?;
+    plain("outcome_id", &request.outcome_id, OUTCOME_ID_BYTES_MAX)?;
     if !request.observed.is_finite() {
         return Err(Status::invalid_argument("observed is a finite number: 0 or 1, or a value"));
     }
     let observed_us =
         if request.observed_us == 0 { node.raft().now_us() } else { request.observed_us };
     let found = foretold(node, &request).await?;
-    let observed =
-        ObservedRecord { observed: request.observed, observed_us, source: request.source, ..found };
+    let observed = ObservedRecord {
+        observed: request.observed,
+        observed_us,
+        source: request.source.clone(),
+        ..found
+    };
     let groups = crate::watch::groups_of(node, &observed.entity);
-    let command = Command::RecordOutcome { observed: Box::new(observed.clone()), groups };
+    let (boxed, outcome_id) = (Box::new(observed.clone()), request.outcome_id);
+    let command = if outcome_id.is_empty() {
+        Command::RecordOutcome { observed: boxed, groups }
+    } else {
+        Command::RecordNamedOutcome { outcome_id, observed: boxed, groups }
+    };
     let written = propose(node, &command).await?;
-    Ok(ObservedOutcome {
-        seq: written.seq,
-        hash: written.hash.to_vec(),
-        ..observed_message(&observed)
-    })
+    // Where it had been said before: what was said then.
+    let entry = node.machine().read().ledger.entry(written.seq).cloned();
+    let message = match entry.as_deref().map(|entry| &entry.what) {
+        Some(What::Outcome(said)) => observed_message(said),
+        _ => observed_message(&observed),
+    };
+    Ok(ObservedOutcome { seq: written.seq, hash: written.hash.to_vec(), ..message })
 }
 
 /// What had been said before it came about.

@@ -15,6 +15,7 @@ pub(crate) mod reading;
 mod rules;
 mod scores;
 pub(crate) mod status;
+mod views;
 
 pub use alerts::AlertsService;
 pub(crate) use alerts::act;
@@ -28,6 +29,7 @@ pub(crate) use reading::reach_level;
 pub use rules::RulesService;
 pub use scores::ScoresService;
 pub(crate) use status::from_raft;
+pub use views::ViewsService;
 
 /// How long a call waits for this node to apply what it proposed elsewhere.
 const APPLY_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use models::{CARD, Outcome, PACKAGE_BYTES_MAX, Package, Status as Stage};
 use raft::ReadLevel;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
@@ -132,7 +133,8 @@ pub(crate) async fn register(
         )));
     }
     let manifest = package.manifest();
-    Serving::check_manifest(manifest).map_err(|error| from_serving(&error))?;
+    let known = Serving::check_manifest(manifest, &node.machine().read().views);
+    known.map_err(|error| from_serving(&error))?;
     check_card(node, &package)?;
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
     let gates = manifest.gates;
@@ -155,6 +157,7 @@ pub(crate) async fn register(
         author,
     };
     drop(package);
+    check_space(node, &record)?;
     let verdict = node.serving().validate(blob, Source::Bytes(bytes.clone())).await;
     match verdict.outcome {
         Outcome::Ready => {}
@@ -176,6 +179,27 @@ fn check_card(node: &Node, package: &Package) -> Result<(), Status> {
         return Err(Status::invalid_argument(format!(
             "the package has no {}: say what the model is for and what it is not for ({CARD} beside manifest.toml)",
             lacks.join(" and no ")
+        )));
+    }
+    Ok(())
+}
+
+/// Packages stay for as long as decisions may be replayed, so that they have to fit.
+fn check_space(node: &Node, record: &ModelRecord) -> Result<(), Status> {
+    let most = node.config().models.packages_mib << 20;
+    let mut packages: BTreeMap<_, u64> = BTreeMap::new();
+    packages.extend(node.machine().read().models().map(|known| (known.blob, known.size_bytes)));
+    if packages.contains_key(&record.blob) {
+        return Ok(());
+    }
+    let held: u64 = packages.values().sum();
+    if held + record.size_bytes > most {
+        return Err(Status::resource_exhausted(format!(
+            "the packages of all models take {} MiB, this one would take {} more, and models.packages_mib is {}: they stay, because \
+             decisions are replayed by them; where the disks have room, raise it on every node",
+            held >> 20,
+            record.size_bytes.div_ceil(1 << 20),
+            most >> 20
         )));
     }
     Ok(())
@@ -237,10 +261,7 @@ async fn step(node: &Node, request: ChangeModelRequest, action: ModelAction) -> 
             "a reason has {REASON_BYTES_MAX} bytes at most"
         )));
     }
-    // What was seen of the version itself. A rollback asks nobody, and `force` says that somebody knows.
-    if matches!(action, ModelAction::Activate | ModelAction::Canary) && !force {
-        crate::watch::gate(node, &name, &version).await.map_err(Status::failed_precondition)?;
-    }
+    // A rollback asks nobody, and `force` says that somebody knows.
     if !force && is_promotion(node, &name, &version, (action, share)) {
         let watched = crate::watch::gate(node, &name, &version).await;
         watched.map_err(|closed| {

@@ -187,10 +187,19 @@ async fn package_path(node: &Node, blob: &[u8; 32]) -> Result<PathBuf, ServingEr
 pub(super) async fn bring_in(node: &Arc<Node>, blob: &[u8; 32]) -> Result<Loaded, ServingError> {
     let path = package_path(node, blob).await?;
     let serving = Arc::clone(node.serving());
+    let node = Arc::clone(node);
     let work = move || {
         let bytes = std::fs::read(&path)
             .map_err(|error| ServingError::Failed(format!("{}: {error}", path.display())))?;
-        serving.load(&Package::from_bytes(&bytes)?)
+        let package = Package::from_bytes(&bytes)?;
+        let manifest = package.manifest();
+        let view = {
+            let state = node.machine().read();
+            let bound = state.views.of_model(&manifest.view, &manifest.name, &manifest.version);
+            let fits = || state.views.fitting(&manifest.view, &manifest.entity, &manifest.features);
+            bound.or_else(fits).cloned()
+        };
+        serving.load(&package, view)
     };
     tokio::task::spawn_blocking(work)
         .await

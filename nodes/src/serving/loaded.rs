@@ -40,6 +40,11 @@ impl Loaded {
         self.package.inputs_of(rows, n)
     }
 
+    /// The rows of features that inputs of the model's own file hold.
+    pub(crate) fn rows_of(&self, inputs: &[models::Tensor]) -> Option<Vec<f32>> {
+        self.package.rows_of(inputs)
+    }
+
     pub fn model(&self) -> &Arc<dyn Model> {
         &self.package.model
     }

@@ -12,6 +12,7 @@ mod rows;
 mod runs;
 mod scored;
 mod shadow;
+mod sweep;
 
 pub use archive::Replayed;
 pub(crate) use archive::{replay, version_of};
@@ -28,3 +29,4 @@ pub(crate) use scored::contribution;
 pub use scored::{Row, Scored, feature_hash};
 pub use shadow::Shadows;
 pub(crate) use shadow::{Asked, Beside, compare_shadows, tell_shadows};
+pub(crate) use sweep::sweep_packages;

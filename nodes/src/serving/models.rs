@@ -3,9 +3,8 @@
 use super::archive::Archive;
 use super::rows::no_view;
 use super::{Loaded, Routed, Row, RowRules, Runs, Scored, ServingError, Shadows};
-use crate::state::State;
+use crate::state::{State, Views};
 use crate::validator::{Source, Validator, ValidatorLimits};
-use crate::views;
 use crate::watch::{self, Counter, Groups};
 use features::{EntityKind, FeatureVector, FeatureView};
 use models::{Manifest, Outcome, Repository, Runtime, Verdict};
@@ -216,12 +215,15 @@ impl Serving {
     }
 
     /// Whether the manifest names a view of ours as it is.
-    pub(crate) fn check_manifest(manifest: &Manifest) -> Result<(), ServingError> {
+    pub(crate) fn check_manifest(manifest: &Manifest, views: &Views) -> Result<(), ServingError> {
         if manifest.view.is_empty() {
             return Ok(());
         }
-        let Some(view) = views::find(&manifest.view) else {
-            let known: Vec<&str> = views::all().iter().map(|view| view.name()).collect();
+        if views.fitting(&manifest.view, &manifest.entity, &manifest.features).is_some() {
+            return Ok(());
+        }
+        let Some(view) = views.current(&manifest.view) else {
+            let known: Vec<&str> = views.all_current().map(|view| view.name()).collect();
             let said = format!(
                 "manifest.toml: unknown view {:?}: one of {}",
                 manifest.view,
@@ -232,18 +234,28 @@ impl Serving {
         check_view(manifest, view)
     }
 
-    pub(super) fn load(&self, package: &models::Package) -> Result<Loaded, ServingError> {
+    pub(super) fn load(
+        &self,
+        package: &models::Package,
+        view: Option<Arc<FeatureView>>,
+    ) -> Result<Loaded, ServingError> {
         let repository =
             self.repository.as_ref().map_err(|error| ServingError::from(error.clone()))?;
         let manifest = package.manifest();
-        Self::check_manifest(manifest)?;
+        match &view {
+            Some(view) => check_view(manifest, view)?,
+            None if manifest.view.is_empty() => {}
+            None => {
+                let said = format!("no version of view {} has its features", manifest.view);
+                return Err(ServingError::Invalid(said));
+            }
+        }
         repository.store(package)?;
         let digests = package.digests();
         let files = package;
         let package =
             repository.load(self.runtime()?, &manifest.name, &manifest.version, &digests)?;
         let sha256 = crate::hex::decode32(&package.digests.model).unwrap_or_default();
-        let view = views::find(&package.manifest.view).cloned();
         let rules = view.as_ref().map(|view| RowRules::of(&package.manifest, view));
         let (sha256_hex, rules) = (package.digests.model.clone(), rules.unwrap_or_default());
         let watch = watch_of(files, &package);

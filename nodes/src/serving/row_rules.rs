@@ -77,7 +77,8 @@ impl RowRules {
                     *status = Status::Stale;
                 }
             }
-            if *status == Status::Stale {
+            // Of too few readings is no better than of too old ones.
+            if matches!(status, Status::Stale | Status::Partial) {
                 found.has_gaps = true;
                 match rule.stale {
                     Missing::Default => *value = rule.default,
@@ -97,7 +98,7 @@ impl RowRules {
     ) -> impl Iterator<Item = &'a str> {
         let refuses = |(rule, status): (&Rule, &Status)| match status {
             Status::Present => false,
-            Status::Stale => rule.stale == Missing::Refuse,
+            Status::Stale | Status::Partial => rule.stale == Missing::Refuse,
             Status::Default | Status::NotFound => rule.missing == Missing::Refuse,
         };
         names

@@ -123,7 +123,7 @@ impl Rows {
         };
         Gaps {
             missing: named(|status| status == Status::Default),
-            stale: named(|status| status == Status::Stale),
+            stale: named(|status| matches!(status, Status::Stale | Status::Partial)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Rows {
         for (name, status) in names.iter().zip(self.row(row, &self.features.statuses)) {
             match status {
                 Status::Present => {}
-                Status::Stale => push(&mut gaps.stale, name),
+                Status::Stale | Status::Partial => push(&mut gaps.stale, name),
                 Status::Default | Status::NotFound => push(&mut gaps.missing, name),
             }
         }

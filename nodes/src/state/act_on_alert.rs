@@ -185,6 +185,9 @@ impl State {
         };
         alert.note(line);
         self.keep_alert(alert.clone());
+        if to == Work::Closed {
+            self.settle_suppressed(at, &alert.alert_id);
+        }
         Ok(alert)
     }
 
@@ -309,7 +312,8 @@ fn take_in(
     // How it was closed does not wipe out what was found.
     let is_category = CLOSED_AS.contains(&wanted.outcome.as_str());
     let found = !alert.outcome.is_empty() && !CLOSED_AS.contains(&alert.outcome.as_str());
-    if !wanted.outcome.is_empty() && !(is_category && found) {
+    let says_less = wanted.outcome.is_empty() || (is_category && found);
+    if !says_less {
         wanted.outcome.clone_into(&mut alert.outcome);
     }
     if !wanted.reference.is_empty() {

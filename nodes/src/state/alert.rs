@@ -16,7 +16,7 @@ pub(crate) const EVIDENCE_MAX: usize = 32;
 /// Transitions kept with an alert; later ones stand in the table `alert_history` only.
 pub(crate) const HISTORY_MAX: usize = 64;
 /// People remembered as told of one alert.
-const TOLD_MAX: usize = 32;
+const TOLD_MAX: usize = 64;
 /// Action ids remembered with an alert.
 const ACTION_IDS_MAX: usize = 64;
 /// Closed alerts that stay in memory; older ones are in the warehouse.
@@ -205,6 +205,8 @@ pub struct Alerts {
     closed: OrdSet<(i64, String)>,
     /// By the entry that changed each last.
     changed: OrdSet<(u64, String)>,
+    /// Open alerts by the case of the outage that explains them.
+    explained: OrdSet<(String, String)>,
     pub(crate) counted: OrdMap<(String, String), Counted>,
 }
 
@@ -219,6 +221,14 @@ impl Alerts {
 
     pub(crate) fn closed_last_at(&self, kind: &str, place: &str) -> Option<&Alert> {
         self.get(self.closed_last.get(kind)?.get(place)?)
+    }
+
+    /// The open alerts that the case of an outage explains.
+    pub(crate) fn explained_by<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = &'a Alert> {
+        self.explained
+            .range((parent.to_owned(), String::new())..)
+            .take_while(move |(of, _)| of == parent)
+            .filter_map(|(_, id)| self.get(id))
     }
 
     /// The open alerts of a place, by kind.
@@ -256,6 +266,7 @@ impl Alerts {
             self.due.remove(&(old.due_us, old.alert_id.clone()));
             self.closed.remove(&(old.closed_us, old.alert_id.clone()));
             self.changed.remove(&(old.log_index, old.alert_id.clone()));
+            self.explained.remove(&(old.suppressed_by.clone(), old.alert_id.clone()));
         }
         let place = alert.place().to_owned();
         if alert.is_open() {
@@ -264,6 +275,9 @@ impl Alerts {
             open.insert(place, alert.alert_id.clone());
             if alert.due_us > 0 {
                 self.due.insert((alert.due_us, alert.alert_id.clone()));
+            }
+            if !alert.suppressed_by.is_empty() {
+                self.explained.insert((alert.suppressed_by.clone(), alert.alert_id.clone()));
             }
         } else {
             forget(&mut self.open, &alert, &place);

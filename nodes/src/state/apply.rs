@@ -5,7 +5,7 @@ use super::rules::RuleHistory;
 use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
     IndexedRows, Ledger, ModelRecord, Once, Recent, Relatives, Reply, RowIndex, Rows, Rules,
-    Scores, Watched,
+    Scores, Views, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -55,6 +55,7 @@ pub struct State {
     pub homes: Homes,
     pub(crate) places: Places,
     pub features: Store,
+    pub views: Views,
     pub dedup: Dedup,
     pub alerts: Alerts,
     pub casework: Casework,
@@ -96,6 +97,7 @@ impl State {
             homes: Homes::default(),
             places: Places::default(),
             features: Store::default(),
+            views: Views::default(),
             dedup: Dedup::default(),
             alerts: Alerts::default(),
             casework: Casework::default(),
@@ -134,6 +136,9 @@ impl State {
         at: Position,
         commands: &[impl AsRef<[u8]>],
     ) -> Result<Vec<Vec<u8>>, UnknownCommand> {
+        if self.applied == 0 {
+            self.write_views();
+        }
         self.applied = at.index;
         self.clock_us = self.clock_us.max(at.time_us);
         self.features.advance(self.clock_us);
@@ -184,7 +189,10 @@ impl State {
             Command::RecordDecision(record) => self.record_decision(at, *record),
             Command::RecordReview(review) => self.record_review(at, *review),
             Command::RecordOutcome { observed, groups } => {
-                self.record_outcome(at, *observed, &groups)
+                self.record_outcome(at, "", *observed, &groups)
+            }
+            Command::RecordNamedOutcome { outcome_id, observed, groups } => {
+                self.record_outcome(at, &outcome_id, *observed, &groups)
             }
             Command::RecordWatch(deltas) => self.record_watch(&deltas),
             Command::Tick => Reply::Done,
@@ -207,6 +215,8 @@ impl State {
                 }
                 Reply::Done
             }
+            Command::PushView { text, author } => self.push_view(at, text, author),
+            Command::RetireView { name, version, .. } => self.retire_view(at, &name, version),
         }
     }
 

@@ -106,6 +106,22 @@ pub enum Command {
     },
     RecordDeadLetters(Vec<DeadLetter>),
     PushRules(Box<RulePush>),
+    /// A version of a feature view, as TOML.
+    PushView {
+        text: String,
+        author: String,
+    },
+    RetireView {
+        name: String,
+        version: u32,
+        actor: String,
+    },
+    /// As [`Self::RecordOutcome`], with the sender's id for it.
+    RecordNamedOutcome {
+        outcome_id: String,
+        observed: Box<ObservedRecord>,
+        groups: Vec<(String, String)>,
+    },
 }
 
 /// What a command answers.

@@ -55,6 +55,21 @@ impl State {
         at: Position,
         received: &Received<'_>,
     ) -> (Option<Arc<str>>, Option<SeenFrom>) {
+        let (dwelling, from) = self.fold_people(at, received);
+        if let Some(dwelling) = dwelling.as_deref()
+            && self.features.wants(EntityKind::Dwelling)
+        {
+            let Received { event, kind, at_us } = *received;
+            self.features.record(EntityKind::Dwelling, dwelling, kind, at_us, event.value);
+        }
+        (dwelling, from)
+    }
+
+    fn fold_people(
+        &mut self,
+        at: Position,
+        received: &Received<'_>,
+    ) -> (Option<Arc<str>>, Option<SeenFrom>) {
         let Received { event, kind, at_us } = *received;
         let (device, value) = (event.device_id, event.value);
         let interval_us = self.rules.score_interval_us();

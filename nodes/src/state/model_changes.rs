@@ -96,7 +96,8 @@ impl State {
             By { actor: "", reason: "", forced: false, now_us: self.clock_us, log_index: at.index };
         let is_new = self.registry.register(&name, push, &by)?;
         if is_new {
-            self.models.insert((name.clone(), version.clone()), Arc::new(record));
+            self.models.insert((name.clone(), version.clone()), Arc::new(record.clone()));
+            self.bind_view(&record);
             self.write_changes(at, &name, before);
         }
         Ok(is_new)

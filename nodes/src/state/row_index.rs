@@ -105,7 +105,7 @@ impl RowSource for IndexedRows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use features::table::Cell;
+    use features::table::{Cell, encode_row};
 
     #[test]
     fn an_indexed_row_is_the_row_itself_also_after_a_change() {
@@ -134,5 +134,53 @@ mod tests {
         }
         let grid = civil::TABLES.iter().position(|table| table.name == "grid").unwrap();
         assert!(index.find(grid, "k39").unwrap().is_some());
+    }
+
+    /// What this process has in memory.
+    fn resident_bytes() -> usize {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+    }
+
+    /// A measurement: `HEARTH_PEOPLE=416000 cargo test -p nodes --lib -- --ignored --nocapture bytes_by_part`.
+    #[test]
+    #[ignore = "takes minutes and gigabytes at the size of a district"]
+    #[expect(clippy::disallowed_methods, reason = "how many people, of whoever measures")]
+    fn bytes_by_part() {
+        let people = std::env::var("HEARTH_PEOPLE").map_or(20_000, |text| text.parse().unwrap());
+        let plan = crate::simulate::Plan { people, ..Default::default() };
+        let district = crate::simulate::District::generate(&plan).unwrap();
+        let mut rows = Rows::default();
+        let (mut count, mut stored) = (0, 0);
+        let before = resident_bytes();
+        for table in crate::simulate::District::tables() {
+            if table.mode != Mode::Reference {
+                continue;
+            }
+            let from = (resident_bytes(), count, stored);
+            for row in district.rows(table.name).unwrap() {
+                rows.upsert(table, &row).unwrap();
+                count += 1;
+                stored += encode_row(&row).unwrap().len();
+            }
+            println!(
+                "{:16} {:9} rows, {:6.1} MB of bytes, {:6.1} MB resident",
+                table.name,
+                count - from.1,
+                (stored - from.2) as f64 / 1e6,
+                resident_bytes().saturating_sub(from.0) as f64 / 1e6
+            );
+        }
+        let filled = resident_bytes();
+        let index = RowIndex::rebuild(&rows);
+        let indexed: usize = index.tables.iter().flatten().map(HashTable::len).sum();
+        let (rows_mb, index_mb) =
+            ((filled - before) as f64 / 1e6, (resident_bytes() - filled) as f64 / 1e6);
+        println!(
+            "{people} people: {count} rows, {:.1} MB of bytes, {rows_mb:.1} MB resident",
+            stored as f64 / 1e6
+        );
+        println!("the index: {indexed} rows, {index_mb:.1} MB resident");
+        assert!(index_mb < rows_mb);
     }
 }

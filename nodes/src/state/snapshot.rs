@@ -5,7 +5,7 @@ use super::dedup::Order;
 use super::rules::RuleHistory;
 use super::{
     Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord,
-    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Watched,
+    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Views, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 4;
+const SNAPSHOT_VERSION: u8 = 5;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -33,6 +33,7 @@ struct Parts<Seen> {
     registry: Registry,
     models: OrdMap<(String, String), Arc<ModelRecord>>,
     model_indexes: OrdMap<(String, String), u64>,
+    views: Views,
     scores: Scores,
     ledger: Ledger,
     watched: Watched,
@@ -88,6 +89,7 @@ impl State {
             registry: self.registry.clone(),
             models: self.models.clone(),
             model_indexes: self.model_indexes.clone(),
+            views: self.views.clone(),
             scores: self.scores.clone(),
             ledger: self.ledger.clone(),
             watched: self.watched.clone(),
@@ -146,6 +148,7 @@ impl State {
             registry: parts.registry,
             models: parts.models,
             model_indexes: parts.model_indexes,
+            views: parts.views,
             scores: parts.scores,
             ledger: parts.ledger,
             watched: parts.watched,

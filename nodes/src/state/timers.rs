@@ -38,7 +38,8 @@ impl State {
     /// The next time at which something happens by itself.
     pub fn next_timer_us(&self) -> Option<i64> {
         let notices = self.casework.outbox.gives_up_us(&self.casework.linkage.delivering);
-        [self.alerts.next_due_us(), notices].into_iter().flatten().min()
+        let seen = self.conditions.next_timer_us();
+        [self.alerts.next_due_us(), notices, seen].into_iter().flatten().min()
     }
 
     fn end_silence(&mut self, at: Position, mut alert: Alert) {

@@ -210,27 +210,51 @@ impl Watched {
         found
     }
 
-    /// An outcome of 0 to 1 counts for the calibration and for the groups of whom it is about.
-    pub(super) fn observe_outcome(&mut self, of: &ObservedRecord, groups: &[(String, String)]) {
-        if !(0.0..=1.0).contains(&of.observed) || of.version.is_empty() {
+    /// An outcome of 0 to 1 counts for the calibration and for the groups of whom it is about. It
+    /// takes the place of `before`, where that was said of the same.
+    pub(super) fn observe_outcome(
+        &mut self,
+        of: &ObservedRecord,
+        groups: &[(String, String)],
+        before: Option<f64>,
+    ) {
+        let counts = |observed: &f64| (0.0..=1.0).contains(observed);
+        if let Some(before) = before.filter(counts) {
+            self.count_outcome(of, before, groups, -1);
+        }
+        if counts(&of.observed) {
+            self.count_outcome(of, of.observed, groups, 1);
+        }
+    }
+
+    /// `times` is 1, or -1 to take back what was counted.
+    fn count_outcome(
+        &mut self,
+        of: &ObservedRecord,
+        observed: f64,
+        groups: &[(String, String)],
+        times: i64,
+    ) {
+        if of.version.is_empty() {
             return;
         }
         let version = self.at(&of.model, &of.version, 0);
         for (column, value) in groups {
             if let Some(group) = version.group(column, value) {
-                group.outcomes += 1;
-                group.positives += u64::from(of.observed >= 0.5);
+                group.outcomes = group.outcomes.saturating_add_signed(times);
+                let positives = times * i64::from(observed >= 0.5);
+                group.positives = group.positives.saturating_add_signed(positives);
             }
         }
         if (0.0..=1.0).contains(&of.score) {
             let bins = CALIBRATION_BINS;
             let tenth = ((of.score * bins as f64) as usize).min(bins - 1);
-            let units = |value: f64| (value * UNIT).round() as i64;
+            let units = |value: f64| times * (value * UNIT).round() as i64;
             let tenth = &mut version.calibration[tenth];
-            tenth.outcomes += 1;
+            tenth.outcomes = tenth.outcomes.saturating_add_signed(times);
             tenth.score_sum += units(of.score);
-            tenth.observed_sum += units(of.observed);
-            tenth.squared_sum += units((of.score - of.observed) * (of.score - of.observed));
+            tenth.observed_sum += units(observed);
+            tenth.squared_sum += units((of.score - observed) * (of.score - observed));
         }
     }
 }
@@ -311,7 +335,7 @@ mod tests {
         };
         let group = [("sex".to_owned(), "2".to_owned())];
         for (score, observed) in [(0.05, 0.0), (0.95, 1.0), (1.0, 0.0), (0.5, 7.0)] {
-            watched.observe_outcome(&of(score, observed), &group);
+            watched.observe_outcome(&of(score, observed), &group, None);
         }
         let version = watched.version("m", "1").unwrap();
         assert_eq!(version.calibration[0].outcomes, 1);

@@ -213,7 +213,7 @@ impl Cut {
                 Status::Default | Status::NotFound => {
                     feature.missing.fetch_add(1, Ordering::Relaxed);
                 }
-                Status::Stale => {
+                Status::Stale | Status::Partial => {
                     feature.stale.fetch_add(1, Ordering::Relaxed);
                 }
                 Status::Present => {}

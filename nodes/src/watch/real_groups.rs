@@ -38,7 +38,7 @@ fn denial_rates_of_the_boston_mortgages() {
         };
         let groups = [("afam".to_owned(), cells[afam].to_owned())];
         let at = Position { index: n as u64 + 1, term: 1, time_us: 1 };
-        assert!(matches!(state.record_outcome(at, record, &groups), Reply::Written(_)));
+        assert!(matches!(state.record_outcome(at, "", record, &groups), Reply::Written(_)));
     }
     let rows = group_rows(&seen(&state.watched));
     let rate = |value: &str| {

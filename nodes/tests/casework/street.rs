@@ -4,7 +4,8 @@ use features::Event;
 use features::civil;
 use features::table::{Cell, encode_row};
 use nodes::state::{
-    Action, Alert, CaseStep, Change, Command, Delivery, Linkage, Reply, Roster, State,
+    Action, Alert, AlertRule, CaseStep, Change, Command, Delivery, Linkage, Reply, Roster,
+    RulePush, Rules, Severity, State,
 };
 use raft::Position;
 
@@ -64,6 +65,18 @@ pub(crate) fn street() -> Street {
         street.done(&row("resident", &[("resident_key", key("r")), ("household_id", key("h"))]));
         street.done(&row("device", &[("device_id", key("d")), dwelling]));
     }
+    // What raises alerts is not the matter here: a few rules, and none that time alone sets off.
+    let rule = AlertRule::counting;
+    let rules = Rules {
+        alerts: vec![
+            rule(("gas", "gas_leak"), 5.0, (3, 86_400), (Severity::Critical, 3)),
+            rule(("sos", "sos"), 1.0, (1, 60), (Severity::Critical, 3)),
+            rule(("fall", "fall"), 1.0, (1, 60), (Severity::Major, 1)),
+            rule(("water", "water_leak"), 2.0, (1, 60), (Severity::Minor, 1)),
+        ],
+        ..Rules::bare()
+    };
+    street.done(&Command::PushRules(Box::new(RulePush::new(&rules, "test", "few rules"))));
     for (other, kind, consent) in [
         ("daughter", "child", true),
         ("next door", "neighbour", true),

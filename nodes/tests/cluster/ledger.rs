@@ -162,6 +162,10 @@ async fn a_machine_refuses_no_benefit_and_people_are_heard() {
     };
     let observed = scores.record_outcome(outcome.clone()).await.unwrap().into_inner();
     assert_eq!(observed.version, "1");
+    // Said again, by another node and at another time: the same entry.
+    let mut elsewhere = scores_client(cluster.nodes[0].channel());
+    let again = elsewhere.record_outcome(outcome.clone()).await.unwrap().into_inner();
+    assert_eq!(again, observed);
     let nobody = RecordOutcomeRequest { entity: "nobody".to_owned(), ..outcome.clone() };
     assert_eq!(scores.record_outcome(nobody).await.unwrap_err().code(), Code::NotFound);
     let nan = RecordOutcomeRequest { observed: f64::NAN, ..outcome };

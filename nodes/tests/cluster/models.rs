@@ -1,7 +1,7 @@
 //! Model files: pushed once, at home on every node, with the same answer everywhere.
 
 use crate::gather::reading;
-use crate::local::{Cluster, Process, eventually, hearth};
+use crate::local::{Cluster, Process, Shape, eventually, hearth};
 use crate::people::settle;
 use nodes::client::{models_client, scores_client};
 use nodes::proto::hearth::{
@@ -173,4 +173,31 @@ async fn a_model_answers_alike_everywhere_also_where_it_was_fetched_later() {
     assert_eq!(decisions[0].score.as_ref().unwrap().score.to_bits(), made.score.to_bits());
     assert_eq!(decisions[0].purpose, "a visit");
     assert_eq!(decisions[0].features.len(), first.features.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packages_have_a_bound_and_what_nobody_names_goes() {
+    let models = nodes::config::Models { packages_mib: 0, ..Default::default() };
+    let mut cluster = Cluster::shaped(Shape { nodes: 1, models, ..Shape::default() }).await;
+    let path = zoo("fall_risk");
+    let output = cluster.run(&["model", "push", path.to_str().unwrap(), "--author", "li"]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("models.packages_mib is 0") && said.lines().count() == 1, "{said}");
+
+    let node = &mut cluster.nodes[0];
+    node.kill();
+    let folder = node.home.join("data/raft/blobs");
+    let old = folder.join("ab".repeat(32));
+    let new = folder.join("cd".repeat(32));
+    for file in [&old, &new] {
+        std::fs::write(file, b"nobody names it").unwrap();
+    }
+    let file = std::fs::File::options().write(true).open(&old).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified - std::time::Duration::from_hours(25)).unwrap();
+    node.start();
+    node.wait_up().await;
+    eventually("the old file is gone", async || (!old.exists()).then_some(())).await;
+    assert!(new.exists());
 }

@@ -1,8 +1,8 @@
 //! All nodes are killed at the same time, in the middle of writing, and started again.
 
-use crate::gather::reading;
+use crate::gather::{motions, reading};
 use crate::kill_leader::every_event_once;
-use crate::local::{Cluster, eventually, within};
+use crate::local::{Cluster, Shape, eventually, within};
 use crate::models::{ready_everywhere, score, ship};
 use crate::people::settle;
 use crate::stream::{Told, append, bidirectional};
@@ -123,4 +123,29 @@ pub(crate) async fn same_tables(cluster: &Cluster, tables: &[&str]) {
         })
         .await;
     }
+}
+
+/// A start reads the warehouse's log: a node that is killed before it has folded it, again and again,
+/// would take longer to come back each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_process_left_unfolded_is_folded_by_the_next() {
+    const LONG: u64 = 16 << 20;
+    let mut cluster = Cluster::shaped(Shape { nodes: 1, ..Shape::default() }).await;
+    let log = cluster.nodes[0].home.join("data/hearth.duckdb.wal");
+    let bytes = || std::fs::metadata(&log).map_or(0, |log| log.len());
+    let client = cluster.client();
+    let mut sent = 0;
+    while bytes() < LONG {
+        let requests =
+            (0..8).map(|n| client.append(motions("m", sent + n * 2_000..sent + (n + 1) * 2_000)));
+        futures::future::try_join_all(requests).await.unwrap();
+        sent += 16_000;
+        assert!(sent < 4_000_000, "{} bytes of {sent} events", bytes());
+    }
+    cluster.nodes[0].kill();
+    assert!(bytes() >= LONG, "it was folded before the kill");
+    cluster.nodes[0].start();
+    cluster.nodes[0].wait_up().await;
+    client.append(motions("after", 0..1)).await.unwrap();
+    eventually("the log is folded", async || (bytes() < LONG).then_some(())).await;
 }

@@ -44,6 +44,7 @@ async fn three_gas_readings_end_with_a_replaced_pipe() {
     client.append(vec![reading("kit", "g3", "gas1", "gas", 12.0)]).await.unwrap();
     let told = watched.message().await.unwrap().unwrap();
     let took = begun.elapsed();
+    println!("third reading sent to alert seen on a follower: {took:?}");
     assert!(took <= TOLD_WITHIN, "the alert took {took:?}");
     assert_eq!(
         (told.kind.as_str(), told.level, told.work.as_str()),

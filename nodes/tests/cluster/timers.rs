@@ -102,6 +102,7 @@ async fn each_timer_fires_once_and_within_a_second_while_leaders_are_killed() {
     stop.store(true, Ordering::Relaxed);
     let gaps = looking.await.unwrap();
     let index = cluster.same_state().await;
+    let mut worst_us = (0, 0);
     for node in &cluster.nodes {
         node.wait_recorded(index).await;
         let sql = "SELECT a.alert_id, epoch_us(a.raised_ts)::VARCHAR, epoch_us(h.ts)::VARCHAR
@@ -122,6 +123,13 @@ async fn each_timer_fires_once_and_within_a_second_while_leaders_are_killed() {
                 .fold(due_us, i64::max);
             let over_us = time(2) - from_us;
             assert!(over_us <= SECOND_US, "{row:?} is {late_us} us late, gaps {gaps:?}");
+            worst_us = (worst_us.0.max(late_us), worst_us.1.max(over_us));
         }
     }
+    println!(
+        "{} timers, {KILLS} leaders killed: {} ms late at most, {} ms after somebody led",
+        CASES,
+        worst_us.0 / 1_000,
+        worst_us.1 / 1_000
+    );
 }

@@ -179,6 +179,7 @@ fn a_building_without_power_is_one_alert_and_a_few_devices_are_not() {
     let outages = street.alerts("outage");
     assert_eq!(outages.len(), 1);
     assert_eq!(outages[0].resident_key, "building:b0");
+    assert_eq!(outages[0].region, "990101001001");
     assert!(street.said("outage").contains("31 of 31"), "{}", street.said("outage"));
 }
 

@@ -94,6 +94,7 @@ fn who_left_by_the_door_may_be_out() {
     street.wait(11 * HOUR_US);
     assert_eq!(street.count(), 0, "out for a day at most");
     street.now("front", "door", 1.0);
+    street.wait(SECOND_US);
     street.now("pir", "motion", 1.0);
     street.wait(9 * HOUR_US + 8 * HOUR_US);
     assert_eq!(street.count(), 1, "in, and still");

@@ -222,10 +222,10 @@ def test_a_parquet_export_and_a_change_in_it(export, tmp_path, run):
 
 
 CHANGES = {
-    "UPDATE civil.decision SET score = score + 1e-9 WHERE seq = 2": ("entry 2, decision", "its content gives hash"),
-    "UPDATE civil.decision SET features = replace(features, 'given', 'present') WHERE seq = 1": ("entry 1, decision", "its content gives hash"),
+    "UPDATE civil.decision SET score = score + 1e-9 WHERE seq = 2": ("entry 2, decision", "not as in the node's memory: score"),
+    "UPDATE civil.decision SET features = replace(features, 'given', 'present') WHERE seq = 1": ("entry 1, decision", "memory: features[0].status, features[1].status"),
     "UPDATE civil.decision SET features = replace(features, ':', ': ') WHERE seq = 3": ("entry 3", "decision.features"),
-    "UPDATE civil.decision SET purpose = 'another' WHERE seq = 4": ("entry 4, decision", "its content gives hash"),
+    "UPDATE civil.decision SET purpose = 'another' WHERE seq = 4": ("entry 4, decision", "not as in the node's memory: purpose"),
     "DELETE FROM civil.decision WHERE seq = 2": ("entry 3, decision", "entry 2 is missing"),
     "DELETE FROM civil.decision WHERE seq = 5": ("the end, entry 4", "missing after it"),
     "UPDATE civil.decision SET seq = 5 - seq + 2 WHERE seq IN (3, 4)": ("entry 3", "follows hash"),

@@ -9,9 +9,10 @@ import shutil
 import signal
 import subprocess
 import time
+import tomllib
 
 import pytest
-from conftest import HEARTH, Dev, hearth
+from conftest import HEARTH, REPOSITORY, Dev, hearth
 
 DONE, USAGE, REFUSED, UNAVAILABLE, DAMAGED = 0, 2, 3, 4, 5
 
@@ -95,6 +96,30 @@ def test_refused_or_not_found(run, district, tmp_path):
     fails(run("model", "push", tmp_path / "nothing"), REFUSED)
     fails(run("model", "push", tmp_path), REFUSED)
     fails(run("load", tmp_path), REFUSED)
+
+
+def test_linkage_and_rosters_come_from_files(run, tmp_path):
+    linkage, roster = (REPOSITORY / "deploy/notify" / name for name in ("linkage.toml", "roster.toml"))
+    shown = tomllib.loads(done(run("alert", "linkage", "set", linkage)))
+    assert shown["version"] == 1 and shown["policies"][0]["tell_at_once"] == [1, 2, 3]
+    assert tomllib.loads(done(run("alert", "linkage", "show"))) == shown
+    done(run("alert", "linkage", "set", linkage))  # the same again
+    done(run("alert", "roster", "set", roster))
+    rosters = json.loads(done(run("alert", "roster", "list", "--format", "json")))
+    assert [(each["level"], each["region"], each["version"]) for each in rosters] == [(2, "330106001", 1)]
+    assert tomllib.loads(done(run("alert", "roster", "show", "2", "330106001")))["shifts"][0]["name"] == "day"
+    wrong = tmp_path / "wrong.toml"
+    for text, said in [
+        ("version = 2\nverion = 1", "line 2"), (linkage.read_text().replace("ack_s = [60, 120", "ack_s = [0, 120"), "ack_s"),
+        (linkage.read_text().replace("reminder_s = 3600", "reminder_s = 1800"), "higher"), ("version = 2", "band"),
+    ]:
+        wrong.write_text(text)
+        assert said in fails(run("alert", "linkage", "set", wrong), REFUSED), text
+    wrong.write_text(roster.read_text().replace("nights and week-ends", "nights"))
+    assert "higher" in fails(run("alert", "roster", "set", wrong), REFUSED)
+    assert "no roster" in fails(run("alert", "roster", "show", "3"), REFUSED)
+    fails(run("alert", "show", "no-alert"), REFUSED)
+    fails(run("alert", "family", "nobody"), REFUSED)
 
 
 def test_portrait_and_score(run, district):

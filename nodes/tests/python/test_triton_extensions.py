@@ -153,10 +153,12 @@ def test_shared_memory_from_asyncio_and_in_a_stream(cluster, zoo, region):
 
 
 def test_cuda_is_said_not_to_be_there(client):
-    said = refused("UNIMPLEMENTED", client.get_cuda_shared_memory_status)
+    """As a Triton without a card has it: no region, none to let go, and none to be had."""
+    assert not client.get_cuda_shared_memory_status(client_timeout=CALL_WITHIN_S).regions
+    client.unregister_cuda_shared_memory(client_timeout=CALL_WITHIN_S)
+    refused("NOT_FOUND", client.get_cuda_shared_memory_status, "c")
+    said = refused("UNIMPLEMENTED", client.register_cuda_shared_memory, "c", b"", 0, 16)
     assert "system shared memory" in said
-    refused("UNIMPLEMENTED", client.register_cuda_shared_memory, "c", b"", 0, 16)
-    refused("UNIMPLEMENTED", client.unregister_cuda_shared_memory)
 
 
 def test_extensions_are_what_works(client):

@@ -38,6 +38,14 @@ def package(zoo, folder, version, watch):
     return folder
 
 
+def write_background(folder, rows):
+    names = re.search(r"features = \[(.*?)\]", (folder / "manifest.toml").read_text(encoding="utf-8"), re.S)
+    names = re.findall(r'"(\w+)"', names.group(1))
+    lines = [",".join(names)] + [",".join(repr(float(value)) for value in row) for row in rows]
+    (folder / "background.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return names
+
+
 def scored(client, model, rows):
     parts = [client.infer(model, [features(part)], client_timeout=CALL_WITHIN_S).as_numpy("score")
              for part in np.array_split(rows, max(1, len(rows) // 250))]
@@ -57,10 +65,7 @@ def watched(tmp_path_factory, zoo, client, cluster, address, residents):
     now = rows[dice.integers(len(rows), size=ROWS)]
     now[:, 0] += dice.integers(4, 21, size=ROWS)
     folder = package(zoo, tmp_path_factory.mktemp("package") / MODEL, 1, "selected_min_score = 0.3")
-    names = re.search(r"features = \[(.*?)\]", (folder / "manifest.toml").read_text(encoding="utf-8"), re.S)
-    names = re.findall(r'"(\w+)"', names.group(1))
-    lines = [",".join(names)] + [",".join(repr(float(value)) for value in row) for row in background]
-    (folder / "background.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    names = write_background(folder, background)
     done(run("model", "push", folder, "--author", "li"))
     done(run("model", "approve", MODEL, "1", "--actor", "wang"))
     done(run("model", "activate", MODEL, "1", "--actor", "wang"))
@@ -184,3 +189,29 @@ def test_a_gate_stops_a_promotion(watched, zoo, tmp_path, run):
     done(run("model", "approve", MODEL, "2", "--actor", "wang"))
     stopped = run("model", "activate", MODEL, "2", "--actor", "wang")
     assert stopped.returncode == REFUSED and "0 scores were seen, watch.min_scores is 500" in stopped.stderr
+
+
+def test_a_candidate_that_has_drifted_is_not_promoted(watched, zoo, tmp_path, run, client, cluster):
+    """It stands in shadow, sees rows that its reference does not hold, and stays there."""
+    folder = package(zoo, tmp_path / "third", 3, "min_scores = 500\npsi_max = 0.25")
+    write_background(folder, watched["reference"][0])
+    done(run("model", "push", folder, "--author", "li"))
+    done(run("model", "approve", MODEL, "3", "--actor", "wang"))
+    done(run("model", "shadow", MODEL, "3", "--share", "100", "--actor", "wang"))
+    rows = watched["now"][0][:ROWS].astype(np.float32)
+    deadline = time.monotonic() + 60
+    while True:
+        scored(client, MODEL, rows[:500])
+        told = sql(cluster.flight[1], f"SELECT * FROM model_drift WHERE model = '{MODEL}' AND version = '3' AND feature = 'age'")
+        if told and told[0]["scores"] >= 500:
+            break
+        assert time.monotonic() < deadline, told
+        time.sleep(0.2)
+    for step in (["activate"], ["canary", "--share", "10"]):
+        stopped = run("model", step[0], MODEL, "3", *step[1:], "--actor", "wang")
+        assert stopped.returncode == REFUSED, stopped.stdout
+        assert "psi of age is" in stopped.stderr and "watch.psi_max is 0.25" in stopped.stderr, stopped.stderr
+    assert client.infer(MODEL, [features(rows[:1])], client_timeout=CALL_WITHIN_S).get_response().model_version == "1"
+    done(run("model", "activate", MODEL, "3", "--actor", "wang", "--force", "--reason", "the district has grown older"))
+    assert client.infer(MODEL, [features(rows[:1])], client_timeout=CALL_WITHIN_S).get_response().model_version == "3"
+    done(run("model", "rollback", MODEL, "--actor", "wang"))

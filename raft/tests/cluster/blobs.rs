@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use raft::Error;
+use std::fs::File;
+use std::time::Duration;
 
 use crate::nodes::Group;
 
@@ -40,5 +42,28 @@ async fn a_minority_does_not_claim_to_keep_a_blob() {
     assert!(refused.as_ref().is_err_and(Error::is_retryable), "{refused:?}");
     let huge = Bytes::from(vec![0; raft::BLOB_MAX_BYTES + 1]);
     assert!(matches!(group.raft(stays).put_blob(huge).await, Err(Error::TooLarge { .. })));
+    group.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_names_is_removed_when_it_is_old() {
+    const DAY: Duration = Duration::from_hours(24);
+    let group = Group::found(|_| {}).await;
+    let raft = group.raft(group.leader().await);
+    let named = raft.put_blob(Bytes::from_static(b"named")).await.unwrap();
+    let loose = raft.put_blob(Bytes::from_static(b"loose")).await.unwrap();
+    let again = raft.put_blob(Bytes::from_static(b"again")).await.unwrap();
+    let sweep = async || raft.sweep_blobs([named].into(), DAY).await.unwrap();
+    assert_eq!(sweep().await, 0);
+    for id in [named, loose, again] {
+        let file = File::open(raft.blob_path(&id).unwrap()).unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(modified - 2 * DAY).unwrap();
+    }
+    // Who brings a file again gets the whole time for naming it.
+    raft.put_blob(Bytes::from_static(b"again")).await.unwrap();
+    assert_eq!(sweep().await, 1);
+    assert_eq!(raft.blob_path(&loose), None);
+    assert!(raft.blob_path(&named).is_some() && raft.blob_path(&again).is_some());
     group.shutdown().await;
 }

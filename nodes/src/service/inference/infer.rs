@@ -11,7 +11,7 @@ use crate::service::status::from_serving;
 use crate::serving::{Loaded, Moments, Routed, ServingError};
 use crate::watch::Codes;
 use features::Status as Found;
-use models::{Data, Datatype, Format, Priority, Tensor};
+use models::{Data, Format, Priority, Tensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ const EXPLAINED_SHORT: usize = 8;
 /// The inputs that every model with a view takes.
 pub(super) const ENTITY: &str = "entity";
 pub(super) const FEATURES: &str = "features";
+pub(super) const SCORE: &str = "score";
 const CONTRIBUTIONS: &str = "contributions";
 const BASE: &str = "base";
 /// Rows in one request that are explained by sampling, which runs a model a thousand times a row.
@@ -146,17 +147,7 @@ fn respond(
     };
     response.parameters = answer.parameters;
     left.outputs = in_order(answer.tensors, &wanted).map_err(|error| from_serving(&error))?;
-    for (at, tensor) in left.outputs.iter().enumerate() {
-        let asked = asked.get(at);
-        let place = asked.and_then(|asked| asked.place.as_ref());
-        match asked.and_then(|asked| asked.classes) {
-            Some(top) => {
-                let classes = classification::classify(tensor, top)?;
-                tensors::write(&mut response, &classes, place, raw)?;
-            }
-            None => tensors::write(&mut response, tensor, place, raw)?,
-        }
-    }
+    write_all(&mut response, &left.outputs, &asked, raw)?;
     if left.outputs.iter().any(|tensor| tensor.name == BASE) {
         // The space in which base and contributions add up to the score.
         let link = ParameterChoice::StringParam(loaded.link().to_owned());
@@ -164,6 +155,27 @@ fn respond(
         response.parameters.insert("link".to_owned(), parameter);
     }
     Ok((response, answer.rows))
+}
+
+/// Each output where and how it was asked for.
+pub(super) fn write_all(
+    response: &mut ModelInferResponse,
+    outputs: &[Tensor],
+    asked: &[parameters::Asked],
+    raw: bool,
+) -> Result<(), Status> {
+    for (at, tensor) in outputs.iter().enumerate() {
+        let asked = asked.get(at);
+        let place = asked.and_then(|asked| asked.place.as_ref());
+        match asked.and_then(|asked| asked.classes) {
+            Some(top) => {
+                let classes = classification::classify(tensor, top)?;
+                tensors::write(response, &classes, place, raw)?;
+            }
+            None => tensors::write(response, tensor, place, raw)?,
+        }
+    }
+    Ok(())
 }
 
 /// The answer of whichever version has to answer.
@@ -394,60 +406,32 @@ fn by_own_inputs(
 ) -> Result<Answer, ServingError> {
     let outputs = loaded.model().outputs();
     let has_own = |name: &String| outputs.iter().any(|spec| spec.name == *name);
-    let own: Vec<String> = wanted.iter().filter(|name| has_own(name)).cloned().collect();
+    let mut own: Vec<String> = wanted.iter().filter(|name| has_own(name)).cloned().collect();
     moments.inputs_read = Some(Instant::now());
-    let mut tensors = if wanted.is_empty() || !own.is_empty() {
-        loaded.model().infer(inputs, &own)?
-    } else {
-        Vec::new()
-    };
-    let beside = "score".to_owned();
-    let asked = wanted.is_empty() || wanted.contains(&beside);
-    if asked && !has_own(&beside) && loaded.model().has_score() {
-        let values = numbers(inputs);
-        if let Some(values) = values {
-            let scores = loaded.model().score(&values, rows)?;
-            let score = Tensor::new("score", [rows as i64, 1], Data::Fp32(scores))?;
-            observe(loaded, (&values, &[]), std::slice::from_ref(&score), &[]);
-            tensors.push(score);
+    let mut tensors = Vec::new();
+    if wanted.is_empty() || !own.is_empty() {
+        // The score is counted, asked for or not.
+        let score = SCORE.to_owned();
+        let beside = !own.is_empty() && has_own(&score) && !own.contains(&score);
+        own.extend(beside.then_some(score));
+        tensors = loaded.model().infer(inputs, &own)?;
+        if let Some(at) = tensors.iter().position(|tensor| tensor.name == SCORE) {
+            if let Some(values) = loaded.rows_of(inputs) {
+                observe(loaded, (&values, &[]), &tensors[at..=at], &[]);
+            }
+            if beside {
+                tensors.remove(at);
+            }
         }
     }
     if explain || asks_why(wanted) {
-        let values = numbers(inputs).ok_or_else(|| {
+        let values = loaded.rows_of(inputs).ok_or_else(|| {
             ServingError::Invalid("explain needs inputs that are all numbers".to_owned())
         })?;
         tensors.extend(explained(loaded, &values, rows)?);
     }
     moments.inferred = Some(Instant::now());
     Ok(Answer::of_tensors(tensors, rows))
-}
-
-/// Inputs of one matrix or of one column each, as rows of numbers.
-pub(super) fn numbers(inputs: &[Tensor]) -> Option<Vec<f32>> {
-    let columns: Vec<Vec<f32>> = inputs
-        .iter()
-        .map(|tensor| match (&tensor.data, tensor.datatype) {
-            (Data::Fp32(all), _) => Some(all.clone()),
-            (Data::Fp64(all), Datatype::Fp64) => {
-                Some(all.iter().map(|each| *each as f32).collect())
-            }
-            (Data::Int64(all), _) => Some(all.iter().map(|each| *each as f32).collect()),
-            (Data::Int32(all), _) => Some(all.iter().map(|each| *each as f32).collect()),
-            (Data::Bool(all), _) => {
-                Some(all.iter().map(|each| f32::from(u8::from(*each))).collect())
-            }
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    match columns.as_slice() {
-        [one] => Some(one.clone()),
-        several => {
-            let rows = several.first()?.len();
-            let by_row = (0..rows)
-                .flat_map(|row| several.iter().map(move |column| column.get(row).copied()));
-            by_row.collect()
-        }
-    }
 }
 
 /// The outputs in the order in which they were asked for; all of them where none was named.

@@ -94,6 +94,8 @@ fn streamed(
     Ok(ModelStreamInferResponse { error_message, infer_response: Some(response) })
 }
 
+/// Regions of a card cannot be registered here, so that none is to be shown or let go: clients ask for
+/// both when they begin and end.
 fn no_cuda<T>() -> Result<Response<T>, Status> {
     let said = "models run on the processor here: use system shared memory, not CUDA's";
     Err(Status::unimplemented(said))
@@ -260,9 +262,12 @@ impl GrpcInferenceService for InferenceService {
 
     async fn cuda_shared_memory_status(
         &self,
-        _: Request<CudaSharedMemoryStatusRequest>,
+        request: Request<CudaSharedMemoryStatusRequest>,
     ) -> Result<Response<CudaSharedMemoryStatusResponse>, Status> {
-        no_cuda()
+        match request.into_inner().name.as_str() {
+            "" => Ok(Response::new(CudaSharedMemoryStatusResponse::default())),
+            name => Err(Status::not_found(format!("no CUDA shared memory region `{name}`"))),
+        }
     }
 
     async fn cuda_shared_memory_register(
@@ -276,7 +281,7 @@ impl GrpcInferenceService for InferenceService {
         &self,
         _: Request<CudaSharedMemoryUnregisterRequest>,
     ) -> Result<Response<CudaSharedMemoryUnregisterResponse>, Status> {
-        no_cuda()
+        Ok(Response::new(CudaSharedMemoryUnregisterResponse {}))
     }
 
     async fn trace_setting(

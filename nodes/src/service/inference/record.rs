@@ -1,7 +1,7 @@
 //! An inference with `record=true`: each row is a decision of the ledger.
 
 use super::ask::Ask;
-use super::infer::{ENTITY, FEATURES, in_order, matrix, numbers, run as infer, takes_features};
+use super::infer::{ENTITY, FEATURES, SCORE, in_order, matrix, takes_features, write_all};
 use super::versions::{self, Chosen};
 use super::{Surface, parameters, tensors};
 use crate::node::Node;
@@ -45,21 +45,12 @@ pub(super) async fn run(
     asked.check()?;
     let entity = word(ENTITY).unwrap_or_default();
     let made = score((node, surface), &request, deadline, &entity).await?;
-    let mut response = if made.own_inputs {
-        let outputs = request.outputs.iter().filter(|output| output.name != DECISION_ID).cloned();
-        let plain = ModelInferRequest { outputs: outputs.collect(), ..request.clone() };
-        infer(node, surface, plain, deadline).await?
-    } else {
-        ModelInferResponse {
-            model_name: request.model_name.clone(),
-            model_version: made
-                .scored
-                .first()
-                .map(|(by, _)| by.version().to_owned())
-                .unwrap_or_default(),
-            id: request.id.clone(),
-            ..ModelInferResponse::default()
-        }
+    let version = made.scored.first().map(|(by, _)| by.version().to_owned());
+    let mut response = ModelInferResponse {
+        model_name: request.model_name.clone(),
+        model_version: version.unwrap_or_default(),
+        id: request.id.clone(),
+        ..ModelInferResponse::default()
     };
     let writing = made.scored.iter().map(|(by, scored)| {
         let mut record = scored.to_record(by);
@@ -75,20 +66,30 @@ pub(super) async fn run(
     let ids: Vec<String> = written.into_iter().map(|written| written.decision_id).collect();
     let scored: Vec<&Scored> = made.scored.iter().map(|(_, scored)| scored).collect();
     describe(&mut response, &scored, &ids);
-    let wanted: Vec<String> = request.outputs.iter().map(|output| output.name.clone()).collect();
+    let wanted: Vec<String> = made.asked.iter().map(|output| output.name.clone()).collect();
     let explains = request.parameters.get("explain").is_some_and(parameters::is_true)
         || wanted.iter().any(|name| name == "contributions" || name == "base");
     let tensors = outputs(&scored, &ids, explains).map_err(|error| from_serving(&error))?;
-    let tensors = if made.own_inputs {
-        tensors.into_iter().filter(|tensor| tensor.name == DECISION_ID).collect()
-    } else {
-        in_order(tensors, &wanted).map_err(|error| from_serving(&error))?
+    let tensors = match made.own {
+        Some(own) => beside(own, tensors, wanted.is_empty()),
+        None => tensors,
     };
-    let raw = !request.raw_input_contents.is_empty();
-    for tensor in tensors {
-        tensors::write(&mut response, &tensor, None, raw)?;
-    }
+    let tensors = in_order(tensors, &wanted).map_err(|error| from_serving(&error))?;
+    write_all(&mut response, &tensors, &made.asked, made.raw)?;
     Ok(response)
+}
+
+/// The file's own outputs, then ours; a score is the recorded one. A bare file has no bands of its own
+/// to tell unasked.
+fn beside(own: Vec<Tensor>, ours: Vec<Tensor>, unasked: bool) -> Vec<Tensor> {
+    let mut all: Vec<Tensor> = own.into_iter().filter(|tensor| tensor.name != SCORE).collect();
+    for tensor in ours {
+        let is_own = all.iter().any(|each| each.name == tensor.name);
+        if !is_own && !(unasked && tensor.name == BAND) {
+            all.push(tensor);
+        }
+    }
+    all
 }
 
 /// Scores, each with the version that gave it.
@@ -96,8 +97,11 @@ struct Made {
     scored: Vec<(Arc<Loaded>, Scored)>,
     /// The caller sent the values.
     given: bool,
-    /// By the inputs of the model's own file.
-    own_inputs: bool,
+    /// What the model's own file gives, where its own inputs were sent.
+    own: Option<Vec<Tensor>>,
+    asked: Vec<parameters::Asked>,
+    /// The answer's bytes are raw.
+    raw: bool,
 }
 
 /// Scores every row in its turn, explained as far as the model can be.
@@ -115,24 +119,30 @@ async fn score(
     let priority = ask.priority(routed.stable().manifest().priority);
     let entered = node.gate().enter(priority, ask.deadline).await;
     let _permit = entered.map_err(|refused| from_serving(&refused.into()))?;
-    let (inputs, _) = tensors::read(request, &surface.regions)?;
+    let (inputs, raw) = tensors::read(request, &surface.regions)?;
+    let asked = parameters::asked(request, &surface.regions)?;
     let rows = read(node, &routed, &inputs, entity).map_err(|error| from_serving(&error))?;
+    let own = rows.own_inputs.as_ref().zip(rows.rows.first());
+    let own = own.map(|(inputs, (by, _))| by.model().infer(inputs, &[])).transpose();
+    let own = own.map_err(|error| from_serving(&error.into()))?;
     let score = |(by, row): (Arc<Loaded>, Row)| {
         let scored = node.serving().score_row(&by, row, true)?;
         Ok((by, scored))
     };
     let scored = rows.rows.into_iter().map(score).collect::<Result<_, _>>();
     let scored = scored.map_err(|error| from_serving(&error))?;
-    Ok(Made { scored, given: rows.given, own_inputs: rows.by_own_inputs })
+    Ok(Made { scored, given: rows.given, own, asked, raw })
 }
 
 /// The output that names the decisions.
 const DECISION_ID: &str = "decision_id";
+const BAND: &str = "band";
 
 struct ToScore {
     rows: Vec<(Arc<Loaded>, Row)>,
     given: bool,
-    by_own_inputs: bool,
+    /// The inputs of the model's own file as the rows have them.
+    own_inputs: Option<Vec<Tensor>>,
 }
 
 fn read(
@@ -156,26 +166,50 @@ fn read(
         && !own(ENTITY)
     {
         let rows = by_entity(node, routed, one)?;
-        return Ok(ToScore { rows, given: false, by_own_inputs: false });
+        return Ok(ToScore { rows, given: false, own_inputs: None });
     }
     let by = match versions::choose(routed, inputs)? {
         Chosen::One(loaded) => Arc::clone(loaded),
         Chosen::Split { .. } => Arc::clone(routed.stable()),
     };
-    let (values, by_own_inputs) = match inputs {
-        [one] if one.name == FEATURES && !own(FEATURES) => (matrix(&by, one)?, false),
+    let (values, own_inputs) = match inputs {
+        [one] if one.name == FEATURES && !own(FEATURES) => (matrix(&by, one)?, None),
         several => {
-            let values = numbers(several).filter(|_| by.model().has_score());
-            let values = values.ok_or_else(|| {
-                ServingError::Invalid(
-                    "record=true needs inputs of numbers and a model with one score: send `entity` or `features`".to_owned(),
-                )
-            })?;
-            (values, true)
+            let (values, inputs) = as_recorded(&by, several, count)?;
+            (values, Some(inputs))
         }
     };
     let rows = given(&by, &values, count, entity).into_iter().map(|row| (Arc::clone(&by), row));
-    Ok(ToScore { rows: rows.collect(), given: true, by_own_inputs })
+    Ok(ToScore { rows: rows.collect(), given: true, own_inputs })
+}
+
+/// The file's own inputs as rows of FP32, which is what a record keeps, and these rows as its inputs:
+/// the answer is of what is written down.
+fn as_recorded(
+    by: &Loaded,
+    inputs: &[Tensor],
+    count: usize,
+) -> Result<(Vec<f32>, Vec<Tensor>), ServingError> {
+    let Some(values) = by.rows_of(inputs).filter(|_| by.model().has_score()) else {
+        // What is wrong with the inputs themselves is said first.
+        by.model().infer(inputs, &[])?;
+        return Err(ServingError::Invalid(
+            "record=true needs inputs of numbers and a model with one score: send `entity` or `features`".to_owned(),
+        ));
+    };
+    let kept = by.inputs_of(&values, count)?;
+    for tensor in
+        inputs.iter().filter(|tensor| matches!(tensor.data, Data::Int64(_) | Data::Int32(_)))
+    {
+        if kept.iter().any(|each| each.name == tensor.name && each.data != tensor.data) {
+            let said = format!(
+                "record=true keeps FP32, which input `{}` does not fit: whole numbers up to 16777216 do",
+                tensor.name
+            );
+            return Err(ServingError::Invalid(said));
+        }
+    }
+    Ok((values, kept))
 }
 
 fn by_entity(
@@ -234,8 +268,8 @@ fn outputs(
     };
     let words = |all: Vec<&str>| Data::Bytes(all.into_iter().map(Into::into).collect());
     let mut tensors = vec![
-        Tensor::new("score", column, numbers(&|each| each.score))?,
-        Tensor::new("band", column, words(scored.iter().map(|each| each.band.as_str()).collect()))?,
+        Tensor::new(SCORE, column, numbers(&|each| each.score))?,
+        Tensor::new(BAND, column, words(scored.iter().map(|each| each.band.as_str()).collect()))?,
         Tensor::new(DECISION_ID, column, words(ids.iter().map(String::as_str).collect()))?,
     ];
     if explains {

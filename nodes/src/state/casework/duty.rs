@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// The narrowest roster on the way up from the alert's region that has somebody on duty.
+    /// The nearest roster on the way up from the alert's region that has somebody on duty.
     fn add_rostered(&self, alert: &Alert, level: u32, role: &str, duty: &mut Duty) {
         let linkage = &self.casework.linkage;
         for roster in self.casework.rosters.up_from(level, &alert.region) {

@@ -120,19 +120,22 @@ fn level_one() -> Vec<u32> {
 
 impl Default for Linkage {
     fn default() -> Self {
-        let at_once = ["smoke", "gas_leak", "carbon_monoxide", "sos", "no_breath"];
+        let told = |kinds: &[&str], levels: &[u32]| Policy {
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            tell_at_once: levels.to_vec(),
+            ..Policy::default()
+        };
         let centre = || "centre".to_owned();
         Self {
             version: 0,
             utc_offset_min: 480,
             bands: Vec::new(),
-            policies: vec![Policy {
-                kinds: at_once.map(str::to_owned).to_vec(),
-                severities: Vec::new(),
-                bands: Vec::new(),
-                tell_at_once: vec![1, 3],
-                deadlines: None,
-            }],
+            policies: vec![
+                told(&["smoke", "gas_leak", "carbon_monoxide", "sos", "no_breath"], &[1, 3]),
+                // Devices are not the family's to mend.
+                told(&["device_offline", "device_fault", "battery_low"], &[2]),
+                told(&["outage"], &[3]),
+            ],
             verify_s: 86_400,
             reopen_within_s: 900,
             reminder_s: 3_600,
@@ -381,7 +384,10 @@ tell_at_once = [1, 3]
         assert_eq!(told("smoke", Severity::Critical, 1, NOON_US), [1, 3]);
         assert_eq!(told("water_leak", Severity::Minor, 1, NOON_US), [1]);
         assert_eq!(told("water_leak", Severity::Minor, 3, NOON_US), [1, 3]);
-        assert_eq!(Linkage::default().told_at_once("sos", Severity::Critical, 1, NOON_US), [1, 3]);
+        let own = Linkage::default();
+        assert_eq!(own.told_at_once("sos", Severity::Critical, 1, NOON_US), [1, 3]);
+        assert_eq!(own.told_at_once("battery_low", Severity::Minor, 1, NOON_US), [2]);
+        assert_eq!(own.told_at_once("fall", Severity::Major, 1, NOON_US), [1]);
     }
 
     #[test]

@@ -117,6 +117,18 @@ impl State {
         let reason = reason.trim_end_matches([' ', ';']);
         self.absorb(at, &mut target, &addition, (actor, reason));
         self.keep_alert(target);
+        self.close_as_duplicate(at, merged, into, (actor, note));
+        Ok(())
+    }
+
+    /// `merged` has not been kept yet.
+    fn close_as_duplicate(
+        &mut self,
+        at: Position,
+        merged: &mut Alert,
+        into: &str,
+        (actor, note): (Actor<'_>, &str),
+    ) {
         let from = merged.work;
         merged.work = Work::Closed;
         merged.closed_us = self.clock_us;
@@ -125,12 +137,96 @@ impl State {
         "duplicate".clone_into(&mut merged.closed_as);
         "duplicate".clone_into(&mut merged.outcome);
         into.clone_into(&mut merged.merged_into);
-        let step = Transition {
-            from: from.as_str().to_owned(),
-            ..self.said(at, merged, actor, format!("merge: into {into}; {note}"))
-        };
+        let reason = format!("merge: into {into}; {note}");
+        let reason = reason.trim_end_matches([' ', ';']).to_owned();
+        let step =
+            Transition { from: from.as_str().to_owned(), ..self.said(at, merged, actor, reason) };
         merged.note(step);
         self.withdraw_notices(at, &merged.alert_id, "merged");
-        Ok(())
+    }
+
+    /// The case of an outage is closed: what it explained and is over goes with it, what still fires
+    /// is told now.
+    pub(crate) fn settle_suppressed(&mut self, at: Position, parent_id: &str) {
+        let explained: Vec<Alert> = self.alerts.explained_by(parent_id).cloned().collect();
+        for mut alert in explained {
+            if alert.condition == Condition::Cleared {
+                let note = "over with the outage";
+                self.close_as_duplicate(at, &mut alert, parent_id, (MACHINE, note));
+                self.keep_alert(alert);
+            } else {
+                self.lift(at, &alert.alert_id, 1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Action, CaseStep, Command};
+
+    const NOW_US: i64 = 1_790_000_000_000_000;
+
+    fn raise(place: &str, parent: &str) -> Raise {
+        Raise {
+            kind: "offline".to_owned(),
+            severity: Severity::Major,
+            level: 1,
+            dwelling: String::new(),
+            resident: place.to_owned(),
+            evidence: vec![format!("e-{place}")],
+            event_us: 0,
+            model: String::new(),
+            version: String::new(),
+            reason: "no heartbeat".to_owned(),
+            suppressed_by: parent.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_an_outage_explains_tells_nobody_until_the_outage_is_over() {
+        let mut state = State::new();
+        let at = |index| Position { index, term: 1, time_us: NOW_US };
+        state.apply(at(1), &[Command::Tick.encode()]).unwrap();
+        let parent = state.raise(at(2), raise("building:b1", ""));
+        let told = state.casework.outbox.len();
+        let over = state.raise(at(2), raise("d1", &parent));
+        let firing = state.raise(at(2), raise("d2", &parent));
+        let late = state.raise(at(2), raise("d3", ""));
+        assert_eq!(state.casework.outbox.len(), told + 1);
+        state.suppress(at(3), &late, &parent);
+        assert_eq!(state.casework.outbox.len(), told, "what was not sent yet is withdrawn");
+        state.set_condition(at(3), &over, Condition::Cleared);
+        state.correct(at(3), &firing, (Condition::Firing, NOW_US - 1), "a late heartbeat");
+        let day = Position { time_us: NOW_US + 86_000_000_000, ..at(4) };
+        state.apply(day, &[Command::Tick.encode()]).unwrap();
+        for id in [&over, &firing, &late] {
+            let alert = state.alerts.get(id).unwrap();
+            assert_eq!((alert.due_us, alert.told.len() <= 1, alert.turn), (0, true, 1), "{id}");
+        }
+        let actions = [Action::Ack, Action::Dispatch, Action::Feedback, Action::Close];
+        for (index, action) in (5..).zip(actions) {
+            let step = CaseStep {
+                outcome: "handled".to_owned(),
+                ..CaseStep::new(&parent, action, "electrician")
+            };
+            let step = Command::StepCase(Box::new(step));
+            let later = Position { time_us: NOW_US + 86_000_000_000, ..at(index) };
+            state.apply(later, &[step.encode()]).unwrap();
+        }
+        let alert = |id: &str| state.alerts.get(id).unwrap();
+        assert_eq!(alert(&parent).work, Work::Closed);
+        assert_eq!(
+            (alert(&over).work, alert(&over).merged_into.as_str()),
+            (Work::Closed, parent.as_str())
+        );
+        for id in [&firing, &late] {
+            assert_eq!((alert(id).suppressed_by.as_str(), alert(id).work), ("", Work::L1Notified));
+            assert!(alert(id).due_us > state.clock_us);
+        }
+        let lines = &alert(&firing).history;
+        let corrected = lines.iter().find(|line| line.reason.starts_with("corrected")).unwrap();
+        assert_eq!((corrected.event_us, corrected.at_us), (NOW_US - 1, NOW_US));
     }
 }

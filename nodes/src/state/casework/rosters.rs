@@ -156,7 +156,7 @@ impl Rosters {
         Ok(())
     }
 
-    /// The rosters of a level whose region holds this one, the narrowest first: up the tree from the
+    /// The rosters of a level whose region holds this one, the smallest first: up the tree from the
     /// community to the street to the district.
     pub(super) fn up_from<'a>(
         &'a self,

@@ -39,7 +39,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn life(&self) -> Life {
-        match self.state & 3 {
+        match self.state & 0b11 {
             0 => Life::New,
             1 => Life::Alive,
             2 => Life::Silent,
@@ -48,11 +48,11 @@ impl Device {
     }
 
     pub(crate) fn set_life(&mut self, life: Life) {
-        self.state = self.state & !3 | life as u8;
+        self.state = self.state & !0b11 | life as u8;
     }
 
     pub(crate) fn battery(&self) -> Battery {
-        match self.state >> 2 & 3 {
+        match self.state >> 2 & 0b11 {
             0 => Battery::Good,
             1 => Battery::Low,
             _ => Battery::Critical,
@@ -70,7 +70,7 @@ impl Device {
     }
 
     pub(crate) fn set_battery(&mut self, battery: Battery) {
-        self.state = self.state & !12 | (battery as u8) << 2;
+        self.state = self.state & !0b1100 | (battery as u8) << 2;
     }
 }
 

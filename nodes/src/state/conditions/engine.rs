@@ -329,6 +329,7 @@ impl Conditions {
     }
 
     /// About how much memory heartbeat timers take, and what devices have in common.
+    #[cfg(test)]
     pub(crate) fn heartbeat_bytes(&self) -> usize {
         self.kept.devices.heap_bytes() + self.device_wheel.heap_bytes() + self.groups.heap_bytes()
     }

@@ -276,6 +276,7 @@ impl Groups {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         let lists = [&self.building_of, &self.first, &self.next, &self.before];
         let lists: usize = lists.into_iter().map(|list| list.capacity() * 4).sum();

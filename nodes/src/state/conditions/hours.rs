@@ -8,48 +8,49 @@ const MINUTE_US: i64 = 60_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hours {
-    offset_us: i64,
-    night_from_us: i64,
-    night_us: i64,
+    /// All in microseconds: local time ahead of UTC, the hour of dusk, how long the night is.
+    offset: i64,
+    dusk: i64,
+    night: i64,
 }
 
 impl Hours {
     pub(crate) fn new(hours: HoursOfDay) -> Self {
         let (from, to) = (i64::from(hours.night_from_h), i64::from(hours.night_to_h));
         Self {
-            offset_us: i64::from(hours.utc_offset_min) * MINUTE_US,
-            night_from_us: from * HOUR_US,
-            night_us: (to - from).rem_euclid(24) * HOUR_US,
+            offset: i64::from(hours.utc_offset_min) * MINUTE_US,
+            dusk: from * HOUR_US,
+            night: (to - from).rem_euclid(24) * HOUR_US,
         }
     }
 
     /// The local hour, 0 to 23.
     pub(crate) fn hour(&self, us: i64) -> usize {
-        ((us + self.offset_us).rem_euclid(DAY_US) / HOUR_US) as usize
+        ((us + self.offset).rem_euclid(DAY_US) / HOUR_US) as usize
     }
 
     /// When the local hour ends.
     pub(crate) fn hour_end(&self, us: i64) -> i64 {
-        us + HOUR_US - (us + self.offset_us).rem_euclid(HOUR_US)
+        us + HOUR_US - (us + self.offset).rem_euclid(HOUR_US)
     }
 
     /// How far into the day that begins with the night.
     fn since_dusk(&self, us: i64) -> i64 {
-        (us + self.offset_us - self.night_from_us).rem_euclid(DAY_US)
+        (us + self.offset - self.dusk).rem_euclid(DAY_US)
     }
 
     pub(crate) fn is_night(&self, us: i64) -> bool {
-        self.since_dusk(us) < self.night_us
+        self.since_dusk(us) < self.night
     }
 
     /// When the night ends; the time itself by day.
     pub(crate) fn dawn(&self, us: i64) -> i64 {
-        if self.is_night(us) { us - self.since_dusk(us) + self.night_us } else { us }
+        if self.is_night(us) { us - self.since_dusk(us) + self.night } else { us }
     }
 
     /// When so much time has passed by day.
     pub(crate) fn after_day_time(&self, from_us: i64, span_us: i64) -> i64 {
-        let day_us = DAY_US - self.night_us;
+        let day_us = DAY_US - self.night;
         let mut at_us = self.dawn(from_us);
         // A span that ends with a day ends at its dusk, not at the dawn after it.
         let whole = (span_us.max(1) - 1) / day_us;
@@ -58,7 +59,7 @@ impl Hours {
         let until_dusk_us = DAY_US - self.since_dusk(at_us);
         if left_us > until_dusk_us {
             left_us -= until_dusk_us;
-            at_us += until_dusk_us + self.night_us;
+            at_us += until_dusk_us + self.night;
         }
         at_us + left_us
     }

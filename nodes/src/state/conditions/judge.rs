@@ -3,6 +3,7 @@
 
 use super::plan::Test;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A reading that a rule has looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,19 +41,7 @@ pub(crate) fn fulfilled(test: Test, readings: &[Seen], with: usize) -> Option<Ve
             };
             reached.then(|| all.into_iter().filter(near).collect())
         }
-        Test::Of { count, of } => {
-            let own: Vec<usize> = of_device(readings, new.device).collect();
-            let around = own.iter().position(|at| *at == with)?;
-            let firsts = around.saturating_sub(of - 1)..=around;
-            firsts.into_iter().find_map(|first| {
-                let window = own.get(first..own.len().min(first + of))?;
-                let counting = window.iter().copied();
-                let counting: Vec<usize> = counting
-                    .filter(|at| readings.get(*at).is_some_and(|each| each.counts))
-                    .collect();
-                (counting.len() >= count).then_some(counting)
-            })
-        }
+        Test::Of { count, of } => in_a_row(readings, with, (count, of)),
         Test::For { for_us, gap_us, .. } => {
             let run = run(readings, with, gap_us);
             let span_us = span(readings, &run);
@@ -73,31 +62,38 @@ pub(crate) fn fulfilled(test: Test, readings: &[Seen], with: usize) -> Option<Ve
                 took_us > 0 && if slope > 0 { change >= wanted } else { change <= wanted };
             (run.len() >= count && is_steep).then_some(run)
         }
-        Test::Together { need, within_us } => {
-            let all: Vec<usize> = counting(readings).collect();
-            // Windows that begin with a reading and have the new one in them.
-            all.iter().copied().find_map(|first| {
-                let from_us = readings.get(first)?.at_us;
-                if !(from_us..=from_us + within_us).contains(&new.at_us) {
-                    return None;
-                }
-                let inside: Vec<usize> = all
-                    .iter()
-                    .copied()
-                    .filter(|at| {
-                        readings.get(*at).is_some_and(|each| {
-                            (from_us..=from_us + within_us).contains(&each.at_us)
-                        })
-                    })
-                    .collect();
-                let mut parts: Vec<u8> =
-                    inside.iter().filter_map(|at| Some(readings.get(*at)?.part)).collect();
-                parts.sort_unstable();
-                parts.dedup();
-                (parts.len() >= need).then_some(inside)
-            })
-        }
+        Test::Together { need, within_us } => meeting(readings, with, (need, within_us)),
     }
+}
+
+/// So many of so many readings of one device in a row.
+fn in_a_row(readings: &[Seen], with: usize, (count, of): (usize, usize)) -> Option<Vec<usize>> {
+    let own: Vec<usize> = of_device(readings, readings.get(with)?.device).collect();
+    let around = own.iter().position(|at| *at == with)?;
+    (around.saturating_sub(of - 1)..=around).find_map(|first| {
+        let window = own.get(first..own.len().min(first + of))?.iter().copied();
+        let counts = |at: &usize| readings.get(*at).is_some_and(|each| each.counts);
+        let found: Vec<usize> = window.filter(counts).collect();
+        (found.len() >= count).then_some(found)
+    })
+}
+
+/// So many parts within one window that has the new reading in it.
+fn meeting(readings: &[Seen], with: usize, (need, within_us): (usize, i64)) -> Option<Vec<usize>> {
+    let new = readings.get(with)?;
+    let all: Vec<usize> = counting(readings).collect();
+    all.iter().copied().find_map(|first| {
+        let from_us = readings.get(first)?.at_us;
+        let window = from_us..=from_us + within_us;
+        if !window.contains(&new.at_us) {
+            return None;
+        }
+        let lies_in = |at: &usize| readings.get(*at).is_some_and(|it| window.contains(&it.at_us));
+        let inside: Vec<usize> = all.iter().copied().filter(lies_in).collect();
+        let parts = inside.iter().filter_map(|at| Some(readings.get(*at)?.part));
+        let parts: BTreeSet<u8> = parts.collect();
+        (parts.len() >= need).then_some(inside)
+    })
 }
 
 fn counting(readings: &[Seen]) -> impl Iterator<Item = usize> {

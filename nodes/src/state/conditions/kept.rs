@@ -31,7 +31,7 @@ pub(crate) struct Silence {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// The log's clock when the engine looked last.
     pub(crate) now_us: i64,
     /// When the log went on after a pause: nobody could be heard before.

@@ -32,7 +32,7 @@ mod wheel;
 
 pub use engine::Conditions;
 pub(crate) use groups::Registers;
-pub use kept::Kept;
+pub(crate) use kept::Kept;
 pub(crate) use sight::{PlaceId, Sight};
 pub(crate) use tell::From as SeenFrom;
 pub use trial::{Comparison, Found, Trial};

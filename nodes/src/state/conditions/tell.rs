@@ -61,7 +61,13 @@ impl State {
             let (dwelling, other) =
                 Registers { rows, homes, store: features }.names_of(&verdict.spot);
             let place = if dwelling.is_empty() { &other } else { &dwelling };
-            let open = self.alerts.open_at(&verdict.alert, place);
+            // What fires joins the case of the same hazard; what is over ends only its own kind's.
+            let joins = matches!(verdict.what, What::Fire { .. } | What::Again { .. });
+            let open = if joins {
+                self.open_case(&verdict.alert, place)
+            } else {
+                self.alerts.open_at(&verdict.alert, place)
+            };
             let open_id = open.map(|open| open.alert_id.clone());
             match (verdict.what, open_id) {
                 (What::Fire { .. }, _) if verdict.alert.is_empty() => {}

@@ -14,6 +14,9 @@ const RINGS: usize = (NEAR + 2 * FAR) as usize;
 /// Beyond this a timer waits in the last place and is looked at again.
 const SPAN: u32 = 1 << (NEAR_BITS + 2 * FAR_BITS);
 
+/// A longer pause than this is not turned through tick by tick: every timer is looked at once.
+const PAUSE: u32 = 4 * NEAR;
+
 const END: u32 = u32::MAX;
 const UNARMED: u32 = u32::MAX - 1;
 
@@ -84,8 +87,7 @@ impl Wheel {
         mut due: impl FnMut(u32) -> Option<u32>,
     ) -> Vec<(u32, u32)> {
         let mut fired = Vec::new();
-        // After a very long pause every timer is looked at once.
-        if to.saturating_sub(self.now) >= SPAN / 2 {
+        if to.saturating_sub(self.now) >= PAUSE {
             for at in 0..RINGS {
                 self.empty(at, to, &mut due, &mut fired, true);
             }
@@ -146,6 +148,7 @@ impl Wheel {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         (self.next.capacity() + self.heads.capacity()) * size_of::<u32>()
     }

@@ -10,6 +10,7 @@
 mod chain;
 mod entry;
 mod exact;
+mod outcomes;
 mod resident;
 mod rows;
 
@@ -18,5 +19,6 @@ pub use entry::{
     Contribution, DecisionRecord, EFFECT_BENEFIT, Entry, OUTCOME_ADVISED, OUTCOME_PROPOSED,
     ObservedRecord, Reading, ReviewRecord, VERDICTS, What,
 };
+pub use outcomes::OUTCOME_ID_BYTES_MAX;
 pub use resident::{Ledger, Written};
 pub use rows::{ENTRY_TABLES, entry_of, row_of, time_column};

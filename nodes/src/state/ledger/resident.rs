@@ -2,7 +2,8 @@
 //! entries are rows of the warehouse.
 
 use super::chain::{Hash, ZERO, link};
-use super::entry::{DecisionRecord, Entry, ObservedRecord, ReviewRecord, VERDICTS, What};
+use super::entry::{DecisionRecord, Entry, ReviewRecord, VERDICTS, What};
+use super::outcomes::Outcomes;
 use crate::state::{Refusal, Reply, State};
 use imbl::{OrdMap, Vector};
 use raft::Position;
@@ -33,6 +34,7 @@ pub struct Ledger {
     head: Hash,
     reviews: u64,
     outcomes: u64,
+    pub(super) outcomes_said: Outcomes,
 }
 
 impl Ledger {
@@ -129,28 +131,6 @@ impl State {
         self.write_entry(at, what)
     }
 
-    /// What was observed, and the groups that its entity belonged to, for the rates by group.
-    pub(crate) fn record_outcome(
-        &mut self,
-        at: Position,
-        observed: ObservedRecord,
-        groups: &[(String, String)],
-    ) -> Reply {
-        if !observed.observed.is_finite() {
-            let said = "an outcome is a finite number: 0 or 1, or a value".to_owned();
-            return Reply::Refused(Refusal::Invalid(said));
-        }
-        let known = self.ledger.decision(&observed.decision_id).unwrap_or_default();
-        let what = What::Outcome(observed);
-        if let Some(same) = known.iter().find(|entry| entry.what == what) {
-            return written(same);
-        }
-        if let What::Outcome(observed) = &what {
-            self.watched.observe_outcome(observed, groups);
-        }
-        self.write_entry(at, what)
-    }
-
     /// Of a decision that is in memory the hash is compared here; of an older one the proposer has
     /// read it, and `hearth audit verify` finds a review of what never was.
     fn fits(&self, id: &str, seq: u64, hash: &Hash) -> Result<(), Refusal> {
@@ -164,7 +144,7 @@ impl State {
         Err(Refusal::Precondition(format!("decision {id} is not entry {seq} of the ledger")))
     }
 
-    fn write_entry(&mut self, at: Position, what: What) -> Reply {
+    pub(super) fn write_entry(&mut self, at: Position, what: What) -> Reply {
         let (last, previous_hash) = self.ledger.head();
         let mut entry = Entry {
             seq: last + 1,

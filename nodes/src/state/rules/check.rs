@@ -1,6 +1,6 @@
 //! What a rule set is refused for, each with the rule's place in the file and what to do.
 
-use super::{AlertRule, FlappingRule, HOURS_A_DAY, InactivityRule, Rules, TogetherRule};
+use super::{AlertRule, FlappingRule, InactivityRule, Rules, TogetherRule};
 use features::Kind;
 
 /// Rules of all families together.
@@ -10,6 +10,7 @@ pub(crate) const READINGS_MAX: usize = 32;
 /// The longest time a rule looks back.
 const SPAN_MAX_S: u32 = 7 * 86_400;
 const PARTS_MAX: usize = 8;
+const HOURS_A_DAY: u32 = 24;
 const CLASSES_MAX: usize = 100;
 /// Each home keeps a bit for each.
 const INACTIVITY_MAX: usize = 7;

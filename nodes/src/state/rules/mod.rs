@@ -12,6 +12,6 @@ pub use old::OldRules;
 pub use push::{RuleHistory, RulePush, RuleVersion};
 pub(crate) use set::PRESENCE;
 pub use set::{
-    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HOURS_A_DAY, HoursOfDay,
-    InactivityRule, Outage, Part, Rules, TogetherRule, When,
+    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, Outage,
+    Part, Rules, TogetherRule, When,
 };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Versions that are remembered.
 const VERSIONS_KEPT: usize = 50;
 /// The longest text of a set, in bytes.
-pub const TEXT_MAX: usize = 256 << 10;
+const TEXT_MAX: usize = 256 << 10;
 
 /// A set on its way into force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,6 @@
 use crate::state::Severity;
 use serde::{Deserialize, Serialize};
 
-pub const HOURS_A_DAY: u32 = 24;
 /// In the place of a kind: any movement in the home.
 pub(crate) const PRESENCE: &str = "presence";
 
