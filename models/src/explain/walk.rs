@@ -112,7 +112,9 @@ impl Grove {
             let right = std::array::from_fn(|point| here[point] - left[point]);
             let children = branch.children as usize / 2;
             above[children] = [left, right];
-            taken[children] = [open && goes, open && !goes];
+            // Lazy operators would be branches, and rows go either way.
+            let other = !goes;
+            taken[children] = [open & goes, open & other];
         }
         for (place, value) in &self.leaves {
             *at_mut(below, *place) = [*value; Q];

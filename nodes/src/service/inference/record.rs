@@ -85,7 +85,8 @@ fn beside(own: Vec<Tensor>, ours: Vec<Tensor>, unasked: bool) -> Vec<Tensor> {
     let mut all: Vec<Tensor> = own.into_iter().filter(|tensor| tensor.name != SCORE).collect();
     for tensor in ours {
         let is_own = all.iter().any(|each| each.name == tensor.name);
-        if !is_own && !(unasked && tensor.name == BAND) {
+        let is_untold = unasked && tensor.name == BAND;
+        if !is_own && !is_untold {
             all.push(tensor);
         }
     }
