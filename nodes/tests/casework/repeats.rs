@@ -104,9 +104,8 @@ fn two_kinds_of_one_hazard_are_one_case_where_the_linkage_says_so() {
     assert!(both.history.last().unwrap().reason.contains("told level 3"), "{both:?}");
     let lines = both.transitions;
     street.reads(1, "s3", "sos", 1.0);
-    assert_eq!(street.newest().transitions, lines + 1, "another reading of the other kind is said");
     street.reads(1, "f2", "fall", 1.0);
-    assert_eq!(street.newest().transitions, lines + 1, "another one of its own is no step");
+    assert_eq!(street.newest().transitions, lines, "another reading of either kind is no step");
     // In another home it is another case.
     street.reads(2, "s2", "sos", 1.0);
     assert_eq!(street.state.alerts.open_count(), 2);
