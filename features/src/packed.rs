@@ -262,7 +262,7 @@ fn code_of(distance: u64) -> u64 {
     } else {
         3
     };
-    distance / STEPS_MIN[step] << 2 | step as u64
+    ((distance / STEPS_MIN[step]) << 2) | step as u64
 }
 
 /// What [`code_of`] was made of; nothing where starts would not fall.

@@ -129,7 +129,7 @@ impl From<FeatureDef> for FeatureText {
                 text.transform = Some(transform.to_string());
             }
             Source::Expression(expression) => {
-                text.expression = Some(expression.as_str().to_owned())
+                text.expression = Some(expression.as_str().to_owned());
             }
         }
         text
