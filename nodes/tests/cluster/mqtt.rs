@@ -104,7 +104,9 @@ async fn brokers_and_leaders_die_and_every_event_counts_once() {
     let mut mosquitto = Mosquitto::start().await;
     let address = mosquitto.address.clone();
     let mqtt = vec![
-        broker("name = 'five'\ntopics = ['$share/hearth/five/#']", &address),
+        // Not $share: Mosquitto 2.0.11 forgets shared subscriptions when it is restarted, and what is
+        // published before their session is back.
+        broker("name = 'five'\ntopics = ['five/#']", &address),
         broker("name = 'three'\nversion = '3.1.1'\ntopics = ['three/#']", &address),
     ];
     let mut cluster = Cluster::shaped(Shape { mqtt, ..Shape::default() }).await;
@@ -286,7 +288,7 @@ async fn formats_wills_retained_and_oversized_messages() {
     let said: Vec<_> = letters.iter().map(|row| (row[0].as_str(), row[1].as_str())).collect();
     assert_eq!(said.len(), 4, "{said:?}");
     assert!(said[0].0 == "map/nan/d2/status" && said[0].1.contains("no block"), "{said:?}");
-    assert!(said[1].0 == "plain/2" && said[1].1.contains("kind"), "{said:?}");
+    assert!(said[1].0 == "plain/2" && said[1].1.contains("invalid type"), "{said:?}");
     assert!(said[2].0 == "plain/5" && said[2].1.contains("300000"), "{said:?}");
     assert_eq!(letters[2][2], "300000");
     assert!(said[3].0 == "plain/6" && said[3].1.contains("UTF-8"), "{said:?}");
