@@ -75,7 +75,7 @@ impl Statistics {
                 let slots = column("slots", &format!("list(DISTINCT us // {slot_us})"));
                 format!(
                     "CAST(list_max(list_transform(list_sort({slots})[2:], \
-                     lambda slot, at: slot - list_sort({slots})[at])) * {} AS DOUBLE)",
+                     lambda slot, nth: slot - list_sort({slots})[nth])) * {} AS DOUBLE)",
                     window.slot_s()
                 )
             }
