@@ -105,7 +105,9 @@ impl Run {
             self.now_us = self.now_us.max(next_us) + ENTRY_US;
             let arrived = std::iter::from_fn(|| feed.next_before(self.now_us));
             let events: Vec<_> = arrived.map(|arrival| arrival.event).collect();
-            events.iter().for_each(|event| self.told.see(event));
+            for event in &events {
+                self.told.see(event);
+            }
             self.events += events.len() as u64;
             self.step(&Command::IngestEvents { events })?;
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use features::window::{DAY_US, HOUR_US, MINUTE_US};
 use features::{Aggregate, EntityKind, FeatureView, Kind, Source, Status, Store, Window, fixed};
@@ -31,7 +32,8 @@ fn view(kind: &str, windows: &[Window]) -> FeatureView {
     for aggregate in Aggregate::ALL {
         for window in windows.iter().filter(|window| aggregate.fits(**window)) {
             let hour = if aggregate.wants_hour() { "\nhour = 7" } else { "" };
-            text += &format!(
+            let _ = write!(
+                text,
                 "[[feature]]\nname = '{aggregate}_{window}'\nkind = '{kind}'\naggregate = '{aggregate}'\n\
                  window = '{window}'\ndefault = -77{hour}\n"
             );
@@ -254,7 +256,9 @@ proptest! {
         let end_us = now_us.max(BASE_US);
         mixed.advance(end_us);
         whole.advance(end_us);
-        events.iter().for_each(|event| record(&mut whole, event));
+        for event in &events {
+            record(&mut whole, event);
+        }
         prop_assert_eq!(whole.hash(), mixed.hash());
         check(&mixed, &views, &events, end_us)?;
         for by_us in later {
@@ -342,7 +346,7 @@ fn what_is_asked_for_anew_is_partial_until_its_window_has_passed() {
             store.serve([old.clone(), new.clone()].iter());
         }
         if hour % 24 == 0 && hour >= 24 * 10 {
-            let whole = check(&store, &[new.clone()], &events, now_us).unwrap();
+            let whole = check(&store, std::slice::from_ref(&new), &events, now_us).unwrap();
             statuses.insert(hour / 24, whole);
         }
     }

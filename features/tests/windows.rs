@@ -4,6 +4,7 @@
 use features::window::{DAY_US, HOUR_US, MINUTE_US};
 use features::{EntityKind, FeatureView, Kind, Landing, Reading, Store, Summary, Window, fixed};
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 /// An hour's edge, so that small steps cross the edges of every hop.
 const BASE_US: i64 = 1_800_000_000_000_000 - 1_800_000_000_000_000 % (6 * HOUR_US);
@@ -15,7 +16,8 @@ const ENTITY: EntityKind = EntityKind::Resident;
 fn store() -> Store {
     let mut text = "name = 'all'\nentity = 'resident'\nversion = 1\n".to_owned();
     for kind in ["door", "respiration", "gas", "help", "any"] {
-        text += &format!(
+        let _ = write!(
+            text,
             "[[feature]]\nname = '{kind}'\nkind = '{kind}'\naggregate = 'sum'\nwindow = '365d'\n"
         );
     }

@@ -14,14 +14,14 @@ pub(crate) struct Squares {
     /// Millionths.
     sum: i128,
     /// Millionths squared; stays at the largest there is, which 100 million readings of 1e9 do not reach.
-    sum_of_squares: i128,
+    square_sum: i128,
 }
 
 impl Squares {
     /// Of a sample: the divisor is one less than the count.
     pub(crate) fn variance(&self) -> Option<f64> {
         let count = i128::from(self.count);
-        let spread = difference_of_products(count, self.sum_of_squares, self.sum, self.sum);
+        let spread = difference_of_products(count, self.square_sum, self.sum, self.sum);
         (count > 1).then(|| spread / (count * (count - 1)) as f64 / 1e12)
     }
 
@@ -39,7 +39,7 @@ impl TilePart for Squares {
 
     fn of_one(start_min: i64, _: Window, reading: Reading) -> Self {
         let value = i128::from(reading.value);
-        Self { start_min, count: 1, sum: value, sum_of_squares: value * value }
+        Self { start_min, count: 1, sum: value, square_sum: value * value }
     }
 
     fn start_min(&self) -> i64 {
@@ -53,21 +53,21 @@ impl TilePart for Squares {
     fn merge(&mut self, other: &Self) {
         self.count = self.count.saturating_add(other.count);
         self.sum += other.sum;
-        self.sum_of_squares = self.sum_of_squares.saturating_add(other.sum_of_squares);
+        self.square_sum = self.square_sum.saturating_add(other.square_sum);
     }
 
     fn put(&self, out: &mut Vec<u8>, newer: Option<i64>) {
         put_start(out, newer, self.start_min);
         varint::put_u64(out, u64::from(self.count));
         put_wide(out, self.sum);
-        varint::put(out, self.sum_of_squares as u128);
+        varint::put(out, self.square_sum as u128);
     }
 
     fn take(bytes: &[u8], at: &mut usize, newer: Option<i64>) -> Option<Self> {
         let start_min = take_start(bytes, at, newer)?;
         let count = varint::take_u32(bytes, at).filter(|count| *count > 0)?;
         let sum = take_wide(bytes, at).filter(|sum| sum.unsigned_abs() < 1 << 100)?;
-        let sum_of_squares = i128::try_from(varint::take(bytes, at)?).ok()?;
-        Some(Self { start_min, count, sum, sum_of_squares })
+        let square_sum = i128::try_from(varint::take(bytes, at)?).ok()?;
+        Some(Self { start_min, count, sum, square_sum })
     }
 }

@@ -22,17 +22,7 @@ pub(super) fn write(sql: &mut String, entity: EntityKind, through: Option<u64>, 
         "epoch_us(CASE WHEN epoch_us(e.ts) > epoch_us(e.recv_ts) + {CLOCK_AHEAD_US} THEN e.recv_ts ELSE e.ts END)"
     );
     let flags = windows.flags();
-    if entity != EntityKind::Resident {
-        let own = if entity == EntityKind::Device { "device_id" } else { "dwelling_id" };
-        let _ = write!(
-            sql,
-            ",\nhearth_heard AS (SELECT a.ask, a.at_us, e.kind, e.log_index, {us} AS us, \
-             CAST(e.value * 1e6 AS BIGINT) AS micros \
-             FROM hearth_ask AS a JOIN hearth.civil.sensor_event AS e ON e.{own} = a.entity \
-             WHERE e.recv_ts <= a.known{})",
-            cut("e.")
-        );
-    } else {
+    if entity == EntityKind::Resident {
         homes(sql, through);
         let _ = write!(
             sql,
@@ -41,6 +31,16 @@ pub(super) fn write(sql: &mut String, entity: EntityKind, through: Option<u64>, 
              FROM hearth_ask AS a JOIN hearth_home AS h ON h.entity = a.entity \
              JOIN hearth_event AS e ON e.dwelling_id = h.dwelling AND e.place > h.since AND e.place <= h.until \
              WHERE e.recv_ts <= a.known)"
+        );
+    } else {
+        let own = if entity == EntityKind::Device { "device_id" } else { "dwelling_id" };
+        let _ = write!(
+            sql,
+            ",\nhearth_heard AS (SELECT a.ask, a.at_us, e.kind, e.log_index, {us} AS us, \
+             CAST(e.value * 1e6 AS BIGINT) AS micros \
+             FROM hearth_ask AS a JOIN hearth.civil.sensor_event AS e ON e.{own} = a.entity \
+             WHERE e.recv_ts <= a.known{})",
+            cut("e.")
         );
     }
     let _ = write!(

@@ -108,7 +108,7 @@ fn print(outcome: &Outcome, node: u64, begun: Instant, format: Format) {
             .map(|each| {
                 json!({
                     "entity": each.entity, "key": each.key, "view": each.view, "feature": each.feature,
-                    "online": each.online.value, "recomputed": each.made.value,
+                    "online": each.online.number, "recomputed": each.made.number,
                     "text": each.to_string(),
                 })
             })

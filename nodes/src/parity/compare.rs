@@ -28,7 +28,7 @@ pub(crate) struct Difference {
 /// A value with all that is said of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
-    pub(crate) value: f32,
+    pub(crate) number: f32,
     pub(crate) status: i8,
     pub(crate) event_us: i64,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Value {
 impl Value {
     fn of(row: &OnlineRow, at: usize) -> Option<Self> {
         Some(Self {
-            value: *row.values.get(at)?,
+            number: *row.values.get(at)?,
             status: *row.statuses.get(at)?,
             event_us: *row.event_times_us.get(at)?,
         })
@@ -44,8 +44,8 @@ impl Value {
 
     /// By bits; one number that is none is as good as another.
     fn is_same(self, other: Self) -> bool {
-        let same = self.value.to_bits() == other.value.to_bits()
-            || (self.value.is_nan() && other.value.is_nan());
+        let same = self.number.to_bits() == other.number.to_bits()
+            || (self.number.is_nan() && other.number.is_nan());
         same && self.status == other.status && self.event_us == other.event_us
     }
 }
@@ -53,7 +53,7 @@ impl Value {
 impl fmt::Display for Value {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = STATUSES.get(self.status as usize).unwrap_or(&"unknown");
-        write!(out, "{:?} {status}", self.value)?;
+        write!(out, "{:?} {status}", self.number)?;
         if self.event_us != 0 {
             write!(out, " of {}", clock::text(self.event_us))?;
         }

@@ -81,7 +81,7 @@ async fn copy_rows(
         copied += got;
         after = upto;
         // A query has its time, whatever stands in the entries.
-        step = if got == 0 { step * 4 } else { (step * ROWS_AIM / got).clamp(1, step * 4) };
+        step = (step * ROWS_AIM).checked_div(got).map_or(step * 4, |rows| rows.clamp(1, step * 4));
     }
     Ok(copied)
 }

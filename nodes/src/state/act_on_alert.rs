@@ -118,7 +118,7 @@ impl State {
                 format!("no alert {:?}: list them with `hearth alert list`", wanted.alert_id);
             return Reply::Refused(Refusal::NotFound(said));
         };
-        let is_repeat = found.action_ids.iter().any(|each| *each == wanted.action_id);
+        let is_repeat = found.action_ids.contains(&wanted.action_id);
         if !wanted.action_id.is_empty() && is_repeat {
             return Reply::Alert(Box::new(found.clone()));
         }

@@ -54,7 +54,7 @@ impl Homes {
             }
             "household" => {
                 if let Some(household) = text(table, row, "household_id") {
-                    self.move_household(&household, text(table, row, "dwelling_id"));
+                    self.move_household(&household, text(table, row, "dwelling_id").as_ref());
                 }
             }
             "resident" => {
@@ -73,13 +73,13 @@ impl Homes {
         }
     }
 
-    fn move_household(&mut self, household: &str, dwelling: Option<String>) {
-        let old = put(&mut self.dwelling_of_household, household, dwelling.clone());
+    fn move_household(&mut self, household: &str, dwelling: Option<&String>) {
+        let old = put(&mut self.dwelling_of_household, household, dwelling.cloned());
         for resident in self.residents_of_household.get(household).into_iter().flatten() {
             if let Some(old) = &old {
                 forget(&mut self.residents_of_dwelling, old, resident);
             }
-            if let Some(dwelling) = &dwelling {
+            if let Some(dwelling) = dwelling {
                 join(&mut self.residents_of_dwelling, dwelling.clone(), resident.clone());
             }
         }

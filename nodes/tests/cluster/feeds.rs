@@ -3,6 +3,7 @@
 use crate::gather::{DAY_US, SECOND_US};
 use crate::local::Cluster;
 use crate::tables::{number, rows};
+use std::fmt::Write as _;
 use std::path::Path;
 
 const HOUR_US: i64 = 3_600 * SECOND_US;
@@ -112,10 +113,11 @@ async fn checks_of_institutions_are_history_from_a_csv_file() {
     let mut text = "n,org_id,check_id,kind,ts,result,next_due,as_of\n".to_owned();
     for check in 0..3_000 {
         let (org, day) = (check % 437, check % 28 + 1);
-        text.push_str(&format!(
-            "{},org-{org},c{check},video,2026-02-{day:02}T08:00:00Z,ok,2026-03-{day:02},2026-02-{day:02}T09:00:00Z\n",
+        let _ = writeln!(
+            text,
+            "{},org-{org},c{check},video,2026-02-{day:02}T08:00:00Z,ok,2026-03-{day:02},2026-02-{day:02}T09:00:00Z",
             check + 1
-        ));
+        );
     }
     let file = write(folder.path(), "checks.csv", &text);
     let load = ["feed", "load", "supervision", &file, "--seq", "n"];

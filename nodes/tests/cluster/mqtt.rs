@@ -138,7 +138,9 @@ async fn brokers_and_leaders_die_and_every_event_counts_once() {
     cluster.nodes[leader].kill();
     mosquitto.restart().await;
     // What the broker had not written down is gone with it; its senders have it still.
-    gateways.iter().for_each(|gateway| gateway.repeat());
+    for gateway in &gateways {
+        gateway.repeat();
+    }
     cluster.nodes[leader].start();
     cluster.nodes[leader].wait_up().await;
     go_on().await;

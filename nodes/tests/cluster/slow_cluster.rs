@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const IN_FLIGHT: u64 = 50;
 const MESSAGES: u64 = 400;
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn signal(node: &Process, signal: Signal) {
     let pid = Pid::from_raw(node.process_id().cast_signed()).unwrap();

@@ -17,7 +17,7 @@ const KILLS: usize = 4;
 const SECOND_US: i64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_mins(2);
 
-const LINKAGE: &str = r#"
+const LINKAGE: &str = r"
 version = 1
 tell_closed = false
 [[policies]]
@@ -27,7 +27,7 @@ dispatch_s = [3600, 3600, 3600]
 arrive_s = [3600, 3600, 3600]
 feedback_s = [3600, 3600, 3600]
 verify_s = [3600, 3600, 3600]
-"#;
+";
 
 /// A time span in which nobody was seen to lead, or nobody looked because the machine was busy.
 type Gap = (i64, i64);

@@ -127,6 +127,21 @@ fn a_door_that_is_not_opened_is_told_twice() {
 }
 
 #[test]
+fn a_first_door_that_comes_late_is_waited_for_from_its_own_time() {
+    let door = InactivityRule {
+        alert: "door_not_opened".to_owned(),
+        kinds: vec!["door".to_owned()],
+        at_night: true,
+        ..still(24.0, 0.0)
+    };
+    let mut street = street(vec![door]);
+    street.now("pir", "motion", 1.0);
+    street.at("front", "door", 1.0, street.now_us - 23 * HOUR_US);
+    street.wait(HOUR_US + 2 * SECOND_US);
+    assert_eq!(street.condition("door_not_opened"), Some(Condition::Firing));
+}
+
+#[test]
 fn a_movement_that_comes_late_corrects_the_alarm() {
     let mut street = street(vec![still(4.0, 0.0)]);
     let begin_us = street.now_us;

@@ -64,7 +64,7 @@ fn versions_rise_and_stay_in_the_history() {
     let history: Vec<(u32, String)> =
         street.state.rule_history.iter().map(|each| (each.version, each.actor.clone())).collect();
     assert_eq!(history, [(1, "tester".to_owned()), (4, "tester".to_owned())]);
-    assert_eq!(street.state.rules.alerts[0].threshold, 6.0);
+    assert_eq!(street.state.rules.alerts[0].threshold.to_bits(), 6.0_f64.to_bits());
     // Also after a snapshot.
     let bytes = street.state.to_bytes().unwrap();
     let again = State::from_reader(&mut bytes.as_slice()).unwrap();

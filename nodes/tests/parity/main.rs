@@ -159,7 +159,7 @@ async fn one_index_is_cut_exactly_and_a_planted_reading_is_found() {
         street.live_on();
     }
     let view = view::busy();
-    let keys = street.keys(EntityKind::Resident);
+    let keys = Street::keys(EntityKind::Resident);
     let now_us = street.state.clock_us;
     let told: Vec<Said> = keys.iter().map(|key| said(&street, &view, key, now_us)).collect();
     // More comes at the very same time of the log: only the index tells what was there before.

@@ -274,7 +274,7 @@ impl Street {
     }
 
     /// Every entity of a kind that there can be, and one that there is not.
-    pub(crate) fn keys(&self, entity: EntityKind) -> Vec<String> {
+    pub(crate) fn keys(entity: EntityKind) -> Vec<String> {
         let (prefix, count) = match entity {
             EntityKind::Device => ("d", DEVICES + 3),
             EntityKind::Dwelling => ("w", DWELLINGS),
@@ -287,7 +287,7 @@ impl Street {
     }
 
     pub(crate) fn some_keys(&mut self, entity: EntityKind) -> Vec<String> {
-        let keys = self.keys(entity);
+        let keys = Self::keys(entity);
         keys.into_iter().filter(|_| self.random.random_bool(0.3)).collect()
     }
 

@@ -104,6 +104,5 @@ version = 1
 feature = [
     { name = 'amount', column = 'subsidy.amount_fen' },
     { name = 'level', column = 'subsidy.resident_key>resident.disab_level', default = 2 },
-    { name = 'doors', kind = 'door', aggregate = 'count', window = '1d', default = 5 },
 ]
 ";

@@ -29,11 +29,11 @@ struct Body {
     hearth_defaults: bool,
 }
 
+/// Log index and known-at time.
+type Headers = [(&'static str, String); 2];
+
 /// The answer's headers and its body.
-pub(crate) fn get_online_features(
-    node: &Node,
-    body: &[u8],
-) -> Result<([(&'static str, String); 2], Json), Status> {
+pub(crate) fn get_online_features(node: &Node, body: &[u8]) -> Result<(Headers, Json), Status> {
     let body: Body = serde_json::from_slice(body).map_err(|error| {
         Status::invalid_argument(format!(
             "send {{\"features\": [\"view:feature\"], \"entities\": {{\"resident_key\": [...]}}}}: {error}"

@@ -103,7 +103,9 @@ impl Conditions {
         if before.told & IDLE_BITS != 0 {
             self.end_idle(slot, sight, out);
         }
-        if before.moved == 0 || before.told & IDLE_BITS != 0 {
+        // The first door may come late, and be due before anything that was waited for.
+        let is_first = before.moved == 0 || (is_door && before.door == 0);
+        if is_first || before.told & IDLE_BITS != 0 {
             self.ask_home(slot);
         }
     }
