@@ -186,14 +186,11 @@ impl Alert {
     }
 }
 
-/// Readings that count towards a rule at one place: event time and event id.
-pub(crate) type Counted = Vec<(i64, String)>;
-
 /// Ids by kind and place. Every reading that a rule names asks here, so that a kind of which nothing
 /// is known costs next to nothing.
 type ByPlace = OrdMap<String, OrdMap<String, String>>;
 
-/// Every alert that is open or was closed lately, its timers, and readings on the way to one.
+/// Every alert that is open or was closed lately, and its timers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Alerts {
     by_id: OrdMap<String, Arc<Alert>>,
@@ -207,7 +204,6 @@ pub struct Alerts {
     changed: OrdSet<(u64, String)>,
     /// Open alerts by the case of the outage that explains them.
     explained: OrdSet<(String, String)>,
-    pub(crate) counted: OrdMap<(String, String), Counted>,
 }
 
 impl Alerts {
