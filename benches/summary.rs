@@ -64,7 +64,8 @@ const LINES: [(&str, &str, &str, &str, f64); 22] = [
     ),
 ];
 /// What other benches leave; lines of this table first.
-const NOTES: [&str; 4] = ["round_trip.md", "record.md", "freeze.md", "stalls.md"];
+const NOTES: [&str; 5] =
+    ["round_trip.md", "record.md", "freeze.md", "stalls.md", "memory.md"];
 
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os().nth(1).context("usage: summary FOLDER")?;

@@ -42,7 +42,7 @@ impl Places {
         &mut self,
         slot: usize,
         device: &str,
-        homes: &Homes,
+        homes: Homes<'_>,
         store: &mut Store,
     ) -> Option<&Place> {
         let seen = homes.changes();
