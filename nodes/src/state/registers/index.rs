@@ -56,10 +56,10 @@ impl Index {
         self.column
     }
 
-    /// The pages that may have rows with this text.
+    /// The pages that may have rows with a text of this hash.
     #[inline]
-    pub(super) fn pages(&self, text: &[u8]) -> impl Iterator<Item = u32> {
-        let hash = hash_of(text) as u32;
+    pub(super) fn pages(&self, hash: u64) -> impl Iterator<Item = u32> {
+        let hash = hash as u32;
         let found = self.places.iter_hash(spread(&Place { hash, page: 0 }));
         found.filter(move |place| place.hash == hash).map(|place| place.page)
     }

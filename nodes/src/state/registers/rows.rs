@@ -5,7 +5,7 @@
 use super::homes::{Homes, belonging_of};
 use super::index::{self, Index};
 use super::relatives::RELATION;
-use super::shelf::Shelf;
+use super::shelf::{Shelf, hash_of};
 use super::stored::FrozenRows;
 use crate::state::feeds::{Merged, Stamp, Write, merge, sign, stands};
 use features::shorthand::has_plain_key;
@@ -212,7 +212,10 @@ impl Rows {
     fn cells(&self, place: usize, key: &str) -> Option<Cells<'_>> {
         let (shelf, key) = (self.shelves.get(place)?, key.as_bytes());
         let row = match self.index(place, 0).filter(|_| has_plain_key(shelf.table())) {
-            Some(index) => index.pages(key).find_map(|page| shelf.get_on(page, key)),
+            Some(index) => {
+                let hash = hash_of(key);
+                index.pages(hash).find_map(|page| shelf.get_on(page, key, hash))
+            }
             None => shelf.get(key),
         };
         row.map(|row| shelf.cells(row))
@@ -240,7 +243,7 @@ impl Rows {
         let text = text.as_bytes().to_vec();
         found.into_iter().flat_map(move |(shelf, index)| {
             let pages: Vec<_> =
-                index.pages(&text).filter_map(|number| shelf.page(number)).collect();
+                index.pages(hash_of(&text)).filter_map(|number| shelf.page(number)).collect();
             let (text, column) = (text.clone(), index.column());
             let cells = pages.into_iter().flat_map(|page| page.rows()).map(move |row| shelf.cells(row));
             cells.filter(move |cells| cells.clone().text_at(column) == Some(text.as_slice()))
