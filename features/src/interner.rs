@@ -74,6 +74,20 @@ impl Interner {
         self.find_hashed(self.hasher.hash_one(key), key)
     }
 
+    /// [`Interner::find`] of some keys, one behind the other: each waits for memory several times, and
+    /// in a loop that does nothing else they wait together.
+    pub(crate) fn find_each<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str> + Clone,
+        hashes: &mut Vec<u64>,
+        found: &mut Vec<Option<usize>>,
+    ) {
+        hashes.clear();
+        hashes.extend(keys.clone().map(|key| self.hasher.hash_one(key)));
+        found.clear();
+        found.extend(hashes.iter().zip(keys).map(|(hash, key)| self.find_hashed(*hash, key)));
+    }
+
     fn find_hashed(&self, hash: u64, key: &str) -> Option<usize> {
         self.table
             .find(hash, |slot| self.keys.get(*slot as usize) == key)

@@ -20,6 +20,7 @@ mod home;
 pub(crate) mod ingest_bytes;
 mod ingest_events;
 pub mod ledger;
+mod lookahead;
 mod model_changes;
 mod model_rows;
 mod once;
