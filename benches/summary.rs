@@ -62,7 +62,8 @@ const LINES: [(&str, &str, &str, &str, f64); 20] = [
     ),
 ];
 /// What other benches leave; lines of this table first.
-const NOTES: [&str; 5] = ["apply.md", "round_trip.md", "record.md", "freeze.md", "stalls.md"];
+const NOTES: [&str; 6] =
+    ["apply.md", "round_trip.md", "record.md", "freeze.md", "stalls.md", "memory.md"];
 
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os().nth(1).context("usage: summary FOLDER")?;

@@ -62,10 +62,10 @@ fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("vector_read");
     let rows = state.registers();
     let read = |key: &str, rows: &dyn RowSource| state.features.read(view, key, BEGIN_US, rows);
-    group.bench_function("same", |bencher| bencher.iter(|| read(&keys[0], &rows)));
+    group.bench_function("same", |bencher| bencher.iter(|| read(&keys[0], rows)));
     let mut turn = keys.iter().cycle();
     group.bench_function("random", |bencher| {
-        bencher.iter(|| read(turn.next().expect("a cycle"), &rows));
+        bencher.iter(|| read(turn.next().expect("a cycle"), rows));
     });
     // As a batch of rows is read: behind the last one, without what all rows share.
     let mut into = FeatureRows::with_capacity(WIDTH);
@@ -73,7 +73,7 @@ fn benches(criterion: &mut Criterion) {
         bencher.iter(|| {
             into.truncate(0);
             let key = turn.next().expect("a cycle");
-            state.features.read_into(view, key, BEGIN_US, &rows, &mut into)
+            state.features.read_into(view, key, BEGIN_US, rows, &mut into)
         });
     });
     // Without registers: what the windows alone cost.

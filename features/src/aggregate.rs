@@ -71,6 +71,11 @@ impl Aggregate {
         !matches!(self, Self::Last | Self::TimeSinceS)
     }
 
+    /// Whether it needs to know what the readings were, and not only how many.
+    pub(crate) const fn needs_values(self) -> bool {
+        !matches!(self, Self::Count | Self::RatePerH) && self.needs_tiles()
+    }
+
     /// The windows in which it means something.
     pub fn fits(self, window: Window) -> bool {
         match self {

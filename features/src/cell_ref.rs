@@ -1,7 +1,9 @@
 //! Cells read where they are stored: a row of numbers needs a few cells of a row, and no copy of them.
 //!
-//! The form is [`crate::table::encode_row`]'s: a version byte, then the list as postcard writes it.
+//! The form is [`crate::table::encode_row`]'s: a version byte, then the list as postcard writes it; or
+//! the shorter one of [`crate::shorthand`].
 
+use crate::shorthand::{self, Vocabulary};
 use crate::table::{Cell, ROW_VERSION};
 use crate::varint::{take_signed, take_u64};
 
@@ -53,6 +55,8 @@ pub struct Cells<'a> {
     bytes: &'a [u8],
     at: usize,
     left: u64,
+    /// What numbers stand for, and the column that comes next: of rows in shorthand only.
+    words: Option<(&'a Vocabulary, usize)>,
 }
 
 impl<'a> Cells<'a> {
@@ -64,7 +68,18 @@ impl<'a> Cells<'a> {
             Some(&ROW_VERSION) => take_u64(bytes, &mut at).unwrap_or(0),
             _ => 0,
         };
-        Self { bytes, at, left }
+        Self { bytes, at, left, words: None }
+    }
+
+    /// The cells of a row in shorthand; bytes behind its last column are not looked at.
+    #[inline]
+    pub fn brief(bytes: &'a [u8], words: &'a Vocabulary) -> Self {
+        Self { bytes, at: 0, left: words.columns() as u64, words: Some((words, 0)) }
+    }
+
+    /// Where the next cell begins.
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     #[inline]
@@ -89,18 +104,53 @@ impl<'a> Cells<'a> {
     #[inline]
     pub fn next_text(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        if self.number()? == 4 { self.text() } else { None }
+        let column = self.step();
+        match (self.number()?, column) {
+            (4, _) => self.text(),
+            (word, Some((words, column))) => {
+                let mut cell = Self::of_one(words.word(column, word)?);
+                if cell.number()? == 4 { cell.text() } else { None }
+            }
+            _ => None,
+        }
     }
 
-    /// Passes over a cell without a look at what it holds.
+    /// The bytes of the cell of a column, where it is a text. Of cells that nothing was read of yet.
     #[inline]
-    fn pass(&mut self) -> Option<()> {
+    pub fn text_at(mut self, column: usize) -> Option<&'a [u8]> {
+        for _ in 0..column {
+            self.left = self.left.checked_sub(1)?;
+            self.pass()?;
+        }
+        self.next_text()
+    }
+
+    /// Where the cell that is read now has its words.
+    #[inline]
+    fn step(&mut self) -> Option<(&'a Vocabulary, usize)> {
+        let words = self.words;
+        if let Some((_, column)) = &mut self.words {
+            *column += 1;
+        }
+        words
+    }
+
+    fn of_one(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, left: 1, words: None }
+    }
+
+    /// Passes over a cell without a look at what it holds; the next one is of the next column.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Option<()> {
+        let column = self.step();
         match self.number()? {
             0 => Some(()),
             1 => self.take(1).map(drop),
             2 | 5 | 6 => self.signed().map(drop),
             3 => self.take(8).map(drop),
             4 => self.text().map(drop),
+            shorthand::DECIMAL | shorthand::SECONDS if column.is_some() => self.number().map(drop),
+            word if column.is_some() && word >= shorthand::WORD_MIN => Some(()),
             list => self.read_list(list).map(drop),
         }
     }
@@ -113,6 +163,7 @@ impl<'a> Cells<'a> {
 
     #[inline]
     fn read(&mut self) -> Option<CellRef<'a>> {
+        let column = self.step();
         Some(match self.number()? {
             0 => CellRef::Null,
             1 => CellRef::Bool(self.take(1)? != [0]),
@@ -121,6 +172,11 @@ impl<'a> Cells<'a> {
             4 => CellRef::Text(std::str::from_utf8(self.text()?).ok()?),
             5 => CellRef::Time(self.signed()?),
             6 => CellRef::Date(i32::try_from(self.signed()?).ok()?),
+            short if short >= shorthand::DECIMAL => match (short, column?) {
+                (shorthand::DECIMAL, _) => CellRef::Real(shorthand::to_real(self.number()?)),
+                (shorthand::SECONDS, _) => CellRef::Time(shorthand::to_time(self.signed()?)?),
+                (word, (words, column)) => Self::of_one(words.word(column, word)?).read()?,
+            },
             list => self.read_list(list)?,
         })
     }

@@ -24,7 +24,9 @@ use crate::window::Window;
 use crate::zones::{Reach, Zones};
 
 /// The version byte that stands before a stored store.
-const STORE_VERSION: u8 = 3;
+const STORE_VERSION: u8 = 4;
+/// The one before knew no counts alone; all that it wrote still means the same.
+const STORE_VERSION_BEFORE: u8 = 3;
 /// How many demands there may be: every place of every entity kind.
 const DEMANDS_MAX: usize = EntityKind::ALL.len() * (Kind::ALL.len() + 1) * Part::ALL.len();
 
@@ -103,7 +105,7 @@ impl FrozenStore {
         let zones = Zones::at(self.now_us);
         for (entity, roster) in EntityKind::ALL.into_iter().zip(&self.rosters) {
             varint::put(&mut part, roster.keys.len() as u128);
-            for (key, series) in roster.keys.iter().zip(roster.series.iter()) {
+            for (key, series) in roster.keys.texts().zip(roster.series.iter()) {
                 put_text(&mut part, key);
                 put_series(&mut part, series, &zones, (&self.demands, entity));
                 take(&part);
@@ -137,12 +139,9 @@ fn put_demands(out: &mut Vec<u8>, demands: &Demands) {
     for ((entity, topic, part), demand) in demands.iter() {
         out.extend([*entity as u8, topic.code(), *part as u8, demand.generation]);
         varint::put_signed(out, demand.since_us);
-        let (windows, since_min) = demand.reach.parts();
-        out.push(windows);
-        since_min
-            .iter()
-            .take(usize::from(windows))
-            .for_each(|since| varint::put_signed(out, *since));
+        let (kept, since_min) = demand.reach.parts();
+        out.push(kept);
+        since_min.iter().for_each(|since| varint::put_signed(out, *since));
     }
 }
 
@@ -179,7 +178,7 @@ struct Input<'a> {
 impl<'a> Input<'a> {
     fn store(&mut self) -> Result<Store, Stop> {
         let version = self.byte()?;
-        if version != STORE_VERSION {
+        if !(STORE_VERSION_BEFORE..=STORE_VERSION).contains(&version) {
             return Err(Stop::Version(version));
         }
         let now_us = self.signed()?;
@@ -211,12 +210,12 @@ impl<'a> Input<'a> {
             let (topic, part) = self.place()?;
             let generation = self.byte()?;
             let since_us = self.signed()?;
-            let windows = self.byte()?;
+            let kept = self.byte()?;
             let mut since_min = [0; Window::ALL.len()];
-            for since in since_min.iter_mut().take(usize::from(windows)) {
+            for since in since_min.iter_mut().take(Reach::windows_of(kept)) {
                 *since = self.signed()?;
             }
-            let reach = Reach::from_parts(windows, since_min).ok_or(Stop::Damaged)?;
+            let reach = Reach::from_parts(kept, since_min).ok_or(Stop::Damaged)?;
             all.insert((entity, topic, part), Demand { reach, since_us, generation });
         }
         Ok(Demands::with(all, generation))

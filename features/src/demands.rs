@@ -49,13 +49,12 @@ pub(crate) struct Demands {
 impl Demands {
     /// What the views ask for, known from the first reading on.
     pub(crate) fn of<'a>(views: impl Iterator<Item = &'a FeatureView>) -> Self {
-        let demand = |deepest| Demand {
-            reach: Reach::new(deepest, ALWAYS_MIN),
+        let demand = |wish: Wish| Demand {
+            reach: Reach::new(wish.deepest, ALWAYS_MIN).counting(!wish.values),
             since_us: i64::MIN,
             generation: 0,
         };
-        let all =
-            wanted(views).into_iter().map(|(place, deepest)| (place, demand(deepest))).collect();
+        let all = wanted(views).into_iter().map(|(place, wish)| (place, demand(wish))).collect();
         Self::with(all, 0)
     }
 
@@ -86,8 +85,14 @@ impl Demands {
         let now_min = now_us.saturating_add(MINUTE_US - 1).div_euclid(MINUTE_US);
         let generation = self.generation.wrapping_add(1);
         let mut all = BTreeMap::new();
-        for (place, deepest) in wanted(views) {
+        for (place, wish) in wanted(views) {
+            let Wish { deepest, values } = wish;
+            let fresh = Reach::new(deepest, now_min).counting(!values);
             let demand = match self.all.get(&place) {
+                // What was counted before was not looked at: its windows begin now.
+                Some(demand) if values && demand.reach.counts_only() => {
+                    Demand { reach: fresh, ..*demand }
+                }
                 Some(demand) if demand.reach.deepest() == deepest => *demand,
                 Some(demand) => {
                     let mut demand = *demand;
@@ -96,7 +101,7 @@ impl Demands {
                 }
                 None => {
                     self.generation = generation;
-                    Demand { reach: Reach::new(deepest, now_min), since_us: now_us, generation }
+                    Demand { reach: fresh, since_us: now_us, generation }
                 }
             };
             all.insert(place, demand);
@@ -138,13 +143,22 @@ fn by_kind(entity: EntityKind, kind: Kind) -> usize {
     entity as usize * Kind::ALL.len() + kind as usize
 }
 
-/// The deepest window that any feature reads, by place; `None` where only the newest reading counts.
-fn wanted<'a>(views: impl Iterator<Item = &'a FeatureView>) -> BTreeMap<Place, Option<Window>> {
-    let mut all = BTreeMap::new();
+/// What views ask for at a place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wish {
+    /// The deepest window that any feature reads; `None` where only the newest reading counts.
+    deepest: Option<Window>,
+    /// Some feature asks what the readings were, and not only how many.
+    values: bool,
+}
+
+/// What is asked for, by place.
+fn wanted<'a>(views: impl Iterator<Item = &'a FeatureView>) -> BTreeMap<Place, Wish> {
+    let mut all: BTreeMap<Place, Wish> = BTreeMap::new();
     // The newest reading of each kind is what a portrait shows of a resident; a device's own state is
     // none of it.
     for kind in Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Heartbeat | Kind::Battery)) {
-        all.insert((EntityKind::Resident, Topic::of(*kind), Part::Values), None);
+        all.insert((EntityKind::Resident, Topic::of(*kind), Part::Values), Wish::default());
     }
     for view in views {
         for feature in view.features() {
@@ -152,8 +166,10 @@ fn wanted<'a>(views: impl Iterator<Item = &'a FeatureView>) -> BTreeMap<Place, O
             let topic = Topic::from(*kind);
             let deepest = window.filter(|_| aggregate.needs_tiles());
             let mut want = |part, deepest: Option<Window>| {
-                let held = all.entry((view.entity(), topic, part)).or_insert(deepest);
-                *held = (*held).max(deepest);
+                let held = all.entry((view.entity(), topic, part)).or_default();
+                held.deepest = held.deepest.max(deepest);
+                // Every other part is made of the values themselves.
+                held.values |= part != Part::Values || aggregate.needs_values() && deepest.is_some();
             };
             want(aggregate.part(), deepest);
             // Whether there was ever a reading is known by the newest one.

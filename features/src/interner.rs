@@ -1,11 +1,11 @@
-//! Keys as small numbers, given in the order of first sight and never taken back.
+//! Byte strings as small numbers, given in the order of first sight and never taken back.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-/// Keys in one stretch of text.
+/// Keys in one stretch.
 const STRETCH_KEYS: usize = 1024;
 
 /// Keys by number. Copies share the stretches, of which only the last is ever written.
@@ -19,8 +19,8 @@ pub(crate) struct Keys {
 /// Some keys, end to end.
 #[derive(Clone, Debug, Default)]
 struct Stretch {
-    text: String,
-    /// Where each key ends in `text`.
+    bytes: Vec<u8>,
+    /// Where each key ends in `bytes`.
     ends: Vec<u32>,
 }
 
@@ -30,39 +30,102 @@ impl Keys {
     }
 
     /// The key of a number that was given.
-    pub(crate) fn get(&self, slot: usize) -> &str {
-        let Some(stretch) = self.stretches.get(slot / STRETCH_KEYS) else { return "" };
-        let at = slot % STRETCH_KEYS;
+    #[inline]
+    pub(crate) fn get(&self, number: usize) -> &[u8] {
+        let Some(stretch) = self.stretches.get(number / STRETCH_KEYS) else { return &[] };
+        let at = number % STRETCH_KEYS;
         let from = at.checked_sub(1).and_then(|before| stretch.ends.get(before)).copied();
         let to = stretch.ends.get(at).copied().unwrap_or(0);
-        stretch.text.get(from.unwrap_or(0) as usize..to as usize).unwrap_or("")
+        stretch.bytes.get(from.unwrap_or(0) as usize..to as usize).unwrap_or_default()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.len()).map(|slot| self.get(slot))
+    /// The key, where it is a text.
+    pub(crate) fn text(&self, number: usize) -> &str {
+        std::str::from_utf8(self.get(number)).unwrap_or_default()
     }
 
-    fn push(&mut self, key: &str) -> Option<()> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|number| self.text(number))
+    }
+
+    fn push(&mut self, key: &[u8]) -> Option<()> {
         if self.len.is_multiple_of(STRETCH_KEYS) {
+            // A full stretch never grows again: what it holds beyond its keys goes back.
+            if let Some(full) = self.stretches.last_mut() {
+                Arc::make_mut(full).bytes.shrink_to_fit();
+            }
             self.stretches.push(Arc::default());
         }
         let stretch = Arc::make_mut(self.stretches.last_mut()?);
-        let end = u32::try_from(stretch.text.len() + key.len()).ok()?;
-        stretch.text.push_str(key);
+        let end = u32::try_from(stretch.bytes.len() + key.len()).ok()?;
+        stretch.bytes.extend_from_slice(key);
         stretch.ends.push(end);
         self.len += 1;
         self.bytes += key.len() + size_of::<u32>();
         Some(())
     }
+
+    /// What the keys take; a little less than an allocator gives for them.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.bytes + self.stretches.len() * (size_of::<Stretch>() + 3 * size_of::<usize>())
+    }
 }
 
-/// Keys and a table that finds them. The table is never walked, and its hash has no random seed, so
-/// nothing here differs between replicas.
+/// Finds the number of a key. It is never walked, and its hash has no random seed, so nothing here
+/// differs between replicas.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Finder {
+    table: HashTable<u32>,
+    hasher: BuildHasherDefault<DefaultHasher>,
+}
+
+impl Finder {
+    pub(crate) fn find(&self, keys: &Keys, key: &[u8]) -> Option<usize> {
+        self.find_hashed(keys, self.hasher.hash_one(key), key)
+    }
+
+    #[inline]
+    fn find_hashed(&self, keys: &Keys, hash: u64, key: &[u8]) -> Option<usize> {
+        let found = self.table.find(hash, |at| keys.get(*at as usize) == key);
+        found.map(|number| *number as usize)
+    }
+
+    /// [`Finder::find`] of some keys, one behind the other: each waits for memory several times, and in
+    /// a loop that does nothing else they wait together.
+    fn find_each<'a>(
+        &self,
+        known: &Keys,
+        keys: impl Iterator<Item = &'a [u8]> + Clone,
+        hashes: &mut Vec<u64>,
+        found: &mut Vec<Option<usize>>,
+    ) {
+        hashes.clear();
+        hashes.extend(keys.clone().map(|key| self.hasher.hash_one(key)));
+        found.clear();
+        let each = hashes.iter().zip(keys);
+        found.extend(each.map(|(hash, key)| self.find_hashed(known, *hash, key)));
+    }
+
+    /// Gives a key that has no number its number; nothing where there is none left.
+    pub(crate) fn add(&mut self, keys: &mut Keys, key: &[u8]) -> Option<usize> {
+        let number = u32::try_from(keys.len()).ok()?;
+        keys.push(key)?;
+        let Self { table, hasher } = self;
+        let hash = |number: &u32| hasher.hash_one(keys.get(*number as usize));
+        table.insert_unique(hash(&number), number, hash);
+        Some(number as usize)
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.table.allocation_size()
+    }
+}
+
+/// Texts and what finds them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interner {
     keys: Keys,
-    table: HashTable<u32>,
-    hasher: BuildHasherDefault<DefaultHasher>,
+    finder: Finder,
 }
 
 impl Interner {
@@ -71,44 +134,26 @@ impl Interner {
     }
 
     pub(crate) fn find(&self, key: &str) -> Option<usize> {
-        self.find_hashed(self.hasher.hash_one(key), key)
+        self.finder.find(&self.keys, key.as_bytes())
     }
 
-    /// [`Interner::find`] of some keys, one behind the other: each waits for memory several times, and
-    /// in a loop that does nothing else they wait together.
+    /// [`Interner::find`] of some keys.
     pub(crate) fn find_each<'a>(
         &self,
         keys: impl Iterator<Item = &'a str> + Clone,
         hashes: &mut Vec<u64>,
         found: &mut Vec<Option<usize>>,
     ) {
-        hashes.clear();
-        hashes.extend(keys.clone().map(|key| self.hasher.hash_one(key)));
-        found.clear();
-        found.extend(hashes.iter().zip(keys).map(|(hash, key)| self.find_hashed(*hash, key)));
+        self.finder.find_each(&self.keys, keys.map(str::as_bytes), hashes, found);
     }
 
-    fn find_hashed(&self, hash: u64, key: &str) -> Option<usize> {
-        self.table
-            .find(hash, |slot| self.keys.get(*slot as usize) == key)
-            .map(|slot| *slot as usize)
-    }
-
-    /// The slot of the key, a new one where it has none; nothing where there is no number left.
+    /// The number of the key, a new one where it has none; nothing where there is no number left.
     pub(crate) fn intern(&mut self, key: &str) -> Option<usize> {
-        let hash = self.hasher.hash_one(key);
-        if let Some(slot) = self.find_hashed(hash, key) {
-            return Some(slot);
-        }
-        let slot = u32::try_from(self.keys.len()).ok()?;
-        self.keys.push(key)?;
-        let Self { keys, table, hasher } = self;
-        table.insert_unique(hash, slot, |slot| hasher.hash_one(keys.get(*slot as usize)));
-        Some(slot as usize)
+        self.find(key).or_else(|| self.finder.add(&mut self.keys, key.as_bytes()))
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.keys.bytes + self.table.allocation_size()
+        self.keys.heap_bytes() + self.finder.heap_bytes()
     }
 }
 
@@ -127,8 +172,8 @@ mod tests {
         let copy = keys.keys().clone();
         assert_eq!(keys.intern(""), Some(3000));
         assert_eq!(keys.intern(&many[3]), Some(3));
-        assert!(copy.iter().eq(many.iter().map(String::as_str)));
-        assert!(keys.keys().iter().take(3000).eq(copy.iter()));
+        assert!(copy.texts().eq(many.iter().map(String::as_str)));
+        assert!(keys.keys().texts().take(3000).eq(copy.texts()));
         assert_eq!((keys.keys().len(), copy.len()), (3001, 3000));
     }
 }

@@ -3,7 +3,7 @@
 //! A tile is a header and its numbers, each as short as it can be. The header holds the distance to the
 //! newer tile, a hop of any zone in its shortest form, and the tile's form: the same numbers as the newer
 //! tile; one reading; several of one value; several that differ, then with the spread and with what the
-//! sum is above as many of the smallest. All numbers of a tile count in one unit, the largest of four in
+//! sum is above as many of the smallest; one reading of 0, or several. All numbers of a tile count in one unit, the largest of four in
 //! which they are whole.
 
 use std::marker::PhantomData;
@@ -19,6 +19,9 @@ const SAME: u64 = 0;
 const SINGLE: u64 = 0;
 const UNIFORM: u64 = 1;
 const SPREAD: u64 = 2;
+/// One reading of 0, and several: where only their number counts, each is one.
+const ZERO: u64 = 13;
+const ZEROS: u64 = 14;
 /// Ones, hundredths, ten-thousandths, millionths: in millionths.
 const UNITS: [i64; 4] = [1_000_000, 10_000, 100, 1];
 /// Minutes in which distances are counted, by the last two bits of their code.
@@ -260,6 +263,14 @@ impl TilePart for Tile {
             varint::put_u64(out, header | SAME);
             return;
         }
+        if self.min == 0 && self.max == 0 {
+            let form = if self.count == 1 { ZERO } else { ZEROS };
+            varint::put_u64(out, header | form);
+            if form == ZEROS {
+                varint::put_u64(out, u64::from(self.count));
+            }
+            return;
+        }
         let spread = self.max.abs_diff(self.min);
         let beyond = (self.sum - i128::from(self.count) * i128::from(self.min)).unsigned_abs();
         let shape = match (self.count, spread) {
@@ -289,6 +300,11 @@ impl TilePart for Tile {
         };
         if form == SAME {
             return newer.map(|newer| Self { start_min, ..newer });
+        }
+        if form == ZERO || form == ZEROS {
+            let count = if form == ZERO { 1 } else { varint::take_u32(bytes, at)? };
+            let zeros = Self { start_min, count, sum: 0, min: 0, max: 0 };
+            return (count > 0).then_some(zeros);
         }
         let (shape, unit) = ((form - 1) / UNITS.len() as u64, (form - 1) as usize % UNITS.len());
         let scale = UNITS[unit];
@@ -449,6 +465,6 @@ mod tests {
         // Three cannot sum up to more than three of the largest, and there are three shapes.
         assert_eq!(Packed::from_bytes::<Tile>(&[9, 3, 0, 5, 16]), None);
         assert!(Packed::from_bytes::<Tile>(&[9, 3, 0, 5, 15]).is_some());
-        assert_eq!(Packed::from_bytes::<Tile>(&[13, 3, 0, 5, 15]), None);
+        assert_eq!(Packed::from_bytes::<Tile>(&[15, 3, 0, 5, 15]), None);
     }
 }

@@ -17,14 +17,14 @@ use crate::window::{MINUTE_US, Window};
 
 /// The register rows, wherever they are kept.
 pub trait RowSource {
-    /// The row with this key of the table at this place in [`crate::civil::TABLES`], as
-    /// [`crate::table::encode_row`] stores it; nothing where there is no such row.
-    fn row(&self, table: usize, key: &str) -> Option<&[u8]>;
+    /// The row with this key of the table at this place in [`crate::civil::TABLES`]; nothing where
+    /// there is no such row.
+    fn row(&self, table: usize, key: &str) -> Option<Cells<'_>>;
 }
 
 /// No rows at all: every column takes its default.
 impl RowSource for () {
-    fn row(&self, _: usize, _: &str) -> Option<&[u8]> {
+    fn row(&self, _: usize, _: &str) -> Option<Cells<'_>> {
         None
     }
 }
@@ -172,7 +172,8 @@ impl Store {
             for (feature, aggregate) in features {
                 let needs_tiles = aggregate.needs_tiles();
                 let value = summary.value(*aggregate, start_us, as_of_us);
-                let value = value.filter(|_| is_kept || !needs_tiles);
+                let is_known = !values.reach.counts_only() || !aggregate.needs_values();
+                let value = value.filter(|_| is_known && is_kept || !needs_tiles);
                 let is_partial = if needs_tiles {
                     is_partial
                 } else {
@@ -314,9 +315,8 @@ impl<'a> Row<'a> {
                 Some(CellRef::Text(key)) => key,
                 Some(_) => continue,
             };
-            let Some(bytes) = source.row(row.table, key) else { continue };
+            let Some(mut stored) = source.row(row.table, key) else { continue };
             is_known = true;
-            let mut stored = Cells::of(bytes);
             let mut passed = 0;
             for (at, column) in row.columns.iter().enumerate() {
                 cells[row.first + at] = stored.nth(column - passed).unwrap_or_default();
@@ -366,8 +366,8 @@ mod tests {
     }
 
     impl RowSource for Rows {
-        fn row(&self, table: usize, key: &str) -> Option<&[u8]> {
-            self.0.get(&(table, key.to_owned())).map(Vec::as_slice)
+        fn row(&self, table: usize, key: &str) -> Option<Cells<'_>> {
+            self.0.get(&(table, key.to_owned())).map(|bytes| Cells::of(bytes))
         }
     }
 

@@ -41,11 +41,11 @@ impl Roster {
     }
 
     pub(crate) fn key(&self, slot: usize) -> &str {
-        self.keys.keys().get(slot)
+        self.keys.keys().text(slot)
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.keys().iter()
+        self.keys.keys().texts()
     }
 
     pub(crate) fn find(&self, key: &str) -> Option<usize> {

@@ -111,6 +111,7 @@ impl Series {
         self.last = self.last.max(reading);
         let minute = reading.at_us.div_euclid(MINUTE_US);
         let Some(place) = reach.place(zones, minute) else { return Landing::Past };
+        let reading = if reach.counts_only() { Reading { value: 0, ..reading } } else { reading };
         // Tiles that are still finer than their age asks for may share the time of this one. No window
         // can begin between them any more, and the next compaction makes them one.
         let added = match self.part {

@@ -33,15 +33,28 @@ impl Default for Zones {
 pub(crate) struct Reach {
     /// How many of [`Window::ALL`], from the shortest on, it holds.
     windows: u8,
+    /// Nobody asks what the readings were, only how many.
+    counts_only: bool,
     since_min: [i64; WINDOWS],
 }
+
+/// Beside the number of windows, where it is stored.
+const COUNTS_BIT: u8 = 0x80;
 
 impl Reach {
     /// From the minute on, in each window from its next hop on: no tile then holds what came before.
     pub(crate) fn new(deepest: Option<Window>, since_min: i64) -> Self {
-        let mut reach = Self { windows: 0, since_min: [since_min; WINDOWS] };
+        let mut reach = Self { windows: 0, counts_only: false, since_min: [since_min; WINDOWS] };
         reach.deepen(deepest, since_min);
         reach
+    }
+
+    pub(crate) fn counting(self, counts_only: bool) -> Self {
+        Self { counts_only, ..self }
+    }
+
+    pub(crate) fn counts_only(&self) -> bool {
+        self.counts_only
     }
 
     pub(crate) fn deepest(&self) -> Option<Window> {
@@ -95,12 +108,20 @@ impl Reach {
         None
     }
 
-    pub(crate) fn parts(&self) -> (u8, &[i64; WINDOWS]) {
-        (self.windows, &self.since_min)
+    /// What is kept as a byte, and the beginnings of its windows.
+    pub(crate) fn parts(&self) -> (u8, &[i64]) {
+        let counts = if self.counts_only { COUNTS_BIT } else { 0 };
+        (self.windows | counts, &self.since_min[..usize::from(self.windows).min(WINDOWS)])
     }
 
-    pub(crate) fn from_parts(windows: u8, since_min: [i64; WINDOWS]) -> Option<Self> {
-        (usize::from(windows) <= WINDOWS).then_some(Self { windows, since_min })
+    /// How many beginnings follow such a byte.
+    pub(crate) fn windows_of(byte: u8) -> usize {
+        usize::from(byte & !COUNTS_BIT)
+    }
+
+    pub(crate) fn from_parts(byte: u8, since_min: [i64; WINDOWS]) -> Option<Self> {
+        let (windows, counts_only) = (byte & !COUNTS_BIT, byte & COUNTS_BIT != 0);
+        (usize::from(windows) <= WINDOWS).then_some(Self { windows, counts_only, since_min })
     }
 }
 

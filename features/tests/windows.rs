@@ -261,3 +261,62 @@ fn check_same(left: &Store, right: &Store, as_of_us: i64) -> Result<(), TestCase
     }
     Ok(())
 }
+
+/// Counts alone are counts, and take a third of the memory; what the readings were is known from when
+/// somebody asks for it.
+#[test]
+fn where_only_counts_are_asked_for_nothing_else_is_kept() {
+    let view = |aggregate: &str, version: u32| {
+        let text = format!(
+            "name = 'v'\nentity = 'device'\nversion = {version}\n[[feature]]\nname = 'n'\n\
+             kind = 'respiration'\naggregate = '{aggregate}'\nwindow = '7d'\ndefault = -1\n"
+        );
+        FeatureView::parse(&text).unwrap()
+    };
+    let (counts, sums) = (view("count", 1), view("sum", 2));
+    let mut counting = Store::serving([counts.clone()].iter());
+    let mut summing = Store::serving([sums.clone()].iter());
+    let reading = |step: i64| 12.0 + (step * 7_919 % 9_001) as f64 / 1e3;
+    for step in 0..8 * 24 * 60 {
+        for store in [&mut counting, &mut summing] {
+            store.advance(BASE_US + step * MINUTE_US);
+            store.record(EntityKind::Device, "d", Kind::Respiration, store.now_us(), reading(step));
+        }
+    }
+    let tiles = |store: &Store| -> usize {
+        store.series(EntityKind::Device, "d").map(features::Series::heap_bytes).sum()
+    };
+    let (few, many) = (tiles(&counting), tiles(&summing));
+    println!("{few} bytes of counts, {many} of values");
+    assert!(few * 3 < many, "{few} of {many}");
+    let read = |store: &Store, view: &FeatureView| {
+        let vector = store.read(view, "d", store.now_us(), &());
+        (vector.values[0], vector.statuses[0])
+    };
+    let (count, _) = read(&counting, &counts);
+    assert_eq!(read(&summing, &counts).0, count);
+    assert!(count > 10_000.0);
+    // A view that is not in force gets no sum made of nothing.
+    assert_eq!(read(&counting, &sums), (-1.0, features::Status::Default));
+
+    let mut bytes = Vec::new();
+    counting.write(&mut bytes);
+    let mut restored = Store::from_bytes(&bytes).unwrap();
+    let sent: Vec<f64> = (0..90).map(|step| reading(step) + 1.0).collect();
+    let begun_us = counting.now_us();
+    for store in [&mut counting, &mut restored] {
+        store.serve([counts.clone(), sums.clone()].iter());
+        for (step, value) in sent.iter().enumerate() {
+            store.advance(begun_us + (step as i64 + 1) * MINUTE_US);
+            store.record(EntityKind::Device, "d", Kind::Respiration, store.now_us(), *value);
+        }
+    }
+    assert_eq!(counting.hash(), restored.hash());
+    assert_eq!(read(&counting, &sums).1, features::Status::Partial);
+    let window = Some(Window::H1);
+    let hour = counting.summary(EntityKind::Device, "d", None, window, counting.now_us());
+    assert!(hour.is_none(), "nobody asks for every kind");
+    let hour = |kind| counting.summary(EntityKind::Device, "d", Some(kind), window, 0).unwrap();
+    let all = hour(Kind::Respiration);
+    assert!(all.count >= 60 && all.min >= fixed::to_micros(13.0).unwrap(), "{all:?}");
+}

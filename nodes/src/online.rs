@@ -1,7 +1,7 @@
 //! Every online value as of one log index: a copy of the features and the registers, which costs next
 //! to nothing to take, is read while the log goes on.
 
-use crate::state::{Rows, State};
+use crate::state::{FrozenRows, State};
 use features::{EntityKind, FeatureView, Store};
 use flight::{Online, OnlineRow, status_code};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// What the values are read from.
 struct Copy {
     features: Store,
-    rows: Rows,
+    rows: FrozenRows,
     clock_us: i64,
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn read(state: &State, views: Vec<Arc<FeatureView>>) -> Result<Online
         views.iter().map(|view| view.to_toml()).collect::<Result<_, _>>().map_err(broken)?;
     let copy = Arc::new(Copy {
         features: state.features.clone(),
-        rows: state.rows.clone(),
+        rows: state.rows.freeze(),
         clock_us: state.clock_us,
     });
     let rows = views.into_iter().enumerate().flat_map(move |(at, view)| {

@@ -1,6 +1,6 @@
 //! One resident whole, and the live features as rows: read from memory, no query.
 
-use crate::state::{Alert, Homes, State};
+use crate::state::{Alert, State};
 use features::table::{Cell, Table};
 use features::{CellRef, EntityKind, Part, Status, Transform};
 use features::{civil, fixed};
@@ -20,7 +20,7 @@ pub(crate) fn of(state: &State, resident_key: &str) -> Option<Portrait> {
     };
     let household_id = text("resident", &resident, "household_id");
     let household = household_id.and_then(|id| state.rows.get("household", id.as_bytes()));
-    let dwelling_id = state.homes.dwelling_of_resident(resident_key);
+    let dwelling_id = state.homes().dwelling_of_resident(resident_key);
     let alerts = state
         .alerts
         .iter()
@@ -34,13 +34,13 @@ pub(crate) fn of(state: &State, resident_key: &str) -> Option<Portrait> {
         .collect();
     Some(Portrait {
         age: age(state, resident_key),
-        region: dwelling_id.and_then(|id| Homes::region_of(&state.rows, id)),
+        region: dwelling_id.and_then(|id| state.homes().region_of(id).map(str::to_owned)),
         dwelling: dwelling_id.and_then(|id| state.rows.get("dwelling", id.as_bytes())),
         devices: dwelling_id.map_or_else(Vec::new, |id| devices(state, id)),
         tags: keyed(state, "tag", resident_key),
         relations: keyed(state, "relation", resident_key),
         subsidies: state
-            .homes
+            .homes()
             .subsidies_of(resident_key)
             .filter_map(|id| state.rows.get("subsidy", id.as_bytes()))
             .collect(),
@@ -63,7 +63,7 @@ fn keyed(state: &State, table: &str, resident_key: &str) -> Vec<Vec<Cell>> {
 }
 
 fn devices(state: &State, dwelling: &str) -> Vec<Vec<Cell>> {
-    let devices = state.homes.devices_of_dwelling(dwelling);
+    let devices = state.homes().devices_of_dwelling(dwelling);
     devices
         .filter_map(|id| state.rows.get("device", id.as_bytes()))
         .take(SECTION_ROWS_MAX)
@@ -90,7 +90,7 @@ fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
         log_index: Some(score.read_index),
     });
     let features = state.views.current("resident_activity").into_iter().flat_map(|view| {
-        let vector = state.features.read(view, resident_key, state.clock_us, &state.registers());
+        let vector = state.features.read(view, resident_key, state.clock_us, state.registers());
         let known = |status: &Status| !matches!(status, Status::Default | Status::NotFound);
         let places = (0..vector.names.len()).filter(|at| known(&vector.statuses[*at]));
         places
@@ -140,7 +140,7 @@ pub(crate) fn feature_page(state: &State, page: usize) -> Option<Vec<FeatureRow>
             .take(ENTITIES_PER_PAGE)
         {
             any = true;
-            let vector = state.features.read(view, key, state.clock_us, &state.registers());
+            let vector = state.features.read(view, key, state.clock_us, state.registers());
             let key: Arc<str> = key.into();
             for (at, feature) in names.iter().enumerate() {
                 rows.push(FeatureRow {

@@ -249,11 +249,11 @@ fn a_proposal_that_is_repeated_does_not_put_an_old_row_over_a_newer_one() {
     assert_eq!(first, Reply::Upserted { rows: 1 });
     assert_eq!(apply(&mut state, 8, NOW_US, &moved(2, "w3")), first);
     assert_eq!(apply(&mut state, 9, NOW_US, &moved(1, "w2")), first);
-    assert_eq!(state.homes.dwelling_of_device("d1"), Some("w3"));
+    assert_eq!(state.homes().dwelling_of_device("d1"), Some("w3"));
     // Also after a snapshot.
     let mut again = State::from_reader(&mut state.to_bytes().unwrap().as_slice()).unwrap();
     assert_eq!(apply(&mut again, 10, NOW_US, &moved(1, "w2")), first);
-    assert_eq!(again.homes.dwelling_of_device("d1"), Some("w3"));
+    assert_eq!(again.homes().dwelling_of_device("d1"), Some("w3"));
 }
 
 #[test]

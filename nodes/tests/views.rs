@@ -77,7 +77,7 @@ fn motion(state: &mut State, index: u64, value: f64) {
 fn read(state: &State, view: &str, entity: &str) -> (f32, Status) {
     let view = state.views.current(view).unwrap();
     assert!(view.entity() == EntityKind::Resident || view.entity() == EntityKind::Dwelling);
-    let vector = state.features.read(view, entity, state.clock_us, &state.registers());
+    let vector = state.features.read(view, entity, state.clock_us, state.registers());
     (vector.values[0], vector.statuses[0])
 }
 

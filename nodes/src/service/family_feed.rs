@@ -40,7 +40,7 @@ pub(super) fn open(
         let said = format!("relative_key has 1 to {KEY_BYTES_MAX} bytes: relation.other_key");
         return Err(Status::invalid_argument(said));
     }
-    let residents = node.machine().read().relatives.residents_of(&relative);
+    let residents = node.machine().read().rows.residents_of_relative(&relative);
     if residents.is_empty() {
         return Err(no_consent());
     }
@@ -89,12 +89,12 @@ impl Feed {
     fn look(&mut self) -> Result<(), Status> {
         let node = Arc::clone(&self.node);
         let state = node.machine().read();
-        let now = (state.relatives.changes(), state.alerts.changed_index());
+        let now = (state.rows.relation_changes(), state.alerts.changed_index());
         if self.seen == Some(now) {
             return Ok(());
         }
         if self.seen.is_none_or(|(changes, _)| changes != now.0) {
-            self.residents = state.relatives.residents_of(&self.relative);
+            self.residents = state.rows.residents_of_relative(&self.relative);
             if self.residents.is_empty() {
                 return Err(no_consent());
             }
@@ -111,7 +111,7 @@ impl Feed {
 
     /// Queues what has changed of the alerts at one resident's home.
     fn look_at(&mut self, state: &State, resident: &str) {
-        let place = state.homes.dwelling_of_resident(resident).unwrap_or(resident);
+        let place = state.homes().dwelling_of_resident(resident).unwrap_or(resident);
         let open = state.alerts.open_of(place).chain(state.alerts.open_of(resident));
         for alert in open {
             // A finding about one of those who live there is not the others' relatives' to see.

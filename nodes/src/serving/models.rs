@@ -138,7 +138,7 @@ impl Serving {
     ) -> Result<Row, ServingError> {
         let view = loaded.view().ok_or_else(|| no_view(loaded))?;
         let registers = state.registers();
-        let mut vector = state.features.read(view, entity, state.clock_us, &registers);
+        let mut vector = state.features.read(view, entity, state.clock_us, registers);
         if !vector.is_found() {
             let (kind, entity) = (view.entity().as_str().to_owned(), entity.to_owned());
             return Err(ServingError::UnknownEntity { kind, entity });

@@ -77,7 +77,7 @@ impl Rows {
         let from = self.features.values.len();
         let read = &mut self.features;
         let is_known =
-            state.features.read_into(view, entity, state.clock_us, &state.registers(), read);
+            state.features.read_into(view, entity, state.clock_us, state.registers(), read);
         let statuses = &mut read.statuses[from..];
         let found = loaded.rules().keep(
             &mut read.values[from..],

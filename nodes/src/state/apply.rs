@@ -4,8 +4,7 @@ use super::command::UnknownCommand;
 use super::rules::RuleHistory;
 use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
-    IndexedRows, Ledger, ModelRecord, Once, Recent, Relatives, Reply, RowIndex, Rows, Rules,
-    Scores, Views, Watched,
+    Ledger, ModelRecord, Once, Recent, Reply, Rows, Rules, Scores, Views, Watched,
 };
 use super::lookahead::Lookahead;
 use super::{Places, ingest_bytes};
@@ -52,15 +51,12 @@ pub struct State {
     /// The log's clock in microseconds: the leader's, never running back.
     pub clock_us: i64,
     pub rows: Rows,
-    pub(crate) row_index: RowIndex,
-    pub homes: Homes,
     pub(crate) places: Places,
     pub features: Store,
     pub views: Views,
     pub dedup: Dedup,
     pub alerts: Alerts,
     pub casework: Casework,
-    pub(crate) relatives: Relatives,
     pub rules: Rules,
     pub rule_history: RuleHistory,
     pub(crate) conditions: Conditions,
@@ -98,15 +94,12 @@ impl State {
             applied: 0,
             clock_us: 0,
             rows: Rows::default(),
-            row_index: RowIndex::default(),
-            homes: Homes::default(),
             places: Places::default(),
             features: Store::default(),
             views: Views::default(),
             dedup: Dedup::default(),
             alerts: Alerts::default(),
             casework: Casework::default(),
-            relatives: Relatives::default(),
             rules: Rules::default(),
             rule_history: RuleHistory::default(),
             conditions: Conditions::default(),
@@ -134,8 +127,13 @@ impl State {
     }
 
     /// The register rows, as features are read from them.
-    pub fn registers(&self) -> IndexedRows<'_> {
-        IndexedRows { rows: &self.rows, index: &self.row_index }
+    pub fn registers(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Who lives where.
+    pub fn homes(&self) -> Homes<'_> {
+        self.rows.homes()
     }
 
     /// Applies one entry. An error means that the bytes are of a newer program: the node must stop.

@@ -3,7 +3,7 @@
 
 use super::alert::StepTimes;
 use super::casework::Telling;
-use super::{Alert, Condition, Homes, Severity, State, Transition, Work};
+use super::{Alert, Condition, Severity, State, Transition, Work};
 use raft::Position;
 
 /// What asks for a case.
@@ -68,9 +68,9 @@ impl State {
     }
 
     fn raise_anew(&mut self, at: Position, raise: Raise) -> String {
-        let residents = self.homes.residents_of_dwelling(&raise.dwelling);
+        let residents = self.homes().residents_of_dwelling(&raise.dwelling);
         let resident = match raise.resident.as_str() {
-            "" => residents.first().cloned().unwrap_or_default(),
+            "" => residents.first().copied().unwrap_or_default().to_owned(),
             resident => resident.to_owned(),
         };
         let place = if raise.dwelling.is_empty() { &resident } else { &raise.dwelling };
@@ -81,7 +81,7 @@ impl State {
             alert_id: format!("a{:012}-{}", at.index, self.alerts_total),
             kind: raise.kind,
             severity: raise.severity,
-            region: Homes::region_of_place(&self.rows, place).unwrap_or_default(),
+            region: self.homes().region_of_place(place).unwrap_or_default(),
             dwelling_id: raise.dwelling,
             resident_key: resident,
             condition: Condition::Firing,

@@ -84,7 +84,8 @@ impl State {
         let Received { event, kind, at_us, .. } = *received;
         let (device, value) = (event.device_id, event.value);
         let interval_us = self.rules.score_interval_us();
-        let Self { features, homes, places, scores, .. } = self;
+        let Self { features, rows, places, scores, .. } = self;
+        let homes = rows.homes();
         let slot = received.device.or_else(|| features.slot(EntityKind::Device, device));
         let mut from = slot.map(|slot| SeenFrom { device: slot as u32, home: None });
         if features.takes(at_us, value)

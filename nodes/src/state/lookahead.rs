@@ -68,13 +68,14 @@ impl State {
     }
 
     fn warm_homes(&self, coming: &[Coming]) -> usize {
+        let homes = self.rows.homes();
         let mut all = 0;
         for Coming { device, .. } in coming {
-            let place = device.and_then(|slot| self.places.known(slot, &self.homes));
+            let place = device.and_then(|slot| self.places.known(slot, homes));
             all += place.map_or(0, |place| place.dwelling.len() + place.residents.len());
         }
         for Coming { kind, device, .. } in coming {
-            let place = device.and_then(|slot| self.places.known(slot, &self.homes));
+            let place = device.and_then(|slot| self.places.known(slot, homes));
             let Some((place, kind)) = place.zip(*kind) else { continue };
             for resident in &place.residents {
                 let slot = *resident as usize;

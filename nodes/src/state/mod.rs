@@ -16,7 +16,6 @@ pub mod dead_letters;
 mod dedup;
 pub mod feature_views;
 pub mod feeds;
-mod home;
 pub(crate) mod ingest_bytes;
 mod ingest_events;
 pub mod ledger;
@@ -24,14 +23,14 @@ mod lookahead;
 mod model_changes;
 mod model_rows;
 mod once;
+mod parts;
 mod places;
 mod recent;
 mod record_scores;
 mod register_history;
-mod row_index;
+mod registers;
 pub(crate) mod rules;
 mod snapshot;
-mod tables;
 mod timers;
 mod upsert_rows;
 pub mod watched;
@@ -40,7 +39,6 @@ pub use act_on_alert::{Action, CaseStep, possible};
 pub use alert::{Alert, Alerts, Condition, Severity, StepTimes, Told, Transition, Work};
 pub use apply::{Change, State};
 pub(crate) use cases::RULES;
-pub(crate) use casework::Relatives;
 pub use casework::{
     Absence, Band, Casework, Delivering, Delivery, Linkage, LinkageError, Minute, Moment, Notice,
     NoticeState, Outbox, Policy, Roster, Rosters, Shift, StepDeadlines,
@@ -52,20 +50,17 @@ pub use dead_letters::{DeadLetter, DeadLetters};
 pub use dedup::Dedup;
 pub use feature_views::{KnownView, ViewRecord, Views};
 pub use feeds::{Fed, FeedRow, FeedSpec, Feeds};
-pub use home::Homes;
 pub use ledger::{DecisionRecord, Entry, Ledger, ObservedRecord, ReviewRecord, Written};
 pub use model_changes::{ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep};
 pub use once::Once;
 pub(crate) use places::Places;
 pub use recent::Recent;
 pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
-pub use row_index::IndexedRows;
-pub(crate) use row_index::RowIndex;
+pub use registers::{FrozenRows, Homes, Rows};
 pub use rules::{
     AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, OldRules,
     Outage, Part, RuleHistory, RulePush, RuleVersion, Rules, TogetherRule, When,
 };
 pub use snapshot::FrozenState;
-pub use tables::Rows;
 pub use timers::awaited;
 pub use watched::{WatchDelta, Watched};

@@ -38,7 +38,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// The place of a device, where it is known as the registers stand now.
-    pub(crate) fn known(&self, slot: usize, homes: &Homes) -> Option<&Place> {
+    pub(crate) fn known(&self, slot: usize, homes: Homes<'_>) -> Option<&Place> {
         let known = self.devices.get(slot).filter(|known| known.seen == homes.changes())?;
         self.get(known.place?)
     }
@@ -52,7 +52,7 @@ impl Places {
         &mut self,
         slot: usize,
         device: &str,
-        homes: &Homes,
+        homes: Homes<'_>,
         store: &mut Store,
     ) -> Option<(u32, &Place)> {
         let seen = homes.changes();

@@ -161,7 +161,7 @@ impl State {
     /// One alert for a resident and kind while one is open.
     fn raise_from_score(&mut self, at: Position, score: &ScoreRecord, wanted: &ScoreAlert) {
         let dwelling =
-            self.homes.dwelling_of_resident(&score.resident_key).unwrap_or_default().to_owned();
+            self.homes().dwelling_of_resident(&score.resident_key).unwrap_or_default().to_owned();
         let place = if dwelling.is_empty() { &score.resident_key } else { &dwelling };
         if self.open_case(&wanted.kind, place).is_some() {
             return;

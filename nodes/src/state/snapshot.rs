@@ -4,8 +4,8 @@ use super::conditions::{Kept, Registers};
 use super::dedup::Order;
 use super::rules::RuleHistory;
 use super::{
-    Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord,
-    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Views, Watched,
+    Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, FrozenRows, Ledger, ModelRecord,
+    Once, Rows, Rules, Scores, State, Views, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -18,12 +18,12 @@ use std::sync::Arc;
 const SNAPSHOT_VERSION: u8 = 5;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
-/// remembered of events a frozen state has the keys alone.
+/// remembered of events a frozen state has the keys alone, of the registers the pages.
 #[derive(Debug, Serialize, Deserialize)]
-struct Parts<Seen> {
+struct Parts<Registered, Seen> {
     applied: u64,
     clock_us: i64,
-    rows: Rows,
+    rows: Registered,
     dedup: Seen,
     alerts: Alerts,
     casework: Casework,
@@ -50,7 +50,7 @@ struct Parts<Seen> {
 /// changes from then on: freezing takes no time that anybody waits for.
 #[derive(Debug)]
 pub struct FrozenState {
-    parts: Parts<Order>,
+    parts: Parts<FrozenRows, Order>,
     features: FrozenStore,
 }
 
@@ -79,7 +79,7 @@ impl State {
         let parts = Parts {
             applied: self.applied,
             clock_us: self.clock_us,
-            rows: self.rows.clone(),
+            rows: self.rows.freeze(),
             dedup: self.dedup.freeze(),
             alerts: self.alerts.clone(),
             casework: self.casework.clone(),
@@ -125,19 +125,15 @@ impl State {
                 "version {version}, this program reads {SNAPSHOT_VERSION}: update the node"
             )));
         }
-        let (parts, features): (Parts<Dedup>, _) =
+        let (parts, features): (Parts<Rows, Dedup>, _) =
             postcard::take_from_bytes(rest).map_err(|error| damaged(&error.to_string()))?;
         let features = Store::from_bytes(features).map_err(|error| damaged(&error.to_string()))?;
-        let homes = Homes::rebuild(&parts.rows);
-        let registers = Registers { rows: &parts.rows, homes: &homes, store: &features };
+        let registers = Registers { rows: &parts.rows, store: &features };
         let conditions = Conditions::restore(parts.conditions, &parts.rules, registers);
         Ok(Self {
             applied: parts.applied,
             clock_us: parts.clock_us,
             conditions,
-            homes,
-            row_index: RowIndex::rebuild(&parts.rows),
-            relatives: Relatives::rebuild(&parts.rows),
             rows: parts.rows,
             features,
             dedup: parts.dedup,

@@ -39,19 +39,9 @@ impl State {
 
     /// What else follows from a row that was put in its place.
     pub(crate) fn learn_row(&mut self, table: &Table, row: &[Cell]) {
-        self.homes.learn(table.name, row);
-        if table.name == "relation"
-            && let Ok(key) = table.key_of(row)
-            && let Some(stored) = self.rows.stored_at(table.name, &key)
-        {
-            self.relatives.learn(stored);
-        }
-        if let Some(key) = row.first().and_then(Cell::as_text)
-            && let Some(stored) = self.rows.bytes(table.name, key)
-        {
-            self.row_index.learn(table.name, stored);
-            let Self { conditions, rows, homes, features, .. } = self;
-            conditions.learn(table.name, key, Registers { rows, homes, store: features });
+        if let Some(key) = row.first().and_then(Cell::as_text) {
+            let Self { conditions, rows, features, .. } = self;
+            conditions.learn(table.name, key, Registers { rows, store: features });
         }
         if register_history::is_kept(table) {
             self.keep_history(table, row);

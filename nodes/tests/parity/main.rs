@@ -30,7 +30,7 @@ struct Said {
 
 fn said(street: &Street, view: &FeatureView, key: &str, at_us: i64) -> Said {
     let state = &street.state;
-    let read = state.features.read(view, key, at_us, &state.registers());
+    let read = state.features.read(view, key, at_us, state.registers());
     assert_eq!(read.as_of_us, at_us.max(state.clock_us));
     Said {
         key: key.to_owned(),

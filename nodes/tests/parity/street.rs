@@ -296,13 +296,14 @@ impl Street {
         let device = (0..DEVICES)
             .map(|at| format!("d{at}"))
             .find(|device| {
-                self.state.homes.dwelling_of_device(device).is_some_and(|dwelling| {
-                    !self.state.homes.residents_of_dwelling(dwelling).is_empty()
+                self.state.homes().dwelling_of_device(device).is_some_and(|dwelling| {
+                    !self.state.homes().residents_of_dwelling(dwelling).is_empty()
                 })
             })
             .unwrap();
-        let dwelling = self.state.homes.dwelling_of_device(&device).unwrap().to_owned();
-        let residents = self.state.homes.residents_of_dwelling(&dwelling).to_vec();
+        let dwelling = self.state.homes().dwelling_of_device(&device).unwrap().to_owned();
+        let residents = self.state.homes().residents_of_dwelling(&dwelling);
+        let residents = residents.into_iter().map(str::to_owned).collect();
         let table = civil::table("sensor_event").unwrap();
         let mut row = vec![Cell::Null; table.columns.len()];
         for (name, cell) in [

@@ -38,7 +38,7 @@ impl Answer {
                 .iter()
                 .map(|(of, view)| {
                     let key = key_text(&asked.keys[of.1].values[row]);
-                    (*of, state.features.read(view, &key, known_us, &state.registers()))
+                    (*of, state.features.read(view, &key, known_us, state.registers()))
                 })
                 .collect();
             for (each, column) in wanted.iter().zip(&mut columns) {

@@ -2,7 +2,7 @@
 
 use super::Roster;
 use super::linkage::LEVELS;
-use crate::state::{Alert, Homes, Rows, State};
+use crate::state::{Alert, Rows, State};
 use features::civil;
 use features::table::Cell;
 
@@ -75,8 +75,8 @@ impl State {
         let position = |name: &str| table.position(name).unwrap_or_default();
         let (other, kind) = (position("other_key"), position("kind"));
         let consent = position("consent");
-        let residents = self.homes.residents_of_dwelling(&alert.dwelling_id);
-        let own = std::slice::from_ref(&alert.resident_key);
+        let residents = self.homes().residents_of_dwelling(&alert.dwelling_id);
+        let own = vec![alert.resident_key.as_str()];
         for resident in if residents.is_empty() { own } else { residents } {
             for row in self.rows.with_first_key(table, resident, RELATIONS_MAX) {
                 let text = |at: usize| row.get(at).and_then(Cell::as_text).unwrap_or_default();
@@ -110,7 +110,6 @@ impl State {
 
 /// The leader of a dwelling's grid, as the register says.
 fn grid_leader(rows: &Rows, dwelling: &str) -> Option<String> {
-    let grid = Homes::grid_of(rows, dwelling)?;
-    let row = rows.get("grid", grid.as_bytes())?;
-    row.get(civil::table("grid")?.position("leader_key")?)?.as_text().map(str::to_owned)
+    let grid = rows.homes().grid_of(dwelling)?;
+    rows.text("grid", grid, "leader_key").map(str::to_owned)
 }

@@ -6,7 +6,6 @@ mod merge;
 mod moment;
 mod notices;
 mod outbox;
-mod relatives;
 mod rosters;
 mod written;
 
@@ -16,7 +15,6 @@ pub use moment::{Minute, Moment};
 pub use notices::Delivery;
 pub(crate) use notices::Telling;
 pub use outbox::{Notice, NoticeState, Outbox};
-pub(crate) use relatives::Relatives;
 pub use rosters::{Absence, Roster, Rosters, Shift};
 
 use serde::{Deserialize, Serialize};

@@ -215,7 +215,7 @@ impl Conditions {
         is_such: impl Fn(&Device) -> bool,
     ) -> bool {
         let Some(home) = registers.home_of(slot) else { return false };
-        let others = registers.homes.devices_of_dwelling(home);
+        let others = registers.rows.homes().devices_of_dwelling(home);
         let slots =
             others.filter_map(|name| registers.slot_of(name)).filter(|other| *other != slot);
         slots.filter_map(|other| self.kept.devices.get(other as usize)).any(is_such)

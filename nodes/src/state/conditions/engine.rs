@@ -272,7 +272,7 @@ impl Conditions {
                 }
             }
             "dwelling" => {
-                for device in registers.homes.devices_of_dwelling(key) {
+                for device in registers.rows.homes().devices_of_dwelling(key) {
                     let slot = registers.slot_of(device);
                     let known = slot.filter(|slot| self.is_known(*slot));
                     if known.is_some_and(|slot| self.groups.settle(slot, registers)) {

@@ -7,7 +7,7 @@ use super::sight::{PlaceId, Sight};
 use super::tick::TICK_US;
 use super::verdict::{Spot, What};
 use crate::state::rules::{DeviceClass, Rules};
-use crate::state::{Homes, Rows};
+use crate::state::Rows;
 use features::table::Cell;
 use features::{EntityKind, Kind, Store, civil};
 
@@ -52,13 +52,13 @@ fn a_district_of_heartbeat_timers_is_small_and_exact() {
     let table = civil::table("device").unwrap();
     let mut row = vec![Cell::Null; table.columns.len()];
     row[table.position("kind").unwrap()] = Cell::text("door");
-    let (mut rows, homes, mut store) = (Rows::default(), Homes::default(), Store::default());
+    let (mut rows, mut store) = (Rows::default(), Store::default());
     // The class is read from the register once a device: one row serves them all here.
     row[0] = Cell::text("d");
     rows.upsert(table, &row).unwrap();
     let first = store.slot(EntityKind::Device, "d").unwrap();
     assert_eq!(first, 0);
-    let registers = Registers { rows: &rows, homes: &homes, store: &store };
+    let registers = Registers { rows: &rows, store: &store };
     let mut engine = Conditions::restore(Kept::default(), &rules(), registers);
     let mut out = Vec::new();
     engine.advance(NOW_US, registers, &mut out);

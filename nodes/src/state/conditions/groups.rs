@@ -3,9 +3,8 @@
 
 use super::sight::PlaceId;
 use super::verdict::Spot;
-use crate::state::{Homes, Rows};
-use features::table::Cell;
-use features::{EntityKind, Store, civil};
+use crate::state::Rows;
+use features::{EntityKind, Store};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -52,7 +51,6 @@ pub(crate) struct Groups {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registers<'a> {
     pub(crate) rows: &'a Rows,
-    pub(crate) homes: &'a Homes,
     pub(crate) store: &'a Store,
 }
 
@@ -66,7 +64,7 @@ impl Registers<'_> {
     }
 
     pub(crate) fn home_of(&self, device: u32) -> Option<&str> {
-        self.homes.dwelling_of_device(self.device(device))
+        self.rows.homes().dwelling_of_device(self.device(device))
     }
 
     /// `device.kind`.
@@ -75,8 +73,7 @@ impl Registers<'_> {
     }
 
     pub(crate) fn text(&self, table: &str, key: &str, column: &str) -> Option<String> {
-        let at = civil::table(table)?.position(column)?;
-        self.rows.get(table, key.as_bytes())?.get(at).and_then(Cell::as_text).map(str::to_owned)
+        self.rows.text(table, key, column).map(str::to_owned)
     }
 
     /// The dwelling of a spot, or what stands in for it where it lies in none.

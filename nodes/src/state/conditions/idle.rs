@@ -193,7 +193,7 @@ impl Conditions {
         let Some(home) = self.kept.homes.get(slot as usize).copied() else { return };
         let place = PlaceId::home(slot);
         let dwelling = registers.name_of(place);
-        if registers.homes.residents_of_dwelling(dwelling).is_empty()
+        if registers.rows.homes().residents_of_dwelling(dwelling).is_empty()
             || !self.is_heard(dwelling, registers)
         {
             // Who lives nowhere misses nobody; who cannot be heard may be well.
@@ -241,7 +241,7 @@ impl Conditions {
 
     /// Whether any device of a home that is expected to speak still does.
     fn is_heard(&self, dwelling: &str, registers: Registers<'_>) -> bool {
-        let devices = registers.homes.devices_of_dwelling(dwelling);
+        let devices = registers.rows.homes().devices_of_dwelling(dwelling);
         let slots = devices.filter_map(|name| registers.slot_of(name));
         let mut expected = slots
             .filter_map(|slot| self.kept.devices.get(slot as usize))

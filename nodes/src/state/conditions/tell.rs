@@ -22,8 +22,8 @@ impl State {
     /// Lets the rules see that time has passed; called before each entry's commands.
     pub(crate) fn watch_time(&mut self, at: Position) {
         let mut verdicts = Vec::new();
-        let Self { conditions, rows, homes, features, .. } = self;
-        let registers = Registers { rows, homes, store: features };
+        let Self { conditions, rows, features, .. } = self;
+        let registers = Registers { rows, store: features };
         conditions.advance(self.clock_us, registers, &mut verdicts);
         self.tell(at, verdicts);
     }
@@ -48,8 +48,8 @@ impl State {
             source: event.source,
         };
         let mut verdicts = Vec::new();
-        let Self { conditions, rows, homes, features, .. } = self;
-        conditions.see(&sight, Registers { rows, homes, store: features }, &mut verdicts);
+        let Self { conditions, rows, features, .. } = self;
+        conditions.see(&sight, Registers { rows, store: features }, &mut verdicts);
         if !verdicts.is_empty() {
             self.tell(at, verdicts);
         }
@@ -57,9 +57,9 @@ impl State {
 
     fn tell(&mut self, at: Position, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
-            let Self { rows, homes, features, .. } = &*self;
+            let Self { rows, features, .. } = &*self;
             let (dwelling, other) =
-                Registers { rows, homes, store: features }.names_of(&verdict.spot);
+                Registers { rows, store: features }.names_of(&verdict.spot);
             let place = if dwelling.is_empty() { &other } else { &dwelling };
             // What fires joins the case of the same hazard; what is over ends only its own kind's.
             let joins = matches!(verdict.what, What::Fire { .. } | What::Again { .. });

@@ -7,7 +7,7 @@ use super::kept::Kept;
 use super::sight::{PlaceId, Sight};
 use super::verdict::{Spot, Verdict, What};
 use crate::state::rules::Rules;
-use crate::state::{Homes, Rows, Severity};
+use crate::state::{Rows, Severity};
 use features::table::{Cell, RowError, Table};
 use features::{EntityKind, Event, Kind, Quality, Store, effective_time_us, fixed};
 use std::collections::BTreeMap;
@@ -39,7 +39,6 @@ pub struct Found {
 pub struct Trial {
     conditions: Conditions,
     rows: Rows,
-    homes: Homes,
     store: Store,
     now_us: i64,
     /// Open finds by kind and place.
@@ -51,17 +50,15 @@ pub struct Trial {
 
 impl Trial {
     pub fn new(rules: &Rules, handled_us: i64) -> Self {
-        let (rows, homes, store) = (Rows::default(), Homes::default(), Store::default());
-        let registers = Registers { rows: &rows, homes: &homes, store: &store };
+        let (rows, store) = (Rows::default(), Store::default());
+        let registers = Registers { rows: &rows, store: &store };
         let conditions = Conditions::restore(Kept::default(), rules, registers);
         let (open, found) = (BTreeMap::new(), Vec::new());
-        Self { conditions, rows, homes, store, now_us: 0, open, found, handled_us }
+        Self { conditions, rows, store, now_us: 0, open, found, handled_us }
     }
 
     pub fn register(&mut self, table: &'static Table, row: &[Cell]) -> Result<(), RowError> {
-        self.rows.upsert(table, row)?;
-        self.homes.learn(table.name, row);
-        Ok(())
+        self.rows.upsert(table, row).map(drop)
     }
 
     /// An event as it was received.
@@ -74,7 +71,7 @@ impl Trial {
         if quality == Quality::Backfill {
             return;
         }
-        let dwelling = self.homes.dwelling_of_device(&event.device_id);
+        let dwelling = self.rows.homes().dwelling_of_device(&event.device_id);
         let home = dwelling.and_then(|name| self.store.slot(EntityKind::Dwelling, name));
         let sight = Sight {
             place: home.map_or(PlaceId::device(slot as u32), |home| PlaceId::home(home as u32)),
@@ -88,7 +85,7 @@ impl Trial {
             source: &event.source,
         };
         let mut verdicts = Vec::new();
-        let registers = Registers { rows: &self.rows, homes: &self.homes, store: &self.store };
+        let registers = Registers { rows: &self.rows, store: &self.store };
         self.conditions.see(&sight, registers, &mut verdicts);
         self.write_down(verdicts);
     }
@@ -107,14 +104,14 @@ impl Trial {
 
     fn tick(&mut self) {
         let mut verdicts = Vec::new();
-        let registers = Registers { rows: &self.rows, homes: &self.homes, store: &self.store };
+        let registers = Registers { rows: &self.rows, store: &self.store };
         self.conditions.advance(self.now_us, registers, &mut verdicts);
         self.write_down(verdicts);
     }
 
     fn write_down(&mut self, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
-            let registers = Registers { rows: &self.rows, homes: &self.homes, store: &self.store };
+            let registers = Registers { rows: &self.rows, store: &self.store };
             let (dwelling, other) = registers.names_of(&verdict.spot);
             let place = if dwelling.is_empty() { other } else { dwelling };
             let key = (verdict.alert.to_string(), place);

@@ -1,0 +1,40 @@
+//! What the registers of a district take, and that every row of it comes back.
+
+use super::Rows;
+use crate::simulate::{District, Plan};
+use features::table::{Mode, encode_row};
+use std::collections::BTreeMap;
+
+/// Bytes a resident, with four devices each, that 416,000 residents fit beside their features by.
+const BYTES_MAX: usize = 800;
+const PEOPLE: u32 = 3_000;
+
+#[test]
+fn the_registers_of_a_district_are_small_and_whole() {
+    let plan = Plan { people: PEOPLE, days: 0, homes_monitored: 1.0, ..Plan::default() };
+    let district = District::generate(&plan).unwrap();
+    let (mut rows, mut plain, mut count) = (Rows::default(), 0, 0);
+    for table in District::tables().filter(|table| table.mode == Mode::Reference) {
+        let all = district.rows(table.name).unwrap();
+        let mut want = BTreeMap::new();
+        for row in &all {
+            assert!(rows.upsert(table, row).unwrap(), "{row:?}");
+            assert!(!rows.upsert(table, row).unwrap(), "{row:?}");
+            plain += encode_row(row).unwrap().len();
+            want.insert(table.key_of(row).unwrap(), row);
+        }
+        count += all.len();
+        assert_eq!(rows.count(table.name), want.len());
+        assert!(rows.scan(table.name).eq(want.values().map(|row| (*row).clone())));
+        for (key, row) in &want {
+            assert_eq!(rows.get(table.name, key).as_ref(), Some(*row));
+        }
+    }
+    let bytes = rows.heap_bytes();
+    let each = bytes / PEOPLE as usize;
+    println!(
+        "{count} rows, {plain} bytes as they are sent, {bytes} in memory with what finds them: \
+         {each} a resident"
+    );
+    assert!(each < BYTES_MAX, "{each} bytes a resident");
+}
