@@ -6,6 +6,7 @@ use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
     Ledger, ModelRecord, Once, Recent, Reply, Rows, Rules, Scores, Views, Watched,
 };
+use super::lookahead::Lookahead;
 use super::{Places, ingest_bytes};
 use features::civil;
 use features::table::{Cell, Mode, Table};
@@ -77,6 +78,7 @@ pub struct State {
     pub hash: [u8; 32],
     pub recent: Recent,
     pub(crate) changes: Vec<Change>,
+    pub(crate) lookahead: Lookahead,
     /// The entry that was applied last asks for a check of the state.
     pub(crate) check_due: bool,
     /// Events among the changes.
@@ -116,6 +118,7 @@ impl State {
             hash: [0; 32],
             recent: Recent::default(),
             changes: Vec::new(),
+            lookahead: Lookahead::default(),
             check_due: false,
             events: EventColumns::default(),
             entry_events: 0,
