@@ -242,8 +242,7 @@ impl Rows {
             let pages: Vec<_> =
                 index.pages(&text).filter_map(|number| shelf.page(number)).collect();
             let (text, column) = (text.clone(), index.column());
-            let cells =
-                pages.into_iter().flat_map(|page| page.rows()).map(move |row| shelf.cells(row));
+            let cells = pages.into_iter().flat_map(|page| page.rows()).map(move |row| shelf.cells(row));
             cells.filter(move |cells| cells.clone().text_at(column) == Some(text.as_slice()))
         })
     }
