@@ -9,18 +9,16 @@ use std::path::{Path, PathBuf};
 
 /// What is measured, its figure, what it is held against, that one's figure, and of how many things
 /// one such figure is.
-const LINES: [(&str, &str, &str, &str, f64); 22] = [
-    ("entry of 1 event", "apply/state/1", "decode", "apply/decode/1", 1.0),
-    ("entry of 100, an event", "apply/state/100", "decode", "apply/decode/100", 100.0),
-    ("entry of 1,000, an event", "apply/state/1000", "decode", "apply/decode/1000", 1e3),
-    ("entry of 1,000, an event", "apply/state/1000", "HashMap count", "apply/count/1000", 1e3),
+const LINES: [(&str, &str, &str, &str, f64); 20] = [
     ("fall_risk, same resident", "vector_read/same", "16 f32 copied", "vector_read/copy_same", 1.0),
     ("fall_risk", "vector_read/random", "16 f32 copied", "vector_read/copy_random", 1.0),
+    ("fall_risk", "vector_read/random", "8 lines in a chain", "vector_read/chain", 1.0),
+    ("fall_risk", "vector_read/random", "24 lines at once", "vector_read/lines", 1.0),
     (
-        "fall_risk, rows kept open",
-        "vector_read/random_open",
-        "16 f32 copied",
-        "vector_read/copy_random",
+        "fall_risk, in a batch",
+        "vector_read/random_into",
+        "8 lines in a chain",
+        "vector_read/chain",
         1.0,
     ),
     (
@@ -64,8 +62,8 @@ const LINES: [(&str, &str, &str, &str, f64); 22] = [
     ),
 ];
 /// What other benches leave; lines of this table first.
-const NOTES: [&str; 5] =
-    ["round_trip.md", "record.md", "freeze.md", "stalls.md", "memory.md"];
+const NOTES: [&str; 6] =
+    ["apply.md", "round_trip.md", "record.md", "freeze.md", "stalls.md", "memory.md"];
 
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args_os().nth(1).context("usage: summary FOLDER")?;

@@ -1,22 +1,37 @@
-//! The row that a model reads, beside copying as many numbers out of a plain matrix.
+//! The row that a model reads at the size of a district, beside copying as many numbers out of a plain
+//! matrix, and beside what memory alone takes here: as many lines of as much memory, each found by way
+//! of the one before (`chain`), and all asked for at once (`lines`).
 #![allow(clippy::expect_used, reason = "a bench may stop at once")]
 
 use benches::{BEGIN_US, resident_key, rng, state_of};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use features::{EntityKind, FeatureRows, Kind, RowSource};
 use nodes::state::State;
 use nodes::views;
 use rand::Rng as _;
+use rand::seq::SliceRandom as _;
 use std::hint::black_box;
 use std::time::Duration;
 
-const RESIDENTS: u32 = 100_000;
+const RESIDENTS: u32 = 416_000;
 const WIDTH: usize = 16;
 const DAY_US: i64 = 86_400_000_000;
 /// Readings of each resident over the last week.
 const READINGS: [(Kind, usize); 3] = [(Kind::Door, 6), (Kind::Motion, 12), (Kind::GaitSpeed, 2)];
 /// Residents that are asked for in turn; more than a cache holds.
-const ASKED: usize = 65_536;
+const ASKED: usize = 262_144;
+/// Lines of 64 bytes that lie about as far apart as what the rows of the district are made of.
+const LINES: usize = 12_000_000;
+/// What a row of `fall_risk` touches, and how many of these are found by way of another: the key's group
+/// and number, the page and what it holds, the series, their tiles; of two register rows the group, the
+/// handle, the bytes.
+const TOUCHED: usize = 24;
+const DEPTH: usize = 8;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A week of everybody's readings and their register rows.
 fn district() -> State {
@@ -66,6 +81,7 @@ fn benches(criterion: &mut Criterion) {
     group.bench_function("random_windows", |bencher| {
         bencher.iter(|| read(turn.next().expect("a cycle"), &()));
     });
+    memory_alone(&mut group);
     let copy = |home: u32| {
         let from = home as usize * WIDTH;
         let mut row = [0.0_f32; WIDTH];
@@ -78,6 +94,34 @@ fn benches(criterion: &mut Criterion) {
         bencher.iter(|| copy(*turn.next().expect("a cycle")));
     });
     group.finish();
+}
+
+fn memory_alone(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let mut rng = rng(5);
+    // One round trip through all lines in a random order.
+    let mut order: Vec<u32> = (1..LINES as u32).collect();
+    order.shuffle(&mut rng);
+    let mut lines = vec![[0_u32; 16]; LINES];
+    let mut at = 0;
+    for next in order.into_iter().chain([0]) {
+        lines[at as usize][0] = next;
+        at = next;
+    }
+    let mut at = 0;
+    group.bench_function("chain", |bencher| {
+        bencher.iter(|| {
+            for _ in 0..DEPTH {
+                at = lines[at as usize][0];
+            }
+            at
+        });
+    });
+    group.bench_function("lines", |bencher| {
+        bencher.iter(|| {
+            let found = (0..TOUCHED).map(|_| lines[rng.random_range(0..LINES)][1]);
+            found.fold(0, u32::wrapping_add)
+        });
+    });
 }
 
 fn short() -> Criterion {

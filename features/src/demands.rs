@@ -42,6 +42,8 @@ pub(crate) struct Demands {
     generation: u8,
     /// By entity kind and kind of reading: what a reading goes into, in the order of the series.
     of_kind: Vec<Vec<Kept>>,
+    /// By entity kind: whether any reading of it is asked for.
+    wanted: [bool; EntityKind::ALL.len()],
 }
 
 impl Demands {
@@ -60,8 +62,10 @@ impl Demands {
         let mut of_kind = vec![Vec::new(); EntityKind::ALL.len() * Kind::ALL.len()];
         let mut index = vec![0; EntityKind::ALL.len() * (Kind::ALL.len() + 1) * Part::ALL.len()];
         let mut list = Vec::with_capacity(all.len());
+        let mut wanted = [false; EntityKind::ALL.len()];
         for ((entity, topic, part), demand) in &all {
             list.push(*demand);
+            wanted[*entity as usize] = true;
             index[dense((*entity, *topic, *part))] = list.len() as u16;
             for kind in Kind::ALL.iter().filter(|kind| topic.kind().is_none_or(|of| of == **kind)) {
                 of_kind[by_kind(*entity, *kind)].push(Kept {
@@ -71,7 +75,7 @@ impl Demands {
                 });
             }
         }
-        Self { all, index, list, generation, of_kind }
+        Self { all, index, list, generation, of_kind, wanted }
     }
 
     /// What these views ask for from now on. What was kept goes on; what is new begins now.
@@ -117,7 +121,7 @@ impl Demands {
 
     /// Whether any reading of such an entity is asked for.
     pub(crate) fn wants(&self, entity: EntityKind) -> bool {
-        self.all.keys().any(|(of, ..)| *of == entity)
+        self.wanted[entity as usize]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Place, &Demand)> {
@@ -165,7 +169,8 @@ fn wanted<'a>(views: impl Iterator<Item = &'a FeatureView>) -> BTreeMap<Place, W
                 let held = all.entry((view.entity(), topic, part)).or_default();
                 held.deepest = held.deepest.max(deepest);
                 // Every other part is made of the values themselves.
-                held.values |= part != Part::Values || aggregate.needs_values() && deepest.is_some();
+                held.values |=
+                    part != Part::Values || aggregate.needs_values() && deepest.is_some();
             };
             want(aggregate.part(), deepest);
             // Whether there was ever a reading is known by the newest one.

@@ -81,8 +81,29 @@ pub(crate) struct Finder {
 
 impl Finder {
     pub(crate) fn find(&self, keys: &Keys, key: &[u8]) -> Option<usize> {
-        let found = self.table.find(self.hasher.hash_one(key), |at| keys.get(*at as usize) == key);
+        self.find_hashed(keys, self.hasher.hash_one(key), key)
+    }
+
+    #[inline]
+    fn find_hashed(&self, keys: &Keys, hash: u64, key: &[u8]) -> Option<usize> {
+        let found = self.table.find(hash, |at| keys.get(*at as usize) == key);
         found.map(|number| *number as usize)
+    }
+
+    /// [`Finder::find`] of some keys, one behind the other: each waits for memory several times, and in
+    /// a loop that does nothing else they wait together.
+    fn find_each<'a>(
+        &self,
+        known: &Keys,
+        keys: impl Iterator<Item = &'a [u8]> + Clone,
+        hashes: &mut Vec<u64>,
+        found: &mut Vec<Option<usize>>,
+    ) {
+        hashes.clear();
+        hashes.extend(keys.clone().map(|key| self.hasher.hash_one(key)));
+        found.clear();
+        let each = hashes.iter().zip(keys);
+        found.extend(each.map(|(hash, key)| self.find_hashed(known, *hash, key)));
     }
 
     /// Gives a key that has no number its number; nothing where there is none left.
@@ -114,6 +135,16 @@ impl Interner {
 
     pub(crate) fn find(&self, key: &str) -> Option<usize> {
         self.finder.find(&self.keys, key.as_bytes())
+    }
+
+    /// [`Interner::find`] of some keys.
+    pub(crate) fn find_each<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str> + Clone,
+        hashes: &mut Vec<u64>,
+        found: &mut Vec<Option<usize>>,
+    ) {
+        self.finder.find_each(&self.keys, keys.map(str::as_bytes), hashes, found);
     }
 
     /// The number of the key, a new one where it has none; nothing where there is no number left.

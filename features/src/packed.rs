@@ -123,7 +123,65 @@ impl Packed {
         }
     }
 
+    /// [`Packed::rearrange`] of the tiles from a minute on, which must begin a tile wherever `place` puts
+    /// those around it; the older ones stay as they are.
+    pub(crate) fn rearrange_from<T: TilePart>(
+        &mut self,
+        from_min: i64,
+        place: impl Fn(i64) -> Option<(i64, Window)>,
+        scratch: &mut Vec<u8>,
+    ) {
+        let mut tiles = self.iter::<T>();
+        // Those before the first that has to move stay as they are, too.
+        let (mut from, mut newer);
+        let mut open = loop {
+            (from, newer) = (tiles.at, tiles.newer);
+            match tiles.next() {
+                Some(tile) if tile.start_min() < from_min => return,
+                Some(mut tile) => match place(tile.start_min()) {
+                    Some((start_min, _)) if start_min == tile.start_min() => {}
+                    Some((start_min, zone)) => {
+                        tile.settle(start_min, zone);
+                        break tile;
+                    }
+                    None => return,
+                },
+                None => return,
+            }
+        };
+        scratch.clear();
+        let mut behind = None;
+        for mut tile in tiles.by_ref() {
+            if tile.start_min() < from_min {
+                behind = Some(tile);
+                break;
+            }
+            let Some((start_min, zone)) = place(tile.start_min()) else {
+                behind = Some(tile);
+                break;
+            };
+            tile.settle(start_min, zone);
+            if open.start_min() == start_min {
+                open.merge(&tile);
+            } else {
+                open.put(scratch, newer);
+                newer = Some(open.newer());
+                open = tile;
+            }
+        }
+        open.put(scratch, newer);
+        if let Some(behind) = behind {
+            behind.put(scratch, Some(open.newer()));
+        }
+        let to = tiles.at;
+        self.replace(from, to, scratch);
+    }
+
     fn replace(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        if let Some(place) = self.0.get_mut(from..to).filter(|place| place.len() == bytes.len()) {
+            place.copy_from_slice(bytes);
+            return;
+        }
         let grown = (to - from).max(bytes.len()) - (to - from);
         if self.0.capacity() - self.0.len() < grown {
             self.0.reserve_exact(grown.next_multiple_of(GROWTH_BYTES));
@@ -310,6 +368,7 @@ fn in_unit(min: i64, spread: u64, beyond: u128) -> (usize, u128) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn packed(tiles: &[Tile]) -> Packed {
         let mut all = Packed::default();
@@ -359,6 +418,40 @@ mod tests {
         assert_eq!(all.iter::<Tile>().collect::<Vec<_>>(), want);
         all.rearrange::<Tile>(|_| None);
         assert_eq!((all.as_bytes().len(), all.heap_bytes()), (0, 0));
+    }
+
+    proptest! {
+        /// Whatever stands in the list: with the newest rearranged first, all of it comes out as without.
+        #[test]
+        fn rearranging_the_newest_first_changes_nothing(
+            tiles in prop::collection::btree_map(0..400_i64, (0..3_i64, 1..3_u32), 0..60),
+            from in 0..80_i64,
+        ) {
+            // Ones behind 300, then fives, then sixties from 120 down; nothing below 7.
+            let place = |minute: i64| match minute {
+                300.. => Some((minute, Window::M5)),
+                120.. => Some((minute - minute % 5, Window::M15)),
+                7.. => Some((minute - minute % 60, Window::H6)),
+                _ => None,
+            };
+            let mut all = Packed::default();
+            for (start_min, (value, count)) in tiles {
+                let value = value * 1_000_000;
+                let sum = i128::from(value) * i128::from(count);
+                let tile = Tile { start_min, count, sum, min: value, max: value };
+                all.add(&tile, &mut Vec::new());
+            }
+            let mut whole = all.clone();
+            whole.rearrange::<Tile>(place);
+            let older: Vec<Tile> = all.iter().filter(|tile: &Tile| tile.start_min < 120).collect();
+            all.rearrange_from::<Tile>(120 + 5 * (from % 40), place, &mut Vec::new());
+            let kept: Vec<Tile> = all.iter().filter(|tile: &Tile| tile.start_min < 120).collect();
+            prop_assert_eq!(kept, older);
+            let read = Packed::from_bytes::<Tile>(all.as_bytes());
+            prop_assert!(read.is_some_and(|read| read == all));
+            all.rearrange::<Tile>(place);
+            prop_assert_eq!(all, whole);
+        }
     }
 
     #[test]

@@ -52,6 +52,26 @@ impl Roster {
         self.keys.find(key)
     }
 
+    /// [`Roster::find`] of some keys.
+    pub(crate) fn find_each<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str> + Clone,
+        hashes: &mut Vec<u64>,
+        found: &mut Vec<Option<usize>>,
+    ) {
+        self.keys.find_each(keys, hashes, found);
+    }
+
+    /// Looks at all that a reading will change, and gives something that depends on it.
+    pub(crate) fn warm(&self, slot: usize, kept: &[Kept]) -> usize {
+        let mut seen = 0;
+        for series in self.series(slot) {
+            let is_kept = kept.iter().any(|kept| (kept.topic, kept.part) == series.place());
+            seen += if is_kept { series.warm() } else { 0 };
+        }
+        seen
+    }
+
     /// The slot of the key, a new one where it has none; nothing where the roster is full.
     pub(crate) fn intern(&mut self, key: &str) -> Option<usize> {
         let slot =

@@ -11,11 +11,18 @@ use crate::packed::{Added, Packed, Tiles};
 use crate::part::{Distinct, First, Gaps, Hours, Part, Squares, TilePart, Trend};
 use crate::summary::{Reading, Summary, Tile};
 use crate::topic::Topic;
-use crate::window::MINUTE_US;
+use crate::window::{MINUTE_US, Window};
 use crate::zones::{Reach, Zones};
 
-/// After how many new tiles a series is compacted: what it holds beyond its due stays below this.
-const FRESH_TILES_MAX: u8 = 8;
+/// After how many new tiles the newest of a series are compacted, and after how many all of it: what it
+/// holds beyond its due stays below the one and a sixth of the other. A tile is compacted twice, when its
+/// first minutes are over and with the rest, so that a reading pays for few.
+const FRESH_TILES: u8 = 8;
+const FRESH_TILES_MAX: u8 = 48;
+/// How far behind the shortest window the newest end.
+const NEWEST_MIN: i64 = 60;
+/// The hop of the window behind the shortest.
+const HOP_MIN: i64 = Window::M15.hop_us() / MINUTE_US;
 
 /// Where a reading went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +89,12 @@ impl Series {
         self.lifetime
     }
 
+    /// Looks at the tiles, and gives something that depends on them.
+    pub(crate) fn warm(&self) -> usize {
+        const LINE_BYTES: usize = 64;
+        self.tiles.as_bytes().iter().step_by(LINE_BYTES).map(|byte| usize::from(*byte)).sum()
+    }
+
     pub fn heap_bytes(&self) -> usize {
         self.tiles.heap_bytes()
     }
@@ -115,6 +128,8 @@ impl Series {
             self.fresh += 1;
             if self.fresh >= FRESH_TILES_MAX {
                 self.prune(zones, reach);
+            } else if self.fresh.is_multiple_of(FRESH_TILES) {
+                self.prune_newest(zones, reach, scratch);
             }
         }
         if is_late { Landing::Late } else { Landing::Window }
@@ -122,7 +137,7 @@ impl Series {
 
     fn insert<T: TilePart>(
         &mut self,
-        (start_min, zone): (i64, crate::Window),
+        (start_min, zone): (i64, Window),
         reading: Reading,
         scratch: &mut Vec<u8>,
     ) -> Added {
@@ -133,6 +148,24 @@ impl Series {
     pub(crate) fn prune(&mut self, zones: &Zones, reach: &Reach) {
         arrange(&mut self.tiles, self.part, zones, reach);
         self.fresh = 0;
+    }
+
+    /// [`Series::prune`] of what the shortest windows have left behind since the last time.
+    fn prune_newest(&mut self, zones: &Zones, reach: &Reach, scratch: &mut Vec<u8>) {
+        // Tiles of both hops end here.
+        let from_min = zones.start_min(Window::M5) - NEWEST_MIN;
+        let from_min = (from_min - from_min.rem_euclid(HOP_MIN)).max(zones.start_min(Window::H1));
+        let place = |minute| reach.place(zones, minute);
+        let tiles = &mut self.tiles;
+        match self.part {
+            Part::Values => tiles.rearrange_from::<Tile>(from_min, place, scratch),
+            Part::Squares => tiles.rearrange_from::<Squares>(from_min, place, scratch),
+            Part::First => tiles.rearrange_from::<First>(from_min, place, scratch),
+            Part::Distinct => tiles.rearrange_from::<Distinct>(from_min, place, scratch),
+            Part::Gaps => tiles.rearrange_from::<Gaps>(from_min, place, scratch),
+            Part::Hours => tiles.rearrange_from::<Hours>(from_min, place, scratch),
+            Part::Trend => tiles.rearrange_from::<Trend>(from_min, place, scratch),
+        }
     }
 
     /// Whether [`Series::prune`] would change nothing: every tile has its place.

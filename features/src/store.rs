@@ -129,6 +129,23 @@ impl Store {
         self.rosters[entity as usize].find(key)
     }
 
+    /// [`Store::find`] of some keys: their waits for memory overlap. `hashes` is room to work in.
+    pub fn find_each<'a>(
+        &self,
+        entity: EntityKind,
+        keys: impl Iterator<Item = &'a str> + Clone,
+        hashes: &mut Vec<u64>,
+        found: &mut Vec<Option<usize>>,
+    ) {
+        self.rosters[entity as usize].find_each(keys, hashes, found);
+    }
+
+    /// Looks at what [`Store::record_at`] will change, so that it need not wait for memory. Gives a
+    /// number that depends on all of it, for whoever must not let a compiler leave the look out.
+    pub fn warm(&self, entity: EntityKind, slot: usize, kind: Kind) -> usize {
+        self.rosters[entity as usize].warm(slot, self.demands.of_kind(entity, kind))
+    }
+
     /// The key of an entity; empty where there is no such slot.
     pub fn key(&self, entity: EntityKind, slot: usize) -> &str {
         self.rosters[entity as usize].key(slot)

@@ -1,6 +1,7 @@
 //! One log entry after another: the one exhaustive match, and what comes out of it.
 
 use super::command::UnknownCommand;
+use super::lookahead::Lookahead;
 use super::rules::RuleHistory;
 use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
@@ -77,6 +78,7 @@ pub struct State {
     pub hash: [u8; 32],
     pub recent: Recent,
     pub(crate) changes: Vec<Change>,
+    pub(crate) lookahead: Lookahead,
     /// The entry that was applied last asks for a check of the state.
     pub(crate) check_due: bool,
     /// Events among the changes.
@@ -116,6 +118,7 @@ impl State {
             hash: [0; 32],
             recent: Recent::default(),
             changes: Vec::new(),
+            lookahead: Lookahead::default(),
             check_due: false,
             events: EventColumns::default(),
             entry_events: 0,

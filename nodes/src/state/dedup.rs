@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// The set is kept in so many parts, so that none takes long when it grows.
 const PARTS: usize = 1024;
+/// What is hashed in one piece.
+const TEXT_BYTES: usize = 96;
 /// Keys in one stretch of the order.
 const STRETCH: usize = 4096;
 
@@ -66,6 +68,12 @@ impl Order {
         Some(key)
     }
 
+    /// The key that will be popped after so many others.
+    fn ahead(&self, others: usize) -> Option<u128> {
+        let at = self.forgotten + others;
+        self.stretches.get(at / STRETCH)?.get(at % STRETCH).copied()
+    }
+
     fn iter(&self) -> impl Iterator<Item = u128> {
         self.stretches.iter().flat_map(|stretch| stretch.iter().copied()).skip(self.forgotten)
     }
@@ -89,7 +97,11 @@ impl Dedup {
 
     /// True the first time; false for a repeat within the horizon.
     pub fn admit(&mut self, source: &str, event_id: &str) -> bool {
-        let key = fingerprint(source, event_id);
+        self.admit_key(fingerprint(source, event_id))
+    }
+
+    /// [`Dedup::admit`] by the event's [`fingerprint`].
+    pub(crate) fn admit_key(&mut self, key: u128) -> bool {
         if !self.remember(key) {
             return false;
         }
@@ -115,6 +127,22 @@ impl Dedup {
         true
     }
 
+    /// Looks at where a key would stand, and where the one stands that goes after `accepted` more, so
+    /// that [`Dedup::admit_key`] need not wait for memory. Gives something that depends on both.
+    pub(crate) fn warm(&self, key: u128, accepted: usize) -> bool {
+        let oldest = if self.order.len + accepted >= Self::HORIZON_EVENTS {
+            self.order.ahead(accepted)
+        } else {
+            None
+        };
+        self.holds(key) ^ oldest.is_some_and(|oldest| self.holds(oldest))
+    }
+
+    fn holds(&self, key: u128) -> bool {
+        let part = self.seen.get(part_of(key));
+        part.is_some_and(|part| part.find(key as u64, |each| *each == key).is_some())
+    }
+
     /// The keys in their order, which says all there is; as cheap as a copy of a thousand handles.
     pub(crate) fn freeze(&self) -> Order {
         self.order.clone()
@@ -136,13 +164,24 @@ fn part_of(key: u128) -> usize {
 
 /// 128 bits of SHA-256, since senders are not trusted: whoever could make two events collide would
 /// make one of them vanish. A processor has instructions for it.
-fn fingerprint(source: &str, event_id: &str) -> u128 {
-    let mut hash = Sha256::new();
+pub(crate) fn fingerprint(source: &str, event_id: &str) -> u128 {
     // The length keeps ("a", "bc") and ("ab", "c") apart.
-    hash.update((source.len() as u64).to_le_bytes());
-    hash.update(source);
-    hash.update(event_id);
-    let digest = hash.finalize();
+    let length = (source.len() as u64).to_le_bytes();
+    let (from, to) = (length.len() + source.len(), length.len() + source.len() + event_id.len());
+    let mut text = [0; TEXT_BYTES];
+    let digest = if let Some(text) = text.get_mut(..to) {
+        // Usual names fit one block: it is hashed at once.
+        text[..length.len()].copy_from_slice(&length);
+        text[length.len()..from].copy_from_slice(source.as_bytes());
+        text[from..].copy_from_slice(event_id.as_bytes());
+        Sha256::digest(text)
+    } else {
+        let mut hash = Sha256::new();
+        hash.update(length);
+        hash.update(source);
+        hash.update(event_id);
+        hash.finalize()
+    };
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
     u128::from_le_bytes(first)
@@ -178,6 +217,21 @@ mod tests {
         assert_eq!(again, dedup);
     }
 
+    /// A snapshot of an older program has the same keys.
+    #[test]
+    fn short_and_long_names_are_hashed_alike() {
+        for (source, id) in [("", ""), ("a", "bc"), ("gateway-7", "e-000000000001")] {
+            for times in [1, 4, 9] {
+                let (source, id) = (source.repeat(times), id.repeat(times));
+                let length = (source.len() as u64).to_le_bytes();
+                let whole = [&length[..], source.as_bytes(), id.as_bytes()].concat();
+                let mut first = [0; 16];
+                first.copy_from_slice(&Sha256::digest(&whole)[..16]);
+                assert_eq!(fingerprint(&source, &id), u128::from_le_bytes(first));
+            }
+        }
+    }
+
     #[test]
     fn the_oldest_is_forgotten_and_a_copy_keeps_it() {
         let mut order = Order::default();
@@ -186,6 +240,7 @@ mod tests {
         }
         let copy = order.clone();
         for key in 0..STRETCH as u128 + 3 {
+            assert_eq!(order.ahead(5), Some(key + 5));
             assert_eq!(order.pop(), Some(key));
         }
         order.push(7);

@@ -2,7 +2,8 @@
 //! against the alert rules. The safety rules fire here, in the event's own log entry, without a model.
 
 use super::conditions::SeenFrom;
-use super::{Recent, Reply, State};
+use super::lookahead::{AHEAD, Coming};
+use super::{Places, Recent, Reply, State};
 use features::{EntityKind, EventColumns, EventRef, EventRow, Kind, Quality, effective_time_us};
 use raft::Position;
 use std::sync::Arc;
@@ -11,8 +12,18 @@ use std::sync::Arc;
 struct Received<'a> {
     event: &'a EventRef<'a>,
     kind: Kind,
+    /// The device's slot, where it is known already.
+    device: Option<usize>,
     /// The time that windows and rules go by.
     at_us: i64,
+}
+
+/// Which dwelling an event is from.
+enum Hangs {
+    Nowhere,
+    /// By its number among the places.
+    At(u32),
+    Named(Arc<str>),
 }
 
 impl State {
@@ -22,26 +33,34 @@ impl State {
         if self.events.is_empty() {
             self.events = EventColumns::with_capacity(events.len());
         }
+        let mut coming = Vec::with_capacity(events.len().min(AHEAD));
         for (position, event) in events.iter().enumerate() {
+            if position % AHEAD == 0 {
+                let next = events.get(position..).unwrap_or_default();
+                self.look_ahead(next.get(..AHEAD).unwrap_or(next), &mut coming);
+            }
+            let Some(Coming { kind, key, device }) = coming.get(position % AHEAD).copied() else {
+                continue;
+            };
             // Checked at the door; an event that slipped past an older door is left out everywhere.
-            let Ok(kind) = event.kind.parse::<Kind>() else { continue };
-            if !self.dedup.admit(event.source, event.event_id) {
+            let Some(kind) = kind else { continue };
+            if !self.dedup.admit_key(key) {
                 duplicates += 1;
                 continue;
             }
             accepted += 1;
             let (at_us, quality) = effective_time_us(event.event_time_us, self.clock_us);
-            let received = Received { event, kind, at_us };
-            let (dwelling, from) = self.fold(at, &received);
+            let received = Received { event, kind, device, at_us };
+            let (hangs, from) = self.fold(at, &received);
             if quality != Quality::Backfill
                 && let Some(from) = from
             {
                 self.watch_event(at, (event, kind, at_us), from);
             }
             if position >= shown_from {
-                self.recent.show(event.to_event());
+                self.recent.show(event);
             }
-            self.write_down(at, event, quality, dwelling.as_deref());
+            self.write_down(at, event, quality, &hangs);
         }
         self.recent.count(self.clock_us, u64::from(accepted));
         self.events_total += u64::from(accepted);
@@ -50,39 +69,31 @@ impl State {
 
     /// Updates the features of all that the event concerns; says which dwelling it came from, and the
     /// slots that rules know it by.
-    fn fold(
-        &mut self,
-        at: Position,
-        received: &Received<'_>,
-    ) -> (Option<Arc<str>>, Option<SeenFrom>) {
-        let (dwelling, from) = self.fold_people(at, received);
-        if let Some(dwelling) = dwelling.as_deref()
-            && self.features.wants(EntityKind::Dwelling)
+    fn fold(&mut self, at: Position, received: &Received<'_>) -> (Hangs, Option<SeenFrom>) {
+        let (hangs, from) = self.fold_people(at, received);
+        if self.features.wants(EntityKind::Dwelling)
+            && let Some(dwelling) = name_of(&self.places, &hangs)
         {
-            let Received { event, kind, at_us } = *received;
+            let Received { event, kind, at_us, .. } = *received;
             self.features.record(EntityKind::Dwelling, dwelling, kind, at_us, event.value);
         }
-        (dwelling, from)
+        (hangs, from)
     }
 
-    fn fold_people(
-        &mut self,
-        at: Position,
-        received: &Received<'_>,
-    ) -> (Option<Arc<str>>, Option<SeenFrom>) {
-        let Received { event, kind, at_us } = *received;
+    fn fold_people(&mut self, at: Position, received: &Received<'_>) -> (Hangs, Option<SeenFrom>) {
+        let Received { event, kind, at_us, .. } = *received;
         let (device, value) = (event.device_id, event.value);
         let interval_us = self.rules.score_interval_us();
         let Self { features, rows, places, scores, .. } = self;
         let homes = rows.homes();
-        let slot = features.slot(EntityKind::Device, device);
+        let slot = received.device.or_else(|| features.slot(EntityKind::Device, device));
         let mut from = slot.map(|slot| SeenFrom { device: slot as u32, home: None });
         if features.takes(at_us, value)
             && let Some(slot) = slot
         {
             features.record_at(EntityKind::Device, slot, kind, at_us, value);
-            let Some(place) = places.of_device(slot, device, homes, features) else {
-                return (None, from);
+            let Some((number, place)) = places.of_device(slot, device, homes, features) else {
+                return (Hangs::Nowhere, from);
             };
             from = from.map(|from| SeenFrom { home: place.home, ..from });
             if !place.is_partial {
@@ -91,10 +102,12 @@ impl State {
                     features.record_at(EntityKind::Resident, slot, kind, at_us, value);
                     scores.touch(slot, at.index, interval_us);
                 }
-                return (Some(Arc::clone(&place.dwelling)), from);
+                return (Hangs::At(number), from);
             }
         }
-        let Some(dwelling) = homes.dwelling_of_device(device) else { return (None, from) };
+        let Some(dwelling) = homes.dwelling_of_device(device) else {
+            return (Hangs::Nowhere, from);
+        };
         for resident in homes.residents_of_dwelling(dwelling) {
             features.record(EntityKind::Resident, resident, kind, at_us, value);
             if let Some(slot) = features.find(EntityKind::Resident, resident) {
@@ -102,16 +115,11 @@ impl State {
             }
         }
         let home = features.slot(EntityKind::Dwelling, dwelling).map(|slot| slot as u32);
-        (Some(dwelling.into()), from.map(|from| SeenFrom { home, ..from }))
+        (Hangs::Named(dwelling.into()), from.map(|from| SeenFrom { home, ..from }))
     }
 
-    fn write_down(
-        &mut self,
-        at: Position,
-        event: &EventRef<'_>,
-        quality: Quality,
-        dwelling: Option<&str>,
-    ) {
+    fn write_down(&mut self, at: Position, event: &EventRef<'_>, quality: Quality, hangs: &Hangs) {
+        let dwelling = name_of(&self.places, hangs);
         let quality = match (dwelling, quality) {
             (None, Quality::Good) => "unknown_device",
             (_, quality) => quality.as_str(),
@@ -132,5 +140,13 @@ impl State {
             seq: event.seq,
             log_index: at.index,
         });
+    }
+}
+
+fn name_of<'a>(places: &'a Places, hangs: &'a Hangs) -> Option<&'a str> {
+    match hangs {
+        Hangs::Nowhere => None,
+        Hangs::At(place) => places.get(*place).map(|place| &*place.dwelling),
+        Hangs::Named(dwelling) => Some(dwelling),
     }
 }

@@ -19,6 +19,7 @@ pub mod feeds;
 pub(crate) mod ingest_bytes;
 mod ingest_events;
 pub mod ledger;
+mod lookahead;
 mod model_changes;
 mod model_rows;
 mod once;

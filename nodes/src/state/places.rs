@@ -37,14 +37,24 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// The place of a device, as its registers stand now.
+    /// The place of a device, where it is known as the registers stand now.
+    pub(crate) fn known(&self, slot: usize, homes: Homes<'_>) -> Option<&Place> {
+        let known = self.devices.get(slot).filter(|known| known.seen == homes.changes())?;
+        self.get(known.place?)
+    }
+
+    pub(crate) fn get(&self, place: u32) -> Option<&Place> {
+        self.all.get(place as usize)
+    }
+
+    /// The place of a device, as its registers stand now, and its number.
     pub(crate) fn of_device(
         &mut self,
         slot: usize,
         device: &str,
         homes: Homes<'_>,
         store: &mut Store,
-    ) -> Option<&Place> {
+    ) -> Option<(u32, &Place)> {
         let seen = homes.changes();
         if self.devices.len() <= slot {
             self.devices.resize(slot + 1, Known::default());
@@ -66,7 +76,8 @@ impl Places {
             });
             *known = Known { seen, place };
         }
-        let place = self.all.get_mut(known.place? as usize)?;
+        let number = known.place?;
+        let place = self.all.get_mut(number as usize)?;
         if place.seen != seen {
             place.seen = seen;
             place.residents.clear();
@@ -75,6 +86,6 @@ impl Places {
             place.residents.extend(slots.map(|slot| slot as u32));
             place.is_partial = place.residents.len() < all.len();
         }
-        Some(place)
+        Some((number, place))
     }
 }

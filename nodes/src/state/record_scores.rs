@@ -68,6 +68,11 @@ impl Scores {
         turn.moved_index = index;
     }
 
+    /// Looks at what [`Scores::touch`] will change, and gives something that depends on it.
+    pub(crate) fn warm(&self, slot: usize) -> usize {
+        self.turns.get(slot).map_or(0, |turn| turn.moved_index as usize)
+    }
+
     /// The resident was scored from features at `read_index`; what moved later is scored again.
     fn settle(&mut self, slot: usize, read_index: u64, now_us: i64, interval_us: i64) {
         let Some(turn) = self.turns.get_mut(slot) else { return };

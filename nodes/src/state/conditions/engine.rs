@@ -165,8 +165,7 @@ impl Conditions {
             _ => {}
         }
         let is_movement = self.plan.is_movement(sight.kind);
-        let is_named = !self.plan.of_kind(sight.kind).is_empty();
-        if !is_muted && (is_named || is_movement && self.is_busy(sight.place)) {
+        if !is_muted && self.may_matter(sight, is_movement) {
             self.hold(sight, restarted, out);
         }
         if is_movement && !is_muted {
@@ -174,22 +173,51 @@ impl Conditions {
         }
     }
 
+    /// Whether some rule could look at the event: nearly every reading is on the good side of every
+    /// threshold, at a place where nothing is waited for.
+    #[inline]
+    fn may_matter(&self, sight: &Sight<'_>, is_movement: bool) -> bool {
+        let named = self.plan.of_kind(sight.kind);
+        if named.is_empty() && !is_movement {
+            return false;
+        }
+        named.iter().any(|(rule, part)| self.plan.counts((*rule, *part), sight.value))
+            || self.is_busy(sight.place)
+    }
+
+    /// Looks at what an event of the device will change, and gives something that depends on it.
+    pub(crate) fn warm_device(&self, slot: usize) -> usize {
+        self.kept.devices.get(slot).map_or(0, |device| device.seen as usize)
+    }
+
+    /// The same of a place.
+    pub(crate) fn warm_home(&self, place: PlaceId, kind: Kind) -> usize {
+        let is_movement = self.plan.is_movement(kind);
+        let home = if is_movement { self.home(place) } else { None };
+        usize::from(self.is_busy(place)) + home.map_or(0, |home| home.moved as usize)
+    }
+
     /// True where the device is broken and its readings are to be held against nothing.
     fn flaps(&mut self, sight: &Sight<'_>, out: &mut Vec<Verdict>) -> bool {
-        let plan = Arc::clone(&self.plan);
-        let Some(flap_plan) = plan.flap(sight.kind) else { return false };
+        let Some(flap_plan) = self.plan.flap(sight.kind) else { return false };
         let key = (sight.device, sight.kind as u8);
         let (number, is_over) = (number_of(sight.kind), sight.value >= flap_plan.level);
-        let Some(device) = self.kept.devices.get_mut(sight.device as usize) else { return false };
+        let Some(device) = self.kept.devices.get(sight.device as usize) else { return false };
         let (last_kind, was_over) = device.side();
-        if number != 0 && (last_kind == 0 || last_kind == number) {
-            device.set_side(number, is_over);
+        let is_new_side = (last_kind, was_over) != (number, is_over);
+        if number != 0 && (last_kind == 0 || last_kind == number) && is_new_side {
+            // Written where it changes only: to write to a page is dearer than to look at it.
+            if let Some(device) = self.kept.devices.get_mut(sight.device as usize) {
+                device.set_side(number, is_over);
+            }
         }
-        let known = self.kept.flaps.get(&key);
+        let known = if self.kept.flaps.is_empty() { None } else { self.kept.flaps.get(&key) };
         let is_same = number != 0 && (last_kind == 0 || last_kind == number && was_over == is_over);
         if known.is_none() && is_same {
             return false;
         }
+        let plan = Arc::clone(&self.plan);
+        let Some(flap_plan) = plan.flap(sight.kind) else { return false };
         let first = if number != 0 && last_kind == number { was_over } else { is_over };
         let mut flap = known.map_or_else(|| Flap::new(first, sight.at_us), |it| Flap::clone(it));
         let due_us = flap.due_us;

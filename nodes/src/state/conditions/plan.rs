@@ -218,6 +218,14 @@ impl Plan {
         self.movement.get(kind as usize).copied().unwrap_or(false)
     }
 
+    /// Whether a value is on the bad side of a rule's part.
+    #[inline]
+    pub(crate) fn counts(&self, (rule, part): (u16, u8), value: i64) -> bool {
+        let judge = self.judge(rule);
+        let part = judge.and_then(|judge| judge.parts.get(usize::from(part)));
+        part.is_some_and(|part| part.counts(value))
+    }
+
     pub(crate) fn judge(&self, rule: u16) -> Option<&Judge> {
         self.judges.get(usize::from(rule))
     }
