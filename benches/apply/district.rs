@@ -95,7 +95,8 @@ pub fn registers(homes: u32, mut put: impl FnMut(Vec<u8>)) {
             }
             add("building", &[("building_id", format!("b-{building:06}")), ("grid_id", grid)]);
         }
-        let hangs_in = [("dwelling_id", dwelling(home)), ("building_id", format!("b-{building:06}"))];
+        let hangs_in =
+            [("dwelling_id", dwelling(home)), ("building_id", format!("b-{building:06}"))];
         add("dwelling", &hangs_in);
         let household = format!("h-{home:08}");
         add("household", &[("household_id", household.clone()), ("dwelling_id", dwelling(home))]);

@@ -141,9 +141,8 @@ fn timed(
     let rounds = TIMED_EVENTS / EVENTS_AT_ONCE;
     let mut spent = [Duration::ZERO; 4];
     for _ in 0..rounds {
-        let made: Vec<_> = (0..EVENTS_AT_ONCE / events)
-            .map(|_| (stream.take(events), stream.now_us()))
-            .collect();
+        let made: Vec<_> =
+            (0..EVENTS_AT_ONCE / events).map(|_| (stream.take(events), stream.now_us())).collect();
         let lines: Vec<Vec<usize>> = made.iter().map(|(all, _)| floor.learn(all)).collect();
         let names: Vec<String> =
             made.iter().flat_map(|(all, _)| all.iter().map(|e| e.device_id.clone())).collect();

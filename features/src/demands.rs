@@ -169,7 +169,8 @@ fn wanted<'a>(views: impl Iterator<Item = &'a FeatureView>) -> BTreeMap<Place, W
                 let held = all.entry((view.entity(), topic, part)).or_default();
                 held.deepest = held.deepest.max(deepest);
                 // Every other part is made of the values themselves.
-                held.values |= part != Part::Values || aggregate.needs_values() && deepest.is_some();
+                held.values |=
+                    part != Part::Values || aggregate.needs_values() && deepest.is_some();
             };
             want(aggregate.part(), deepest);
             // Whether there was ever a reading is known by the newest one.

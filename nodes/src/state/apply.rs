@@ -1,12 +1,12 @@
 //! One log entry after another: the one exhaustive match, and what comes out of it.
 
 use super::command::UnknownCommand;
+use super::lookahead::Lookahead;
 use super::rules::RuleHistory;
 use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
     Ledger, ModelRecord, Once, Recent, Reply, Rows, Rules, Scores, Views, Watched,
 };
-use super::lookahead::Lookahead;
 use super::{Places, ingest_bytes};
 use features::civil;
 use features::table::{Cell, Mode, Table};

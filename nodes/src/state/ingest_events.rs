@@ -118,13 +118,7 @@ impl State {
         (Hangs::Named(dwelling.into()), from.map(|from| SeenFrom { home, ..from }))
     }
 
-    fn write_down(
-        &mut self,
-        at: Position,
-        event: &EventRef<'_>,
-        quality: Quality,
-        hangs: &Hangs,
-    ) {
+    fn write_down(&mut self, at: Position, event: &EventRef<'_>, quality: Quality, hangs: &Hangs) {
         let dwelling = name_of(&self.places, hangs);
         let quality = match (dwelling, quality) {
             (None, Quality::Good) => "unknown_device",

@@ -101,7 +101,15 @@ mod tests {
     const NOW_US: i64 = 1_790_000_000_000_000;
     const SECOND_US: i64 = 1_000_000;
     const KINDS: [&str; 9] = [
-        "door", "motion", "gas", "respiration", "heartbeat", "bed", "battery", "smoke", "nonsense",
+        "door",
+        "motion",
+        "gas",
+        "respiration",
+        "heartbeat",
+        "bed",
+        "battery",
+        "smoke",
+        "nonsense",
     ];
 
     fn row(table: &str, cells: &[(&str, String)]) -> Vec<u8> {

@@ -86,8 +86,7 @@ mod tests {
         for n in 0..count {
             recent.show(&EventRef::from(&event(n)));
         }
-        let wanted: Vec<Event> =
-            (count - Recent::EVENTS_KEPT..count).rev().map(event).collect();
+        let wanted: Vec<Event> = (count - Recent::EVENTS_KEPT..count).rev().map(event).collect();
         assert!(recent.newest().eq(wanted.iter()));
     }
 }
