@@ -3,7 +3,7 @@
 use crate::gate::out_of_service;
 use crate::node::Node;
 use crate::proto::hearth::ActRequest;
-use crate::service::{act, alert_message, cluster_status, diverged_members, feast};
+use crate::service::{act, alert_message, cluster_status, diverged_members, feast, silences_of};
 use crate::{feeds, intake, json as messages, mqtt, outbox, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
@@ -33,6 +33,7 @@ pub(crate) fn start(node: &Arc<Node>, listener: TcpListener) -> JoinHandle<()> {
         .route("/v1/summary", get(summary))
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/act", post(act_on_alert))
+        .route("/v1/silences", get(silences))
         .route("/v1/portrait/{resident}", get(one_portrait))
         .route("/v1/reports", get(|| async { axum::Json(rendering::listed()) }))
         .route("/v1/reports/{id}", get(report))
@@ -223,6 +224,11 @@ async fn alerts(State(node): Shared) -> axum::Json<Value> {
     let state = node.machine().read();
     let newest = state.alerts.iter().rev().take(ALERTS_MAX);
     axum::Json(newest.map(|alert| messages::alert(&alert_message(alert))).collect())
+}
+
+async fn silences(State(node): Shared) -> axum::Json<Value> {
+    let listed = silences_of(&node).silences;
+    axum::Json(listed.iter().take(ALERTS_MAX).map(messages::silence).collect())
 }
 
 async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {

@@ -223,6 +223,10 @@ impl State {
             }
             Command::PushView { text, author } => self.push_view(at, text, author),
             Command::RetireView { name, version, .. } => self.retire_view(at, &name, version),
+            Command::BeginSilence(wanted) => self.begin_silence(at, &wanted),
+            Command::EndSilence { silence_id, actor, reason } => {
+                self.end_silence_early(at, &silence_id, (&actor, &reason))
+            }
         }
     }
 

@@ -30,6 +30,7 @@ mod register_history;
 mod row_index;
 pub(crate) mod rules;
 mod snapshot;
+mod suppressed;
 mod tables;
 mod timers;
 mod upsert_rows;
@@ -42,7 +43,8 @@ pub(crate) use cases::RULES;
 pub(crate) use casework::Relatives;
 pub use casework::{
     Absence, Band, Casework, Delivering, Delivery, Linkage, LinkageError, Minute, Moment, Notice,
-    NoticeState, Outbox, Policy, Roster, Rosters, Shift, StepDeadlines,
+    NoticeState, Outbox, PlaceSilence, PlaceSilences, Policy, Roster, Rosters, Scope, Shift,
+    SilenceMode, SilenceWanted, StepDeadlines,
 };
 pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
@@ -61,8 +63,9 @@ pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
 pub use row_index::IndexedRows;
 pub(crate) use row_index::RowIndex;
 pub use rules::{
-    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, OldRules,
-    Outage, Part, RuleHistory, RulePush, RuleVersion, Rules, TogetherRule, When,
+    AlertRule, BedExit, Deadlines, DeviceAlerts, DeviceClass, FlappingRule, Grade, HoursOfDay,
+    InactivityRule, Maintenance, NightMeasure, NightRule, OldRules, Outage, Part, RuleHistory,
+    RulePush, RuleVersion, Rules, TogetherRule, When,
 };
 pub use snapshot::FrozenState;
 pub use tables::Rows;

@@ -8,6 +8,8 @@ mod notices;
 mod outbox;
 mod relatives;
 mod rosters;
+mod silences;
+mod silencing;
 mod written;
 
 pub(crate) use duty::Person;
@@ -18,6 +20,7 @@ pub(crate) use notices::Telling;
 pub use outbox::{Notice, NoticeState, Outbox};
 pub(crate) use relatives::Relatives;
 pub use rosters::{Absence, Roster, Rosters, Shift};
+pub use silences::{PlaceSilence, PlaceSilences, Scope, SilenceMode, SilenceWanted};
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -28,4 +31,5 @@ pub struct Casework {
     pub linkage: Arc<Linkage>,
     pub rosters: Rosters,
     pub outbox: Outbox,
+    pub silences: PlaceSilences,
 }

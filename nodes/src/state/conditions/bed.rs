@@ -69,6 +69,7 @@ impl Conditions {
             level: rule.level,
             event_us: since_us,
             evidence: Vec::new(),
+            devices: Vec::new(),
             reason: format!("out of bed since {}", crate::clock::text(since_us)),
         };
         out.push(Verdict { alert, spot: Spot::Place(PlaceId::home(slot)), what });

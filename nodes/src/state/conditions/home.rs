@@ -16,12 +16,19 @@ pub(crate) enum Bed {
 /// The bits of [`Home::told`] that are inactivity rules'; the last one is the bed's.
 pub(crate) const IDLE_BITS: u8 = 0x7f;
 
-/// One home: 148 bytes, of which the habit is most.
+/// A quarter of an hour: readings this near to each other, or to the door, are of one stay.
+const ALONE: u32 = 15 * 60 * tick::TICKS_PER_S;
+
+/// One home: 156 bytes, of which the habit is most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Home {
     /// The tick of the newest movement and of the newest door; 0 for none.
     pub(crate) moved: u32,
     pub(crate) door: u32,
+    /// When it was heard first; its habit is of then.
+    pub(crate) since: u32,
+    /// A single reading in a home that was left, which nothing has confirmed yet; 0 for none.
+    pub(crate) lone: u32,
     /// When the bed was taken or left last.
     pub(crate) bed_at: u32,
     /// Nothing is told before this tick.
@@ -36,6 +43,18 @@ impl Home {
     /// Whether the last that moved was a door.
     pub(crate) fn left_by_door(&self) -> bool {
         self.door != 0 && self.door == self.moved
+    }
+
+    /// Whether a movement that is no door shows that somebody is there. In a home that was left by the
+    /// door, a sensor that speaks once, long after it, is not somebody who came in through the wall.
+    pub(crate) fn is_presence(&mut self, at: u32) -> bool {
+        if !self.left_by_door() || at <= self.door.saturating_add(ALONE) {
+            self.lone = 0;
+            return true;
+        }
+        let is_confirmed = self.lone != 0 && at.abs_diff(self.lone) <= ALONE;
+        self.lone = if is_confirmed { 0 } else { at };
+        is_confirmed
     }
 
     /// The bed at a time. Before the last change it was the other way round.

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Hours of habit that are looked through: two weeks.
 const HOURS_MAX: usize = 336;
+/// A home that is heard for less has no habit yet.
+const LEARNING_US: i64 = 7 * 24 * HOUR_US;
 /// How long to wait where nothing could be heard of the home.
 const AGAIN: u32 = 3_600 * TICKS_PER_S;
 
@@ -35,11 +37,18 @@ impl IdlePlan {
         let since_us = tick::to_us(since);
         let may_be_out = !self.only_door && home.left_by_door();
         let limit_us = if may_be_out { self.after_door_us } else { self.limit_us };
-        let mut at_us = if self.at_night {
-            since_us + limit_us
-        } else {
-            hours.after_day_time(since_us, limit_us)
+        let after = |limit_us| {
+            if self.at_night {
+                since_us + limit_us
+            } else {
+                hours.after_day_time(since_us, limit_us)
+            }
         };
+        let mut at_us = after(limit_us);
+        let learned_us = tick::to_us(home.since) + LEARNING_US;
+        if at_us < learned_us {
+            at_us = at_us.max(after(self.first_week_us).min(learned_us));
+        }
         if self.habit_percent == 0 {
             return Some(at_us);
         }
@@ -87,6 +96,12 @@ impl Conditions {
         let is_door = sight.kind == Kind::Door;
         let Some(home) = self.home_mut(slot) else { return };
         let before = *home;
+        if home.since == 0 {
+            home.since = at;
+        }
+        if !is_door && !home.is_presence(at) {
+            return;
+        }
         if is_door && at > home.door {
             if home.door != 0 && before.told & IDLE_BITS == 0 {
                 home.habit.learn_door(tick::to_us(home.door), tick::to_us(at));
@@ -227,6 +242,7 @@ impl Conditions {
                 level: idle.level,
                 event_us: since_us,
                 evidence: Vec::new(),
+                devices: Vec::new(),
                 reason: format!(
                     "no {what} since {}, for {:.1} h; the longest of 28 days at this hour was {:.1} h",
                     crate::clock::text(since_us),

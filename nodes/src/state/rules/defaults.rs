@@ -2,8 +2,8 @@
 //! docs/alerts.md.
 
 use super::{
-    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, Outage,
-    Part, Rules, TogetherRule, When,
+    AlertRule, BedExit, Deadlines, DeviceAlerts, DeviceClass, FlappingRule, Grade, HoursOfDay,
+    InactivityRule, Maintenance, NightMeasure, NightRule, Outage, Part, Rules, TogetherRule, When,
 };
 use crate::state::Severity;
 use Severity::{Critical, Major, Minor};
@@ -32,10 +32,13 @@ impl Rules {
             together: Vec::new(),
             flapping: Vec::new(),
             inactivity: Vec::new(),
+            nights: Vec::new(),
             bed_exit: None,
             devices: Vec::new(),
             outage: Self::default_outage(),
             hours: Self::default_hours(),
+            device_alerts: DeviceAlerts::default(),
+            maintenance: Maintenance::default(),
             paging_age_s: Self::default_paging_age_s(),
         }
     }
@@ -53,6 +56,30 @@ impl Rules {
     }
 }
 
+impl Default for DeviceAlerts {
+    fn default() -> Self {
+        let minor = Grade { severity: Minor, level: 1 };
+        Self {
+            offline: minor,
+            fault: minor,
+            battery_low: minor,
+            battery_critical: Grade { severity: Major, level: 1 },
+            outage: Grade { severity: Major, level: 2 },
+        }
+    }
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        let hazards = ["smoke", "gas_leak", "carbon_monoxide", "sos", "no_breath"];
+        Self {
+            silence_max_s: 7 * DAY_S,
+            hazards: hazards.map(str::to_owned).to_vec(),
+            hazard_max_s: 2 * HOUR_S,
+        }
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         let bed_exit =
@@ -62,6 +89,7 @@ impl Default for Rules {
             together: together(),
             flapping: flapping(),
             inactivity: inactivity(),
+            nights: nights(),
             bed_exit: Some(bed_exit),
             devices: devices(),
             ..Self::bare()
@@ -166,6 +194,7 @@ fn inactivity() -> Vec<InactivityRule> {
         limit_h,
         habit_times: 1.5,
         after_door_h: 0.0,
+        first_week_h: 48.0,
         at_night: true,
         severity,
         level: 1,
@@ -176,13 +205,48 @@ fn inactivity() -> Vec<InactivityRule> {
             kinds: kinds(),
             limit_h: 12.0,
             habit_times: 1.5,
-            after_door_h: 24.0,
+            // An empty home is the door's matter: told here when that has become grave.
+            after_door_h: 48.0,
+            first_week_h: 24.0,
             at_night: false,
             severity: Major,
             level: 1,
         },
         door(24.0, Minor),
         door(48.0, Major),
+    ]
+}
+
+fn nights() -> Vec<NightRule> {
+    let rule = |kind: &str, alert: &str, measure| NightRule {
+        kind: kind.to_owned(),
+        alert: alert.to_owned(),
+        measure,
+        threshold: 0.0,
+        below: false,
+        when: When::NotOutOfBed,
+        above_sd: 3.0,
+        above_percentile: 0,
+        least: 2.0,
+        nights: 14,
+        known: 7,
+        readings: 30,
+        severity: Minor,
+        level: 1,
+    };
+    vec![
+        NightRule { threshold: 1.0, ..rule("respiration", "breath_unusual", NightMeasure::Mean) },
+        NightRule {
+            threshold: 0.0,
+            below: true,
+            when: When::Always,
+            above_sd: 0.0,
+            above_percentile: 95,
+            least: 900.0,
+            nights: 28,
+            known: 14,
+            ..rule("bed", "long_out_of_bed", NightMeasure::Longest)
+        },
     ]
 }
 
@@ -193,6 +257,7 @@ fn devices() -> Vec<DeviceClass> {
         missed,
         battery_low: low,
         battery_critical: critical,
+        offline: None,
     };
     vec![
         class("gateway", HOUR_S, 3, 0.0, 0.0),
