@@ -88,6 +88,8 @@ pub struct State {
     /// How many events and register rows the entry that is being applied has brought so far.
     pub(crate) entry_events: u32,
     pub(crate) entry_rows: u32,
+    /// Relatives whose consent the command that is being applied has withdrawn.
+    pub(crate) withdrawn_consents: Vec<String>,
 }
 
 impl State {
@@ -127,6 +129,7 @@ impl State {
             events: EventColumns::default(),
             entry_events: 0,
             entry_rows: 0,
+            withdrawn_consents: Vec::new(),
         }
     }
 
@@ -160,6 +163,7 @@ impl State {
                 Some(events) => self.ingest_events(at, &events?),
                 None => self.carry_out(at, Command::decode(bytes.as_ref())?),
             };
+            self.settle_consents(at);
             let reply = reply.encode();
             hash.update(bytes.as_ref());
             hash.update(&reply);

@@ -34,6 +34,8 @@ impl State {
         let said = self.said(at, &alert, MACHINE, "no longer suppressed".to_owned());
         alert.note(said);
         if matches!(alert.work, Work::New | Work::L1Notified) {
+            // Nobody could be quick before it was told.
+            alert.opened_us = self.clock_us;
             self.tell_at_once(at, &mut alert, level, "raised");
         } else {
             self.set_due(&mut alert);

@@ -44,7 +44,8 @@ impl State {
             && let Ok(key) = table.key_of(row)
             && let Some(stored) = self.rows.stored_at(table.name, &key)
         {
-            self.relatives.learn(stored);
+            let withdrawn = self.relatives.learn(stored);
+            self.withdrawn_consents.extend(withdrawn);
         }
         if let Some(key) = row.first().and_then(Cell::as_text)
             && let Some(stored) = self.rows.bytes(table.name, key)

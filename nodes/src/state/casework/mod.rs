@@ -1,5 +1,6 @@
 //! What people do about alerts: deadlines, rosters, who is told, and the notices on their way.
 
+mod consent;
 mod duty;
 mod linkage;
 mod merge;

@@ -102,6 +102,11 @@ impl Outbox {
             .take_while(move |notice| notice.alert_id == alert_id)
     }
 
+    /// The notices of one person that wait. Looks at all: a withdrawn consent is rare.
+    pub(super) fn of_person<'a>(&'a self, person: &'a str) -> impl Iterator<Item = &'a Notice> {
+        self.waiting.values().map(AsRef::as_ref).filter(move |notice| notice.person == person)
+    }
+
     pub fn oldest_us(&self) -> Option<i64> {
         self.since.get_min().map(|(since_us, _)| *since_us)
     }

@@ -30,21 +30,23 @@ impl Relatives {
         relatives
     }
 
-    /// Takes in a row of `relation`, in the place of the one that had its key.
-    pub(crate) fn learn(&mut self, bytes: &Arc<[u8]>) {
-        let Some(key) = key_of(bytes) else { return };
+    /// Takes in a row of `relation`, in the place of the one that had its key; gives the relative whose
+    /// consent it withdraws.
+    pub(crate) fn learn(&mut self, bytes: &Arc<[u8]>) -> Option<String> {
+        let key = key_of(bytes)?;
         self.changes += 1;
         let hash = self.hasher.hash_one(key.1);
         let same = |other: &Arc<[u8]>| key_of(other) == Some(key);
-        if let Ok(found) = self.by_relative.find_entry(hash, same) {
-            found.remove();
-        }
+        let had_consent =
+            self.by_relative.find_entry(hash, same).map(|found| found.remove()).is_ok();
         if has_consent(bytes) {
             let hasher = &self.hasher;
             self.by_relative.insert_unique(hash, Arc::clone(bytes), |each| {
                 hasher.hash_one(key_of(each).map_or(&[][..], |key| key.1))
             });
+            return None;
         }
+        had_consent.then(|| String::from_utf8_lossy(key.1).into_owned())
     }
 
     /// The residents who let this relative know, each once, in the order of their keys.

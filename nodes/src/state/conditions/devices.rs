@@ -62,6 +62,8 @@ impl Conditions {
         }
         match before.life() {
             Life::Alive => {}
+            // Watched from its first word on that is not of the past.
+            Life::New if self.is_old(sight) => {}
             Life::New => {
                 let class = registers.class_of(slot).map_or(0, |class| self.class(&class));
                 self.groups.settle(slot, registers);
@@ -246,8 +248,8 @@ impl Conditions {
         let Some(class) = self.class_plan(&device).filter(|class| class.battery_low > 0) else {
             return;
         };
-        // An older reading than the newest sign of life says little.
-        if tick::ceil(sight.at_us.min(sight.now_us)) < device.seen {
+        // An older reading than the newest sign of life says little, one of the past nothing.
+        if self.is_old(sight) || tick::ceil(sight.at_us.min(sight.now_us)) < device.seen {
             return;
         }
         let is_good = sight.value >= class.battery_low + BATTERY_MARGIN;

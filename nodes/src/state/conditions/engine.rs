@@ -210,6 +210,9 @@ impl Conditions {
             if is_muted {
                 self.forget_device(sight, out);
             }
+            if self.is_old(sight) {
+                return is_muted;
+            }
             let what = What::Fire {
                 severity: plan.grades.fault.severity,
                 level: plan.grades.fault.level,
@@ -295,6 +298,13 @@ impl Conditions {
                 plan.judges.iter().position(|judge| judge.identity == was.identity)
             });
             let Some(rule) = same.map(|rule| rule as u16) else { continue };
+            let mut watch = watch;
+            if let Some(judge) = plan.judge(rule) {
+                Arc::make_mut(&mut watch).hold_against(judge);
+            }
+            if watch.is_empty() {
+                continue;
+            }
             if watch.due_us > 0 {
                 self.kept.timers.insert((watch.due_us, Timer::Watch(place, rule)));
             }
@@ -323,6 +333,11 @@ impl Conditions {
         self.number_classes();
         self.not_before.clear();
         self.arm_all();
+    }
+
+    /// A replay of the past: it is learned from, and wakes nobody.
+    pub(super) fn is_old(&self, sight: &Sight<'_>) -> bool {
+        sight.at_us < sight.now_us - self.plan.paging_age_us
     }
 
     #[inline]

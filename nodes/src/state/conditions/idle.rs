@@ -92,10 +92,13 @@ impl Conditions {
     pub(super) fn moved(&mut self, sight: &Sight<'_>, out: &mut Vec<Verdict>) {
         let Some(slot) = sight.place.as_home().filter(|_| is_movement(sight)) else { return };
         let at = tick::floor(sight.at_us.min(sight.now_us)).max(1);
-        let hours = self.plan.hours;
+        let (hours, is_old) = (self.plan.hours, self.is_old(sight));
         let is_door = sight.kind == Kind::Door;
         let Some(home) = self.home_mut(slot) else { return };
         let before = *home;
+        home.is_live |= !is_old;
+        // A silence that was told is no habit, nor is one that nobody was there to tell of.
+        let is_learned = before.told & IDLE_BITS == 0 && (before.is_live || is_old);
         if home.since == 0 {
             home.since = at;
         }
@@ -103,14 +106,13 @@ impl Conditions {
             return;
         }
         if is_door && at > home.door {
-            if home.door != 0 && before.told & IDLE_BITS == 0 {
+            if home.door != 0 && is_learned {
                 home.habit.learn_door(tick::to_us(home.door), tick::to_us(at));
             }
             home.door = at;
         }
         if at > home.moved {
-            // A silence that was told is no habit.
-            if home.moved != 0 && before.told & IDLE_BITS == 0 {
+            if home.moved != 0 && is_learned {
                 home.habit.learn(&hours, tick::to_us(home.moved), tick::to_us(at));
             }
             home.moved = at;
@@ -119,7 +121,7 @@ impl Conditions {
             self.end_idle(slot, sight, out);
         }
         // The first door may come late, and be due before anything that was waited for.
-        let is_first = before.moved == 0 || (is_door && before.door == 0);
+        let is_first = before.moved == 0 || !before.is_live || (is_door && before.door == 0);
         if is_first || before.told & IDLE_BITS != 0 {
             self.ask_home(slot);
         }
@@ -147,6 +149,10 @@ impl Conditions {
     }
 
     fn rule_due(&self, plan: &IdlePlan, home: &Home) -> Option<u32> {
+        // Nobody is missed on the word of a recording.
+        if !home.is_live {
+            return None;
+        }
         let resumed = self.kept.resumed;
         let grace = if resumed == 0 { 0 } else { resumed + self.plan.outage.grace };
         let due_us = plan.due_us(&self.plan.hours, home)?;
@@ -268,6 +274,7 @@ impl Conditions {
 
     /// Whether a bed is taken at a time; nothing where no bed ever spoke.
     pub(super) fn bed_of(&self, place: PlaceId, at_us: i64) -> Bed {
-        self.home(place).map_or(Bed::Unknown, |home| home.bed_at(at_us))
+        let word = self.plan.bed_word;
+        self.home(place).map_or(Bed::Unknown, |home| home.bed_at(at_us, word))
     }
 }

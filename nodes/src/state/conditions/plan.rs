@@ -84,6 +84,12 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
+    /// Whether a reading that counted before counts under this rule.
+    pub(crate) fn still_counts(&self, part: u8, value: i64) -> bool {
+        let part = self.parts.get(usize::from(part));
+        part.is_some_and(|part| part.kind.is_none() || part.counts(value))
+    }
+
     /// Whether a part asks for readings of a kind, and not for any movement.
     pub(crate) fn is_of_a_kind(&self, part: u8) -> bool {
         self.parts.get(usize::from(part)).is_some_and(|part| part.kind.is_some())
@@ -186,6 +192,10 @@ pub(crate) struct Plan {
     pub(crate) hours: Hours,
     pub(crate) words: Words,
     pub(crate) grades: DeviceAlerts,
+    /// What is older wakes nobody.
+    pub(crate) paging_age_us: i64,
+    /// A bed that said nothing for so many ticks says nothing.
+    pub(crate) bed_word: u32,
 }
 
 /// Kinds of alerts that no rule names.
@@ -251,6 +261,8 @@ impl Plan {
                 battery: "battery_low".into(),
             },
             grades: rules.device_alerts,
+            paging_age_us: seconds(rules.paging_age_s),
+            bed_word: rules.bed_word_s * TICKS_PER_S,
         }
     }
 

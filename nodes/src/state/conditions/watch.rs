@@ -164,6 +164,10 @@ impl Watch {
             return Some(Judgement::Again);
         }
         if seen.at_us - since_us < judge.keep_us {
+            // Between the threshold and the clear value it did not stay clear.
+            if !look.clears && seen.at_us >= since_us {
+                self.phase = Phase::Firing { at_us: since_us };
+            }
             return None;
         }
         self.end();
@@ -251,6 +255,14 @@ impl Watch {
             }
             (Phase::Idle, _) => self.expires_us(judge),
         }
+    }
+
+    /// Another set is in force: what would not count under it does not, whatever it did before.
+    pub(crate) fn hold_against(&mut self, judge: &Judge) {
+        for each in &mut self.readings {
+            each.counts = each.counts && judge.still_counts(each.part, each.value);
+        }
+        self.due_us = self.next_due(judge);
     }
 
     /// Forgets what a device said.

@@ -126,6 +126,7 @@ impl Rules {
             return Err(format!("maintenance.hazards may have {HAZARDS_MAX} kinds of alerts"));
         }
         span("outage.grace_s", self.outage.grace_s.max(1))?;
+        span("bed_word_s", self.bed_word_s)?;
         span("paging_age_s", self.paging_age_s)
     }
 }

@@ -39,6 +39,7 @@ impl Rules {
             hours: Self::default_hours(),
             device_alerts: DeviceAlerts::default(),
             maintenance: Maintenance::default(),
+            bed_word_s: Self::default_bed_word_s(),
             paging_age_s: Self::default_paging_age_s(),
         }
     }
@@ -49,6 +50,10 @@ impl Rules {
 
     pub(super) fn default_hours() -> HoursOfDay {
         HoursOfDay { utc_offset_min: 480, night_from_h: 22, night_to_h: 6 }
+    }
+
+    pub(super) fn default_bed_word_s() -> u32 {
+        DAY_S
     }
 
     pub(super) fn default_paging_age_s() -> u32 {

@@ -302,6 +302,9 @@ pub struct Rules {
     pub device_alerts: DeviceAlerts,
     #[serde(default)]
     pub maintenance: Maintenance,
+    /// What a bed said last holds for so long: it may be broken.
+    #[serde(default = "Rules::default_bed_word_s")]
+    pub bed_word_s: u32,
     /// Events older than this count, and raise nothing.
     #[serde(default = "Rules::default_paging_age_s")]
     pub paging_age_s: u32,
