@@ -37,8 +37,11 @@ impl Relatives {
         self.changes += 1;
         let hash = self.hasher.hash_one(key.1);
         let same = |other: &Arc<[u8]>| key_of(other) == Some(key);
-        let had_consent =
-            self.by_relative.find_entry(hash, same).map(|found| found.remove()).is_ok();
+        let known = self.by_relative.find_entry(hash, same);
+        let had_consent = known.is_ok();
+        if let Ok(known) = known {
+            known.remove();
+        }
         if has_consent(bytes) {
             let hasher = &self.hasher;
             self.by_relative.insert_unique(hash, Arc::clone(bytes), |each| {

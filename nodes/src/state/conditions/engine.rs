@@ -72,10 +72,9 @@ impl Conditions {
         }
         for slot in 0..engine.kept.devices.len() as u32 {
             let Some(device) = engine.kept.devices.get(slot as usize).copied() else { continue };
-            if device.life() == Life::New {
-                continue;
+            if device.life() != Life::New {
+                engine.groups.settle(slot, registers);
             }
-            engine.groups.settle(slot, registers);
             if device.gateway != 0 {
                 engine.groups.join_gateway(slot, 0, device.gateway);
             }

@@ -103,6 +103,9 @@ impl Conditions {
             home.since = at;
         }
         if !is_door && !home.is_presence(at) {
+            if !before.is_live {
+                self.ask_home(slot);
+            }
             return;
         }
         if is_door && at > home.door {
