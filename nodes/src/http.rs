@@ -135,13 +135,14 @@ impl Node {
 async fn metrics(State(node): Shared) -> Response {
     let status = node.raft().status();
     let recorded = node.machine().recorded_index();
-    let (events, open, closed, residents, memory, checked, diverged, ledger) = {
+    let (events, open, closed, silences, residents, memory, checked, diverged, ledger) = {
         let state = node.machine().read();
         let residents = state.rows.count("resident") as u64;
         (
             state.events_total,
             state.alerts.open_count(),
             state.alerts.closed_count(),
+            state.casework.silences.len(),
             residents,
             state.features.memory_bytes(),
             state.checks.agreed().map_or(0, |(index, _)| index),
@@ -182,6 +183,7 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_events", "Events counted, each once.", events),
         ("hearth_alerts_open", "Alerts that are not closed.", open as u64),
         ("hearth_alerts_closed", "Closed alerts in memory.", closed as u64),
+        ("hearth_silences", "Silences of places that are on.", silences as u64),
         ("hearth_residents", "Residents in the register.", residents),
         ("hearth_feature_bytes", "Memory of the resident features, about.", memory as u64),
         ("hearth_inferences_waiting", "Inferences that wait for their turn.", waiting as u64),
