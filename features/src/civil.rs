@@ -63,6 +63,7 @@ tables! {
     History alert_history [2] { alert_id Text, seq Int, from_state Text, to_state Text, actor Text, ts Time, reason Text, log_index Int, actor_role Text, event_ts Time }
     History notice [2] { notice_id Text, seq Int, alert_id Text, step Int, level Int, person Text, role Text, what Text, state Text, attempts Int, ts Time, next_ts Time, provider_id Text, reason Text, log_index Int }
     History roster [4] { level Int, region Text, version Int, shift Int, name Text, bands Texts, days Ints, people Texts, substitutes Texts, absent Texts, actor Text, ts Time, log_index Int }
+    History silence [2] { silence_id Text, seq Int, what Text, scope Text, key Text, kinds Texts, mode Text, actor Text, reason Text, from_ts Time, until_ts Time, hazards_until_ts Time, cases Int, ts Time, log_index Int }
     History linkage_policy [2] { version Int, policy Int, utc_offset_min Int, kinds Texts, severities Texts, bands Texts, tell_at_once Ints, ack_s Ints, dispatch_s Ints, arrive_s Ints, feedback_s Ints, verify_s Ints, actor Text, ts Time, log_index Int }
     Current model_version [2] { model Text, version Text, state Text, format Text, entity Text, view Text, model_sha256 Text, author Text, approver Text, registered_ts Time, changed_ts Time, log_index Int, reason Text, share Int, killed Bool }
     History model_history [2] { model Text, seq Int, version Text, action Text, from_state Text, to_state Text, actor Text, ts Time, reason Text, share Int, forced Bool, log_index Int }

@@ -72,7 +72,8 @@ SELECT resident_key, model, ver, ts, p, band, reason.feature AS feature, reason.
        reason.contrib AS contrib, log_index
 FROM hearth.civil.risk_score, unnest(reasons) AS u(reason);
 
--- One row a case, with how long each step took. Duplicates are other cases' rows.
+-- One row a case, with how long each step took. Duplicates are other cases' rows; of what an outage or a
+-- silence suppressed nobody was told.
 CREATE OR REPLACE VIEW hearth.civil.v_alert_steps AS
 SELECT alert_id, region, left(region, 9) AS street,
        strftime(raised_ts + to_minutes(coalesce(
@@ -85,7 +86,7 @@ SELECT alert_id, region, left(region, 9) AS street,
        (epoch_us(feedback_ts) - epoch_us(coalesce(opened_ts, raised_ts))) / 1e6 AS feedback_s,
        (epoch_us(closed_ts) - epoch_us(coalesce(opened_ts, raised_ts))) / 1e6 AS close_s
 FROM hearth.civil.alert
-WHERE closed_as IS DISTINCT FROM 'duplicate';
+WHERE closed_as IS DISTINCT FROM 'duplicate' AND suppressed_by IS NULL;
 
 -- How well the linkage keeps its times. A step's share is of the cases that took it or missed its deadline.
 CREATE OR REPLACE VIEW hearth.civil.v_alert_sla AS

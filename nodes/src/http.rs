@@ -3,7 +3,7 @@
 use crate::gate::out_of_service;
 use crate::node::Node;
 use crate::proto::hearth::ActRequest;
-use crate::service::{act, alert_message, cluster_status, diverged_members, feast};
+use crate::service::{act, alert_message, cluster_status, diverged_members, feast, silences_of};
 use crate::{feeds, intake, json as messages, mqtt, outbox, portrait, rendering, watch};
 use axum::Router;
 use axum::body::Bytes;
@@ -33,6 +33,7 @@ pub(crate) fn start(node: &Arc<Node>, listener: TcpListener) -> JoinHandle<()> {
         .route("/v1/summary", get(summary))
         .route("/v1/alerts", get(alerts))
         .route("/v1/alerts/act", post(act_on_alert))
+        .route("/v1/silences", get(silences))
         .route("/v1/portrait/{resident}", get(one_portrait))
         .route("/v1/reports", get(|| async { axum::Json(rendering::listed()) }))
         .route("/v1/reports/{id}", get(report))
@@ -134,13 +135,14 @@ impl Node {
 async fn metrics(State(node): Shared) -> Response {
     let status = node.raft().status();
     let recorded = node.machine().recorded_index();
-    let (events, open, closed, residents, memory, checked, diverged, ledger) = {
+    let (events, open, closed, silences, residents, memory, checked, diverged, ledger) = {
         let state = node.machine().read();
         let residents = state.rows.count("resident") as u64;
         (
             state.events_total,
             state.alerts.open_count(),
             state.alerts.closed_count(),
+            state.casework.silences.len(),
             residents,
             state.features.memory_bytes(),
             state.checks.agreed().map_or(0, |(index, _)| index),
@@ -181,6 +183,7 @@ async fn metrics(State(node): Shared) -> Response {
         ("hearth_events", "Events counted, each once.", events),
         ("hearth_alerts_open", "Alerts that are not closed.", open as u64),
         ("hearth_alerts_closed", "Closed alerts in memory.", closed as u64),
+        ("hearth_silences", "Silences of places that are on.", silences as u64),
         ("hearth_residents", "Residents in the register.", residents),
         ("hearth_feature_bytes", "Memory of the resident features, about.", memory as u64),
         ("hearth_inferences_waiting", "Inferences that wait for their turn.", waiting as u64),
@@ -223,6 +226,11 @@ async fn alerts(State(node): Shared) -> axum::Json<Value> {
     let state = node.machine().read();
     let newest = state.alerts.iter().rev().take(ALERTS_MAX);
     axum::Json(newest.map(|alert| messages::alert(&alert_message(alert))).collect())
+}
+
+async fn silences(State(node): Shared) -> axum::Json<Value> {
+    let listed = silences_of(&node).silences;
+    axum::Json(listed.iter().take(ALERTS_MAX).map(messages::silence).collect())
 }
 
 async fn act_on_alert(State(node): Shared, body: Bytes) -> Response {

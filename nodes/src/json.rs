@@ -1,7 +1,7 @@
 //! Protocol messages as JSON, with the protocol's field names.
 
 use crate::proto::hearth::{
-    Alert, Decision, Event, FeatureReading, ObservedOutcome, ScoreResponse, StatusResponse,
+    Alert, Decision, Event, FeatureReading, ObservedOutcome, ScoreResponse, Silence, StatusResponse,
 };
 use features::civil;
 use features::table::Cell;
@@ -41,6 +41,15 @@ pub(crate) fn alert(alert: &Alert) -> Value {
             "person": told.person, "role": told.role, "level": told.level,
             "reached_us": told.reached_us,
         })).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn silence(silence: &Silence) -> Value {
+    json!({
+        "silence_id": silence.silence_id, "scope": silence.scope, "key": silence.key,
+        "kinds": silence.kinds, "mode": silence.mode, "actor": silence.actor,
+        "reason": silence.reason, "from_us": silence.from_us, "until_us": silence.until_us,
+        "hazards_until_us": silence.hazards_until_us, "cases": silence.cases,
     })
 }
 

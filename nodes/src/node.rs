@@ -233,7 +233,9 @@ impl Node {
             | Command::DeclareFeed(_)
             | Command::IngestRows { .. }
             | Command::PushView { .. }
-            | Command::RetireView { .. } => {
+            | Command::RetireView { .. }
+            | Command::BeginSilence(_)
+            | Command::EndSilence { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);
                 let id = u128::from(self.salt) << 64 | u128::from(running);
                 Command::Once { id, command: Box::new(command.clone()) }.encode()

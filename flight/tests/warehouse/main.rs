@@ -9,3 +9,4 @@
 mod folder;
 mod reading;
 mod recording;
+mod sla;

@@ -43,6 +43,12 @@ pub(crate) enum AlertCommand {
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
+    /// Tells nobody of a place that people work on or test, for a stated time
+    Silence(super::silence::SilenceArgs),
+    /// Ends a silence before its time
+    Unsilence(super::silence::UnsilenceArgs),
+    /// The silences that are on; all there ever were are in the table `silence`
+    Silences,
     /// What a relative sees, one JSON object a line, until interrupted or consent is withdrawn
     Family {
         /// The relative's key: `relation.other_key`
@@ -116,6 +122,9 @@ pub(crate) async fn run(command: AlertCommand, remote: &Remote) -> anyhow::Resul
         AlertCommand::Notices { alert_id, limit } => {
             notices(&client, ListNoticesRequest { alert_id, limit }, remote).await?;
         }
+        AlertCommand::Silence(args) => super::silence::begin(&client, args, remote).await?,
+        AlertCommand::Unsilence(args) => super::silence::end(&client, args, remote).await?,
+        AlertCommand::Silences => super::silence::list(&client, remote).await?,
         AlertCommand::Family { relative_key } => family(&client, relative_key).await?,
         AlertCommand::Linkage(command) => super::casework::linkage(&client, command).await?,
         AlertCommand::Roster(command) => super::casework::roster(&client, command, remote).await?,

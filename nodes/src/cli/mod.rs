@@ -22,6 +22,7 @@ mod rules;
 mod rules_try;
 mod score;
 mod serve;
+mod silence;
 mod simulate;
 mod sql;
 mod train;

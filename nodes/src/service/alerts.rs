@@ -3,14 +3,14 @@
 use super::convert::alert_message;
 use super::reading::reach;
 use super::status::{from_raft, from_refusal};
-use super::{casework, family_feed};
+use super::{casework, family_feed, silences};
 use crate::node::Node;
 use crate::proto::hearth::alerts_server::Alerts;
 use crate::proto::hearth::{
-    ActRequest, Alert, FamilyFeedRequest, FamilyUpdate, GetLinkageRequest, Linkage,
-    ListAlertsRequest, ListAlertsResponse, ListNoticesRequest, ListNoticesResponse,
-    ListRostersRequest, ListRostersResponse, Roster, SetLinkageRequest, SetRosterRequest,
-    WatchAlertsRequest,
+    ActRequest, Alert, BeginSilenceRequest, EndSilenceRequest, FamilyFeedRequest, FamilyUpdate,
+    GetLinkageRequest, Linkage, ListAlertsRequest, ListAlertsResponse, ListNoticesRequest,
+    ListNoticesResponse, ListRostersRequest, ListRostersResponse, ListSilencesRequest,
+    ListSilencesResponse, Roster, SetLinkageRequest, SetRosterRequest, Silence, WatchAlertsRequest,
 };
 use crate::state::{self, Action, CaseStep, Command, Reply, Work};
 use futures::stream::BoxStream;
@@ -134,6 +134,28 @@ impl Alerts for AlertsService {
         request: Request<SetRosterRequest>,
     ) -> Result<Response<Roster>, Status> {
         casework::set_roster(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn begin_silence(
+        &self,
+        request: Request<BeginSilenceRequest>,
+    ) -> Result<Response<Silence>, Status> {
+        silences::begin(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn end_silence(
+        &self,
+        request: Request<EndSilenceRequest>,
+    ) -> Result<Response<Silence>, Status> {
+        silences::end(&self.node, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_silences(
+        &self,
+        request: Request<ListSilencesRequest>,
+    ) -> Result<Response<ListSilencesResponse>, Status> {
+        reach(&self.node, request.metadata(), ReadLevel::Linearizable).await?;
+        Ok(Response::new(silences::list(&self.node)))
     }
 
     async fn list_notices(

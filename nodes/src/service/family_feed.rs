@@ -116,7 +116,9 @@ impl Feed {
         for alert in open {
             // A finding about one of those who live there is not the others' relatives' to see.
             let is_of_home = alert.model.is_empty() || alert.model == RULES;
-            if is_of_home || alert.resident_key == resident {
+            // What an outage or a silence suppresses is told to nobody.
+            let is_told = alert.suppressed_by.is_empty();
+            if is_told && (is_of_home || alert.resident_key == resident) {
                 self.queue(alert, resident);
             }
         }

@@ -15,6 +15,7 @@ mod models;
 pub(crate) mod reading;
 mod rules;
 mod scores;
+mod silences;
 pub(crate) mod status;
 mod views;
 
@@ -30,6 +31,7 @@ pub use models::ModelsService;
 pub(crate) use reading::reach_level;
 pub use rules::RulesService;
 pub use scores::ScoresService;
+pub(crate) use silences::list as silences_of;
 pub(crate) use status::from_raft;
 pub use views::ViewsService;
 

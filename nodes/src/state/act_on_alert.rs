@@ -280,7 +280,8 @@ impl State {
             return;
         }
         for told in alert.told.clone() {
-            if told.person == actor || told.reached_us == 0 {
+            let may_hear = self.may_hear(alert, &told.person, &told.role);
+            if told.person == actor || told.reached_us == 0 || !may_hear {
                 continue;
             }
             let person = Person { key: told.person, role: told.role };

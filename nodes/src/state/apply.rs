@@ -15,6 +15,7 @@ use imbl::OrdMap;
 use models::Registry;
 use raft::Position;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What an entry changed in the tables, for the warehouse.
@@ -86,6 +87,8 @@ pub struct State {
     /// How many events and register rows the entry that is being applied has brought so far.
     pub(crate) entry_events: u32,
     pub(crate) entry_rows: u32,
+    /// Relatives to whom a row of the command that is being applied gives no consent.
+    pub(crate) withdrawn_consents: BTreeSet<String>,
 }
 
 impl State {
@@ -123,6 +126,7 @@ impl State {
             events: EventColumns::default(),
             entry_events: 0,
             entry_rows: 0,
+            withdrawn_consents: BTreeSet::new(),
         }
     }
 
@@ -161,6 +165,7 @@ impl State {
                 Some(events) => self.ingest_events(at, &events?),
                 None => self.carry_out(at, Command::decode(bytes.as_ref())?),
             };
+            self.settle_consents(at);
             let reply = reply.encode();
             hash.update(bytes.as_ref());
             hash.update(&reply);
@@ -224,6 +229,10 @@ impl State {
             }
             Command::PushView { text, author } => self.push_view(at, text, author),
             Command::RetireView { name, version, .. } => self.retire_view(at, &name, version),
+            Command::BeginSilence(wanted) => self.begin_silence(at, &wanted),
+            Command::EndSilence { silence_id, actor, reason } => {
+                self.end_silence_early(at, &silence_id, (&actor, &reason))
+            }
         }
     }
 

@@ -25,7 +25,9 @@ pub(crate) struct Raise {
     pub(crate) model: String,
     pub(crate) version: String,
     pub(crate) reason: String,
-    /// The case of an outage that explains this one: then nobody is told.
+    /// The devices whose word it rests on, as far as that is known.
+    pub(crate) devices: Vec<String>,
+    /// What explains this one, the case of an outage or a silence: then nobody is told.
     pub(crate) suppressed_by: String,
 }
 
@@ -45,12 +47,21 @@ pub(crate) const MACHINE: Actor<'_> = Actor { name: "hearth", role: "machine" };
 impl State {
     /// Makes a case, or adds to the one that there is: the same hazard at the same place, whether it is
     /// still open, was merged into another, or was closed a moment ago. Gives its id.
-    pub(crate) fn raise(&mut self, at: Position, raise: Raise) -> String {
+    pub(crate) fn raise(&mut self, at: Position, mut raise: Raise) -> String {
         let place = if raise.dwelling.is_empty() { &raise.resident } else { &raise.dwelling };
+        let silence = self.silence_over(&raise.kind, place, &raise.devices);
         if let Some(open) = self.open_case(&raise.kind, place) {
             let id = open.alert_id.clone();
-            self.add_to_case(at, &id, &raise);
+            match silence.filter(|_| open.suppressed_by.is_empty()) {
+                Some(silence) => self.add_in_silence(at, &id, &raise, &silence),
+                None => self.add_to_case(at, &id, &raise),
+            }
             return id;
+        }
+        if let Some(silence) = silence {
+            self.count_in_silence(&silence);
+            raise.suppressed_by = silence;
+            return self.raise_anew(at, raise);
         }
         let reopen_us = i64::from(self.casework.linkage.reopen_within_s) * 1_000_000;
         let closed = self.alerts.closed_last_at(&raise.kind, place).filter(|closed| {
@@ -226,40 +237,6 @@ impl State {
         let said =
             Transition { event_us, ..self.said(at, &alert, MACHINE, format!("corrected: {why}")) };
         alert.note(said);
-        self.keep_alert(alert);
-    }
-
-    /// An outage explains the case: no deadline runs and nobody is told while that lasts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "outages raise one case instead, so far"))]
-    pub(crate) fn suppress(&mut self, at: Position, alert_id: &str, parent_id: &str) {
-        let Some(mut alert) = self.alerts.get(alert_id).filter(|each| each.is_open()).cloned()
-        else {
-            return;
-        };
-        parent_id.clone_into(&mut alert.suppressed_by);
-        alert.due_us = 0;
-        let said = self.said(at, &alert, MACHINE, format!("suppressed: explained by {parent_id}"));
-        alert.note(said);
-        self.withdraw_notices(at, alert_id, "suppressed");
-        self.keep_alert(alert);
-    }
-
-    /// The outage is over and the case is not.
-    pub(crate) fn lift(&mut self, at: Position, alert_id: &str, level: u32) {
-        let Some(mut alert) = self.alerts.get(alert_id).filter(|each| each.is_open()).cloned()
-        else {
-            return;
-        };
-        if std::mem::take(&mut alert.suppressed_by).is_empty() {
-            return;
-        }
-        let said = self.said(at, &alert, MACHINE, "no longer suppressed".to_owned());
-        alert.note(said);
-        if matches!(alert.work, Work::New | Work::L1Notified) {
-            self.tell_at_once(at, &mut alert, level, "raised");
-        } else {
-            self.set_due(&mut alert);
-        }
         self.keep_alert(alert);
     }
 

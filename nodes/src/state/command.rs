@@ -3,7 +3,7 @@
 use super::{
     Action, Alert, CaseStep, DeadLetter, DecisionRecord, Delivery, Digest, Fed, FeedRow, FeedSpec,
     Linkage, ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep, ObservedRecord, OldRules,
-    ReviewRecord, Roster, RulePush, ScoreRecord, WatchDelta, Written,
+    PlaceSilence, ReviewRecord, Roster, RulePush, ScoreRecord, SilenceWanted, WatchDelta, Written,
 };
 use features::event::Event;
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,13 @@ pub enum Command {
         observed: Box<ObservedRecord>,
         groups: Vec<(String, String)>,
     },
+    /// What people work on or test tells nobody for a time.
+    BeginSilence(Box<SilenceWanted>),
+    EndSilence {
+        silence_id: String,
+        actor: String,
+        reason: String,
+    },
 }
 
 /// What a command answers.
@@ -140,6 +147,7 @@ pub enum Reply {
     Written(Written),
     Refused(Refusal),
     Fed(Fed),
+    Silence(Box<PlaceSilence>),
 }
 
 /// Why a command changed nothing.

@@ -31,6 +31,7 @@ mod register_history;
 mod registers;
 pub(crate) mod rules;
 mod snapshot;
+mod suppressed;
 mod timers;
 mod upsert_rows;
 pub mod watched;
@@ -41,7 +42,8 @@ pub use apply::{Change, State};
 pub(crate) use cases::RULES;
 pub use casework::{
     Absence, Band, Casework, Delivering, Delivery, Linkage, LinkageError, Minute, Moment, Notice,
-    NoticeState, Outbox, Policy, Roster, Rosters, Shift, StepDeadlines,
+    NoticeState, Outbox, PlaceSilence, PlaceSilences, Policy, Roster, Rosters, Scope, Shift,
+    SilenceMode, SilenceWanted, StepDeadlines,
 };
 pub use checks::{Checks, Digest, Divergence};
 pub use command::{Command, Refusal, Reply};
@@ -58,8 +60,9 @@ pub use recent::Recent;
 pub use record_scores::{ScoreAlert, ScoreRecord, Scores};
 pub use registers::{FrozenRows, Homes, Rows};
 pub use rules::{
-    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, OldRules,
-    Outage, Part, RuleHistory, RulePush, RuleVersion, Rules, TogetherRule, When,
+    AlertRule, BedExit, Deadlines, DeviceAlerts, DeviceClass, FlappingRule, Grade, HoursOfDay,
+    InactivityRule, Maintenance, NightMeasure, NightRule, OldRules, Outage, Part, RuleHistory,
+    RulePush, RuleVersion, Rules, TogetherRule, When,
 };
 pub use snapshot::FrozenState;
 pub use timers::awaited;

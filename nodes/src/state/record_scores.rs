@@ -177,6 +177,7 @@ impl State {
             model: score.model.clone(),
             version: score.version.clone(),
             reason: format!("score {:.4}, band {}", score.score, score.band),
+            devices: Vec::new(),
             suppressed_by: String::new(),
         };
         self.raise(at, raise);

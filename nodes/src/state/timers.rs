@@ -24,6 +24,7 @@ pub fn awaited(work: Work) -> &'static str {
 impl State {
     /// Fires every timer that is due at the log's clock; called before each entry's commands.
     pub(crate) fn fire_timers(&mut self, at: Position) {
+        self.end_silences(at);
         while let Some(overdue) = self.alerts.overdue(self.clock_us) {
             let alert = overdue.clone();
             if alert.silent_until_us > 0 {
@@ -39,7 +40,8 @@ impl State {
     pub fn next_timer_us(&self) -> Option<i64> {
         let notices = self.casework.outbox.gives_up_us(&self.casework.linkage.delivering);
         let seen = self.conditions.next_timer_us();
-        [self.alerts.next_due_us(), notices, seen].into_iter().flatten().min()
+        let silences = self.casework.silences.next_due_us();
+        [self.alerts.next_due_us(), notices, seen, silences].into_iter().flatten().min()
     }
 
     fn end_silence(&mut self, at: Position, mut alert: Alert) {

@@ -39,6 +39,10 @@ impl State {
 
     /// What else follows from a row that was put in its place.
     pub(crate) fn learn_row(&mut self, table: &Table, row: &[Cell]) {
+        if table.name == "relation" && !agrees(table, row) {
+            let relative = table.position("other_key").and_then(|at| row.get(at)?.as_text());
+            self.withdrawn_consents.extend(relative.map(str::to_owned));
+        }
         if let Some(key) = row.first().and_then(Cell::as_text) {
             let Self { conditions, rows, features, .. } = self;
             conditions.learn(table.name, key, Registers { rows, store: features });
@@ -47,4 +51,10 @@ impl State {
             self.keep_history(table, row);
         }
     }
+}
+
+/// Whether a row of `relation` says in so many words that the relative may know.
+fn agrees(table: &Table, row: &[Cell]) -> bool {
+    let cell = table.position("consent").and_then(|at| row.get(at));
+    matches!(cell, Some(Cell::Bool(true)))
 }

@@ -8,6 +8,7 @@
 
 mod notices;
 mod repeats;
+mod silences;
 mod steps;
 mod street;
 mod told;

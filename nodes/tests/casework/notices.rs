@@ -1,6 +1,6 @@
 //! Notices: one for a person and step, tried until they are delivered, dead or of no use.
 
-use crate::street::{SECOND_US, street};
+use crate::street::{SECOND_US, Street, relation, street};
 use nodes::state::{Action, Delivering, Linkage};
 use std::collections::BTreeSet;
 
@@ -95,4 +95,27 @@ fn the_most_urgent_notice_goes_first_however_many_wait() {
     assert_eq!(outbox.ready(i64::MAX).next().unwrap().alert_id, gas);
     let merged = street.steps(&gas, &[Action::Ack]);
     assert!(merged.due_us > 0);
+}
+
+#[test]
+fn a_consent_that_is_withdrawn_takes_back_what_is_on_its_way() {
+    let mut street = street();
+    street.done(&relation("r1", "daughter", "guardian", true));
+    let id = street.gas(1, "g").alert_id;
+    let people = |street: &Street| {
+        let waiting = street.waiting(&id);
+        waiting.into_iter().map(|each| each.0).collect::<Vec<_>>()
+    };
+    assert_eq!(people(&street), ["centre", "daughter", "next door"]);
+    // She is two things to the resident: one of them is enough.
+    street.done(&relation("r1", "daughter", "child", false));
+    assert_eq!(people(&street), ["centre", "daughter", "next door"]);
+    street.done(&relation("r1", "daughter", "guardian", false));
+    assert_eq!(people(&street), ["centre", "next door"]);
+    assert!(street.written("notice", "reason").contains(&"consent was withdrawn".to_owned()));
+    // Who has heard of it before and may not any more does not hear its end either.
+    street.deliver_all();
+    street.done(&relation("r1", "next door", "neighbour", false));
+    street.handle(&id);
+    assert_eq!(people(&street), ["centre"]);
 }

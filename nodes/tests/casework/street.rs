@@ -30,6 +30,11 @@ fn row(table: &str, cells: &[(&str, Cell)]) -> Command {
     Command::UpsertRows { table: table.name.to_owned(), rows: vec![encode_row(&row).unwrap()] }
 }
 
+/// A device in a home.
+pub(crate) fn device(id: &str, home: &str) -> Command {
+    row("device", &[("device_id", Cell::text(id)), ("dwelling_id", Cell::text(home))])
+}
+
 pub(crate) fn relation(resident: &str, other: &str, kind: &str, consent: bool) -> Command {
     let text = |value: &str| Cell::text(value);
     row(
@@ -110,9 +115,13 @@ impl Street {
 
     /// A reading of the device of a home.
     pub(crate) fn reads(&mut self, home: u32, id: &str, kind: &str, value: f64) {
+        self.reads_of(&format!("d{home}"), id, kind, value);
+    }
+
+    pub(crate) fn reads_of(&mut self, device: &str, id: &str, kind: &str, value: f64) {
         let event = Event {
             event_id: id.to_owned(),
-            device_id: format!("d{home}"),
+            device_id: device.to_owned(),
             kind: kind.to_owned(),
             event_time_us: self.now_us,
             value,

@@ -36,6 +36,7 @@ mod replay;
 mod restart;
 mod rules;
 mod sheng;
+mod silences;
 mod slow_cluster;
 mod snapshot;
 mod stream;

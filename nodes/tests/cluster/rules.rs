@@ -105,6 +105,7 @@ async fn a_missing_device_is_told_once_though_the_leader_died_meanwhile() {
         missed: 6,
         battery_low: 0.0,
         battery_critical: 0.0,
+        offline: None,
     };
     let probe = AlertRule::counting(("pressure", "probe"), 1.0, (1, 60), (Severity::Minor, 1));
     let rules = Rules { version: 2, devices: vec![class], alerts: vec![probe], ..Rules::bare() };

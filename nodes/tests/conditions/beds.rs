@@ -102,3 +102,39 @@ fn out_of_bed_for_half_an_hour_at_night() {
     assert_eq!(street.condition("out_of_bed"), Some(Condition::Cleared));
     assert!(street.said("out_of_bed").contains(&late));
 }
+
+#[test]
+fn a_breath_of_the_very_moment_in_which_the_bed_was_left_is_none() {
+    let mut street = street();
+    street.now("mat", "bed", 1.0);
+    street.wait(HOUR_US);
+    street.now("mat", "bed", 0.0);
+    street.now("resp", "respiration", 0.0);
+    assert_eq!(street.count(), 0);
+    // A moment before, sent a moment after: somebody lay there.
+    street.wait(SECOND_US);
+    street.at("resp", "respiration", 0.0, street.now_us - 2 * SECOND_US);
+    assert_eq!(street.alerts("no_breath").len(), 1);
+}
+
+#[test]
+fn a_bed_that_says_nothing_any_more_says_nothing() {
+    let mut street = street();
+    street.now("mat", "bed", 1.0);
+    street.wait(23 * HOUR_US);
+    // Its word holds for a day, from whatever it said last.
+    street.now("mat", "bed", 1.0);
+    street.wait(23 * HOUR_US);
+    street.now("resp", "respiration", 0.0);
+    assert_eq!(street.alerts("no_breath").len(), 1);
+    street.now("resp", "respiration", 14.0);
+    street.wait(2 * HOUR_US);
+    street.now("resp", "respiration", 0.0);
+    assert_eq!(street.condition("no_breath"), Some(Condition::Cleared), "who knows where they are");
+    // What asks only that nobody says otherwise goes on.
+    for _ in 0..31 {
+        street.now("resp", "respiration", 26.0);
+        street.wait(MINUTE_US);
+    }
+    assert_eq!(street.alerts("breath_high").len(), 1);
+}

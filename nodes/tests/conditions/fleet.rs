@@ -10,6 +10,7 @@ fn class(class: &str, heartbeat_s: u32, missed: u32) -> DeviceClass {
         missed,
         battery_low: 20.0,
         battery_critical: 10.0,
+        offline: None,
     }
 }
 
@@ -258,4 +259,108 @@ fn a_wheel_that_was_made_anew_from_a_snapshot_fires_the_same() {
     // The same seven seconds, then the same five minutes.
     other.wait(7 * SECOND_US);
     assert_eq!(log(&mut other), log(&mut street));
+}
+
+/// Nine of a class that speaks more often are told first: too few for an outage. The doors, which were
+/// cut off with them, show that it was one.
+#[test]
+fn an_outage_inhibits_what_was_told_of_its_devices_and_releases_what_stays_silent() {
+    let mut street = Street::new(&rules(), 41);
+    street.row("building", &[("building_id", "b1"), ("grid_id", "g")]);
+    street.row("dwelling", &[("dwelling_id", "v"), ("building_id", "b1")]);
+    let cut: Vec<String> =
+        (0..40).map(|n| format!("{}{n}", if n < 9 { "g" } else { "d" })).collect();
+    // Another building, so that the district is not out.
+    let other: Vec<String> = (0..100).map(|n| format!("o{n}")).collect();
+    for (n, device) in cut.iter().enumerate() {
+        street.device(device, if n < 9 { "gateway" } else { "door" }, &format!("w{n}"));
+    }
+    street.device("broken", "door", "w40");
+    for device in &other {
+        street.device(device, "door", "v");
+    }
+    let beat = |street: &mut Street, devices: &[&[String]]| {
+        let at_us = street.now_us;
+        let all = devices.concat();
+        let events = all.iter().map(|it| street.event(it, "heartbeat", 1.0, at_us)).collect();
+        street.apply(&Command::IngestEvents { events });
+    };
+    street.now("broken", "heartbeat", 1.0);
+    for _ in 0..7 {
+        beat(&mut street, &[&cut, &other]);
+        street.wait(MINUTE_US);
+    }
+    let broken = street.alerts("device_offline")[0].alert_id.clone();
+    for told in [1, 10, 10, 10] {
+        assert_eq!(street.alerts("device_offline").len(), told);
+        assert_eq!(street.alerts("outage").len(), 0);
+        beat(&mut street, &[&other]);
+        street.wait(MINUTE_US / 2 + 5 * SECOND_US);
+    }
+    let outage = street.alerts("outage").pop().unwrap();
+    let offline = street.alerts("device_offline");
+    assert_eq!(offline.len(), 10, "nine were told one by one");
+    for alert in offline.iter().filter(|alert| alert.alert_id != broken) {
+        assert_eq!((alert.suppressed_by.as_str(), alert.due_us), (&*outage.alert_id, 0));
+        assert_eq!(street.state.casework.outbox.of_alert(&alert.alert_id).count(), 0);
+    }
+    let old = street.state.alerts.get(&broken).unwrap();
+    assert_eq!(old.suppressed_by, "", "what broke before is broken");
+    street.state = State::from_reader(&mut street.state.to_bytes().unwrap().as_slice()).unwrap();
+    // All but two come back: the nine that speak are over, g3 and d20 are told after the grace.
+    let back: Vec<String> = cut.iter().filter(|it| *it != "g3" && *it != "d20").cloned().collect();
+    for _ in 0..10 {
+        beat(&mut street, &[&back, &other]);
+        street.wait(MINUTE_US);
+    }
+    assert_eq!(street.condition("outage"), Some(Condition::Cleared));
+    let of = |device: &str| {
+        let all = street.alerts("device_offline");
+        all.into_iter().find(|alert| alert.evidence[0] == device).unwrap()
+    };
+    assert_eq!(of("g0").condition, Condition::Cleared);
+    assert_eq!(of("g0").suppressed_by, outage.alert_id, "it is closed with the outage's case");
+    assert_eq!((of("g3").condition, of("g3").suppressed_by.as_str()), (Condition::Firing, ""));
+    assert!(of("g3").due_us > 0);
+    assert_eq!(of("d20").suppressed_by, "");
+    assert_eq!(street.alerts("device_offline").len(), 11);
+    assert_eq!(street.alerts("outage").len(), 1);
+}
+
+#[test]
+fn how_grave_a_fault_of_devices_is_stands_in_the_rules() {
+    use nodes::state::{Grade, Severity};
+    let mut grave = rules();
+    let grade = |severity, level| Grade { severity, level };
+    grave.device_alerts.offline = grade(Severity::Major, 2);
+    grave.device_alerts.battery_low = grade(Severity::Major, 2);
+    grave.device_alerts.battery_critical = grade(Severity::Critical, 3);
+    grave.device_alerts.outage = grade(Severity::Critical, 3);
+    grave.devices[1].offline = Some(grade(Severity::Critical, 3));
+    let mut street = doors(30);
+    grave.version = 2;
+    street.push(&grave);
+    street.device("s", "smoke", "w29");
+    street.now("s", "heartbeat", 1.0);
+    street.now("d0", "battery", 19.0);
+    let of = |street: &Street, kind: &str| {
+        let alert = street.alerts(kind).pop().unwrap();
+        (alert.severity, alert.level)
+    };
+    assert_eq!(of(&street, "battery_low"), (Severity::Major, 2));
+    street.now("d0", "battery", 9.0);
+    assert_eq!(of(&street, "battery_low"), (Severity::Critical, 3));
+    for _ in 0..5 {
+        street.wait(MINUTE_US);
+        beat(&mut street, 1..30);
+    }
+    assert_eq!(of(&street, "device_offline"), (Severity::Major, 2));
+    street.wait(5 * MINUTE_US);
+    assert_eq!(of(&street, "outage"), (Severity::Critical, 3));
+    street.wait(2 * HOUR_US);
+    let smoke = street.alerts("device_offline").into_iter().find(|it| it.dwelling_id == "w29");
+    assert!(smoke.is_none_or(|smoke| smoke.severity == Severity::Critical));
+    let mut wrong = grave;
+    wrong.device_alerts.fault.level = 4;
+    assert!(wrong.check().unwrap_err().contains("device_alerts.fault"));
 }

@@ -10,6 +10,7 @@ fn still(limit_h: f64, habit_times: f64) -> InactivityRule {
         limit_h,
         habit_times,
         after_door_h: 24.0,
+        first_week_h: 0.0,
         at_night: false,
         severity: Severity::Major,
         level: 1,
@@ -108,6 +109,7 @@ fn a_door_that_is_not_opened_is_told_twice() {
         limit_h,
         habit_times: 0.0,
         after_door_h: 0.0,
+        first_week_h: 0.0,
         at_night: true,
         severity,
         level: 1,
@@ -179,4 +181,57 @@ fn nobody_is_missed_where_nobody_lives_or_nothing_can_be_heard() {
     street.wait(20 * HOUR_US);
     assert_eq!(street.alerts("inactivity").len(), 0);
     assert_eq!(street.alerts("device_offline").len(), 2);
+}
+
+#[test]
+fn one_reading_in_a_home_that_was_left_is_nobody() {
+    let mut street = street(vec![still(4.0, 0.0)]);
+    street.now("pir", "motion", 1.0);
+    street.wait(SECOND_US);
+    street.now("front", "door", 1.0);
+    // Whoever comes in is seen at once; whoever left is not.
+    street.wait(3 * HOUR_US);
+    street.now("pir", "motion", 1.0);
+    street.wait(6 * HOUR_US);
+    assert_eq!(street.count(), 0, "still out");
+    // Two within a quarter of an hour are somebody.
+    street.now("pir", "motion", 1.0);
+    street.wait(10 * MINUTE_US);
+    street.now("pir", "motion", 1.0);
+    street.wait(13 * HOUR_US);
+    assert_eq!(street.count(), 1, "in, and still");
+}
+
+#[test]
+fn who_comes_in_and_falls_behind_the_door_is_seen_once_and_missed() {
+    let mut street = street(vec![still(4.0, 0.0)]);
+    street.now("front", "door", 1.0);
+    street.wait(5 * MINUTE_US);
+    street.now("pir", "motion", 1.0);
+    street.wait(4 * HOUR_US + MINUTE_US);
+    assert_eq!(street.count(), 1);
+}
+
+#[test]
+fn a_home_without_a_habit_is_given_more_time_for_a_week() {
+    let rule = InactivityRule { first_week_h: 8.0, ..still(4.0, 0.0) };
+    let mut street = street(vec![rule]);
+    street.now("pir", "motion", 1.0);
+    street.wait(8 * HOUR_US - MINUTE_US);
+    assert_eq!(street.count(), 0);
+    street.wait(2 * MINUTE_US);
+    assert_eq!(street.count(), 1);
+    for _ in 0..7 * 24 {
+        street.now("pir", "motion", 1.0);
+        street.wait(HOUR_US);
+    }
+    let told = street.count();
+    street.now("pir", "motion", 1.0);
+    while (street.now_us / HOUR_US + 8) % 24 != 8 {
+        street.now("pir", "motion", 1.0);
+        street.wait(HOUR_US);
+    }
+    street.now("pir", "motion", 1.0);
+    street.wait(4 * HOUR_US + MINUTE_US);
+    assert_eq!(street.condition("inactivity"), Some(Condition::Firing), "{told}");
 }

@@ -99,3 +99,45 @@ fn late_readings_thin_out_k_of_n() {
     assert_eq!(street.condition("found"), Some(Condition::Cleared));
     assert!(street.said("found").contains(&late));
 }
+
+/// Five days of a home that nobody has heard of, sent at once: learned from, held against what it says,
+/// and told to nobody.
+#[test]
+fn a_replay_of_the_last_days_pages_nobody() {
+    let mut rules = Rules::default();
+    rules.alerts.retain(|rule| rule.kind != "gas");
+    let mut street = Street::new(&rules, 2);
+    for (device, class) in [
+        ("d", "door"),
+        ("s", "smoke"),
+        ("g", "gas"),
+        ("m", "motion"),
+        ("b", "bed"),
+        ("box", "gateway"),
+    ] {
+        street.device(device, class, "w0");
+    }
+    let begin_us = street.now_us - 5 * DAY_US;
+    for hour in 0..96 {
+        let at_us = begin_us + hour * HOUR_US;
+        street.at("box", "heartbeat", 1.0, at_us);
+        street.at("d", "door", 1.0, at_us);
+        street.at("m", "motion", 1.0, at_us);
+        street.at("s", "battery", 5.0, at_us);
+        street.at("b", "bed", if hour % 2 == 0 { 1.0 } else { 0.0 }, at_us);
+        for second in 0..20 {
+            let value = if second % 2 == 0 { 9.0 } else { 0.0 };
+            street.at("g", "gas", value, at_us + second * SECOND_US);
+            street.at("s", "smoke", value, at_us + second * SECOND_US);
+        }
+    }
+    street.wait(2 * DAY_US);
+    assert_eq!(street.count(), 0, "{:?}", street.state.alerts.iter().next());
+    // Live from here on: the battery is low, and who falls silent now is missed.
+    street.now("s", "battery", 5.0);
+    street.now("m", "motion", 1.0);
+    assert_eq!(street.alerts("battery_low").len(), 1);
+    street.wait(4 * DAY_US);
+    assert_eq!(street.alerts("device_offline").len(), 1);
+    assert!(!street.alerts("inactivity").is_empty());
+}

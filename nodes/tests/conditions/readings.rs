@@ -264,3 +264,42 @@ fn life_is_told_to_all_three_levels_at_once() {
         assert!(alerts[0].told_us[2] > 0 && alerts[0].level == 3, "{kind}");
     }
 }
+
+#[test]
+fn a_reading_between_clear_and_threshold_did_not_stay_clear() {
+    let mut street = street(AlertRule { clear: Some(3.0), keep_s: 600, ..rule("gas", 5.0, 1, 60) });
+    street.now("a", "gas", 6.0);
+    for value in [2.0, 4.0] {
+        street.wait(5 * MINUTE_US);
+        street.now("a", "gas", value);
+    }
+    street.wait(6 * MINUTE_US);
+    assert_eq!(street.condition("found"), Some(Condition::Firing), "eleven minutes after the 2");
+    street.now("a", "gas", 3.0);
+    street.wait(10 * MINUTE_US - SECOND_US);
+    assert_eq!(street.condition("found"), Some(Condition::Firing));
+    street.wait(2 * SECOND_US);
+    assert_eq!(street.condition("found"), Some(Condition::Cleared));
+}
+
+#[test]
+fn a_stricter_set_holds_what_it_saw_before_against_its_own_limit() {
+    let lasting = |threshold| AlertRule { for_s: 600, ..rule("gas", threshold, 1, 60) };
+    let mut street = street(lasting(5.0));
+    street.now("a", "gas", 6.0);
+    street.wait(9 * MINUTE_US);
+    let stricter = Rules { version: 2, alerts: vec![lasting(8.0)], ..Rules::bare() };
+    street.push(&stricter);
+    street.now("a", "gas", 9.0);
+    street.wait(MINUTE_US);
+    street.now("a", "gas", 9.0);
+    assert_eq!(street.count(), 0, "ten minutes over five, but one minute over eight");
+    street.wait(9 * MINUTE_US);
+    street.now("a", "gas", 9.0);
+    assert_eq!(street.count(), 1);
+    // While it fires another set is pushed: it goes on, and is over by the new one's word.
+    street.push(&Rules { version: 3, alerts: vec![lasting(10.0)], ..stricter });
+    assert_eq!(street.condition("found"), Some(Condition::Firing));
+    street.now("a", "gas", 9.5);
+    assert_eq!(street.condition("found"), Some(Condition::Cleared));
+}

@@ -86,7 +86,7 @@ def test_cockpit(http):
 
 
 def test_what_the_cockpit_reads(http):
-    for path in ("/v1/status", "/v1/summary", "/v1/alerts", "/v1/reports"):
+    for path in ("/v1/status", "/v1/summary", "/v1/alerts", "/v1/silences", "/v1/reports"):
         status, headers, body = call(http, path)
         assert status == 200 and headers["content-type"].startswith("application/json"), path
         json.loads(body)

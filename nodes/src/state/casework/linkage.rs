@@ -141,7 +141,8 @@ impl Default for Linkage {
             reminder_s: 3_600,
             silence_s: 3_600,
             silence_max_s: 7 * 86_400,
-            same_hazard: Vec::new(),
+            // Nobody moves, and the door stays shut: one silence.
+            same_hazard: vec![vec!["inactivity".to_owned(), "door_not_opened".to_owned()]],
             fallback: [centre(), centre(), centre()],
             tell_closed: true,
             delivering: Delivering::default(),

@@ -180,6 +180,7 @@ mod tests {
             model: String::new(),
             version: String::new(),
             reason: "no heartbeat".to_owned(),
+            devices: Vec::new(),
             suppressed_by: parent.to_owned(),
         }
     }

@@ -1,5 +1,6 @@
 //! What people do about alerts: deadlines, rosters, who is told, and the notices on their way.
 
+mod consent;
 mod duty;
 mod linkage;
 mod merge;
@@ -7,6 +8,8 @@ mod moment;
 mod notices;
 mod outbox;
 mod rosters;
+mod silences;
+mod silencing;
 mod written;
 
 pub(crate) use duty::Person;
@@ -16,6 +19,7 @@ pub use notices::Delivery;
 pub(crate) use notices::Telling;
 pub use outbox::{Notice, NoticeState, Outbox};
 pub use rosters::{Absence, Roster, Rosters, Shift};
+pub use silences::{PlaceSilence, PlaceSilences, Scope, SilenceMode, SilenceWanted};
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -26,4 +30,5 @@ pub struct Casework {
     pub linkage: Arc<Linkage>,
     pub rosters: Rosters,
     pub outbox: Outbox,
+    pub silences: PlaceSilences,
 }

@@ -113,10 +113,14 @@ impl State {
         let waiting: Vec<String> =
             self.casework.outbox.of_alert(alert_id).map(|each| each.notice_id.clone()).collect();
         for notice_id in waiting {
-            if let Some(mut notice) = self.casework.outbox.take(&notice_id) {
-                self.casework.outbox.withdrawn += 1;
-                self.write_notice(at, &mut notice, NoticeState::Withdrawn, "", why);
-            }
+            self.withdraw_notice(at, &notice_id, why);
+        }
+    }
+
+    pub(super) fn withdraw_notice(&mut self, at: Position, notice_id: &str, why: &str) {
+        if let Some(mut notice) = self.casework.outbox.take(notice_id) {
+            self.casework.outbox.withdrawn += 1;
+            self.write_notice(at, &mut notice, NoticeState::Withdrawn, "", why);
         }
     }
 

@@ -5,6 +5,7 @@ use crate::state::Severity;
 use crate::state::alert::words;
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Notices that wait; past this a new one is written down as refused, and nobody gets it.
@@ -100,6 +101,11 @@ impl Outbox {
             .range(format!("{alert_id}.")..)
             .map(|(_, notice)| notice.as_ref())
             .take_while(move |notice| notice.alert_id == alert_id)
+    }
+
+    /// The notices of one person that wait. Looks at all: a withdrawn consent is rare.
+    pub(super) fn of_people(&self, people: &BTreeSet<String>) -> impl Iterator<Item = &Notice> {
+        self.waiting.values().map(AsRef::as_ref).filter(|notice| people.contains(&notice.person))
     }
 
     pub fn oldest_us(&self) -> Option<i64> {

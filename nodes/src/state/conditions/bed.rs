@@ -21,6 +21,7 @@ impl Conditions {
         let bed = if sight.value >= TAKEN { Bed::Taken } else { Bed::Empty };
         let Some(home) = self.home_mut(slot) else { return };
         let before = *home;
+        home.bed_said = home.bed_said.max(at);
         if at < before.bed_at || before.bed == bed {
             return;
         }
@@ -29,6 +30,7 @@ impl Conditions {
             self.leave_watches(sight, out);
             if let Some((_, rule)) = &self.plan.bed_exit
                 && before.bed == Bed::Taken
+                && !self.is_old(sight)
                 && self.plan.hours.is_night(sight.at_us)
             {
                 let due_us = sight.at_us + i64::from(rule.out_s) * 1_000_000;
@@ -69,6 +71,7 @@ impl Conditions {
             level: rule.level,
             event_us: since_us,
             evidence: Vec::new(),
+            devices: Vec::new(),
             reason: format!("out of bed since {}", crate::clock::text(since_us)),
         };
         out.push(Verdict { alert, spot: Spot::Place(PlaceId::home(slot)), what });

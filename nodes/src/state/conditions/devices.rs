@@ -3,13 +3,10 @@
 use super::device::{Battery, Device, Life, hash_of};
 use super::engine::Conditions;
 use super::groups::{Group, Registers};
-use super::kept::Silence;
-use super::outage::Fleet;
 use super::plan::ClassPlan;
 use super::sight::Sight;
 use super::tick;
 use super::verdict::{Spot, Verdict, What};
-use crate::state::Severity;
 use features::Kind;
 use std::sync::Arc;
 
@@ -65,6 +62,8 @@ impl Conditions {
         }
         match before.life() {
             Life::Alive => {}
+            // Watched from its first word on that is not of the past.
+            Life::New if self.is_old(sight) => {}
             Life::New => {
                 let class = registers.class_of(slot).map_or(0, |class| self.class(&class));
                 self.groups.settle(slot, registers);
@@ -118,7 +117,7 @@ impl Conditions {
     }
 
     /// A device that is heard, from now on.
-    fn revive(&mut self, slot: u32) {
+    pub(super) fn revive(&mut self, slot: u32) {
         let Some(device) = self.kept.devices.get_mut(slot as usize) else { return };
         device.set_life(Life::Alive);
         let device = *device;
@@ -149,6 +148,11 @@ impl Conditions {
             for group in self.groups.of(slot, before.gateway) {
                 self.count_return(group, out);
             }
+            // It may have been told before the outage was known.
+            if !self.any_other(slot, registers, |other| is_missing(other.life())) {
+                let alert = Arc::clone(&self.plan.words.offline);
+                out.push(Verdict { alert, spot: Spot::Device(slot), what: What::Over });
+            }
             return;
         }
         if let Some(gateway) = self.groups.gateway(registers.device(slot)) {
@@ -170,45 +174,8 @@ impl Conditions {
         out.push(Verdict { alert, spot: Spot::Device(slot), what });
     }
 
-    fn count_return(&mut self, group: Group, out: &mut Vec<Verdict>) {
-        if self.kept.silences.is_empty() {
-            return;
-        }
-        let name = self.groups.name(group, &self.kept.gateways);
-        let Some(silence) = self.kept.silences.get_mut(&name) else { return };
-        silence.returned += 1;
-        if silence.returned.saturating_mul(2) < silence.silent {
-            return;
-        }
-        self.kept.silences.remove(&name);
-        self.give_time(group);
-        let alert = Arc::clone(&self.plan.words.outage);
-        out.push(Verdict { alert, spot: Spot::Group(name), what: What::Over });
-    }
-
-    /// What explained the silence of these is over: who stays silent is missing for themselves, after
-    /// some time.
-    fn give_time(&mut self, group: Group) {
-        let mut explained = Vec::new();
-        let devices = &self.kept.devices;
-        self.groups.each(group, devices.len() as u32, |slot| {
-            if devices.get(slot as usize).is_some_and(|each| each.life() == Life::Explained) {
-                explained.push(slot);
-            }
-        });
-        let until = tick::floor(self.kept.now_us).saturating_add(self.plan.outage.grace);
-        for slot in explained {
-            let Some(device) = self.kept.devices.get(slot as usize).copied() else { continue };
-            let timeout = self.class_plan(&device).map_or(0, |class| class.timeout);
-            if let Some(device) = self.kept.devices.get_mut(slot as usize) {
-                device.seen = device.seen.max(until.saturating_sub(timeout));
-            }
-            self.revive(slot);
-        }
-    }
-
     /// Whether another device of the same home is such.
-    fn any_other(
+    pub(super) fn any_other(
         &self,
         slot: u32,
         registers: Registers<'_>,
@@ -252,80 +219,15 @@ impl Conditions {
         }
         let since = crate::clock::text(tick::to_us(device.seen));
         let what = What::Fire {
-            severity: Severity::Minor,
-            level: 1,
+            severity: class.offline.severity,
+            level: class.offline.level,
             event_us: 0,
             evidence: Vec::new(),
+            devices: vec![slot],
             reason: format!("{} was last heard at {since}", registers.device(slot)),
         };
         let alert = Arc::clone(&self.plan.words.offline);
         out.push(Verdict { alert, spot: Spot::Device(slot), what });
-    }
-
-    /// Something larger that is known to be silent has the device in it.
-    fn is_explained(&mut self, slot: u32, device: &Device, registers: Registers<'_>) -> bool {
-        if !self.kept.silences.is_empty() {
-            for group in self.groups.of(slot, device.gateway) {
-                let name = self.groups.name(group, &self.kept.gateways);
-                if let Some(silence) = self.kept.silences.get_mut(&name) {
-                    silence.silent += 1;
-                    return true;
-                }
-            }
-        }
-        let gateway = self.kept.gateways.get((device.gateway as usize).wrapping_sub(1));
-        let gateway = gateway.and_then(|name| registers.slot_of(name));
-        gateway.filter(|gateway| *gateway != slot).is_some_and(|gateway| {
-            let gateway = self.kept.devices.get(gateway as usize);
-            gateway.is_some_and(|gateway| matches!(gateway.life(), Life::Silent | Life::Explained))
-        })
-    }
-
-    fn is_outage(
-        &mut self,
-        slot: u32,
-        (device, class): (&Device, ClassPlan),
-        registers: Registers<'_>,
-        out: &mut Vec<Verdict>,
-    ) -> bool {
-        if std::mem::take(&mut self.grids_moved) {
-            self.groups.place_buildings(registers);
-            self.forget_votes(true);
-        }
-        for group in self.groups.of(slot, device.gateway) {
-            let fleet = Fleet {
-                devices: &self.kept.devices,
-                classes: &self.classes,
-                now: tick::floor(self.kept.now_us),
-                resumed: self.kept.resumed,
-            };
-            let plan = self.plan.outage;
-            let vote =
-                fleet.is_out(&self.groups, group, class.heartbeat, plan, &mut self.not_before);
-            let Some(vote) = vote else { continue };
-            for late in &vote.late {
-                if let Some(device) = self.kept.devices.get_mut(*late as usize) {
-                    device.set_life(Life::Explained);
-                }
-            }
-            let name = self.groups.name(group, &self.kept.gateways);
-            let silence = Silence { since_us: self.kept.now_us, silent: vote.silent, returned: 0 };
-            self.kept.silences.insert(Arc::clone(&name), silence);
-            let what = What::Fire {
-                severity: Severity::Major,
-                level: 2,
-                event_us: 0,
-                evidence: Vec::new(),
-                reason: format!(
-                    "{} of {} devices of {name} that should have spoken are silent",
-                    vote.silent, vote.voters
-                ),
-            };
-            let alert = Arc::clone(&self.plan.words.outage);
-            out.push(Verdict { alert, spot: Spot::Group(name), what });
-            return true;
-        }
-        false
     }
 
     /// What was found of groups holds no longer: somebody has left one.
@@ -346,8 +248,8 @@ impl Conditions {
         let Some(class) = self.class_plan(&device).filter(|class| class.battery_low > 0) else {
             return;
         };
-        // An older reading than the newest sign of life says little.
-        if tick::ceil(sight.at_us.min(sight.now_us)) < device.seen {
+        // An older reading than the newest sign of life says little, one of the past nothing.
+        if self.is_old(sight) || tick::ceil(sight.at_us.min(sight.now_us)) < device.seen {
             return;
         }
         let is_good = sight.value >= class.battery_low + BATTERY_MARGIN;
@@ -366,12 +268,15 @@ impl Conditions {
         let spot = Spot::Device(sight.device);
         let is_worse = battery as u8 > device.battery() as u8;
         if is_worse {
+            let grades = self.plan.grades;
             let is_critical = battery == Battery::Critical;
+            let grade = if is_critical { grades.battery_critical } else { grades.battery_low };
             let what = What::Fire {
-                severity: if is_critical { Severity::Major } else { Severity::Minor },
-                level: 1,
+                severity: grade.severity,
+                level: grade.level,
                 event_us: sight.at_us,
                 evidence: vec![sight.id.to_owned()],
+                devices: vec![sight.device],
                 reason: format!(
                     "the battery of {} is at {} %",
                     registers.device(sight.device),
@@ -386,4 +291,8 @@ impl Conditions {
             out.push(Verdict { alert, spot, what: What::Over });
         }
     }
+}
+
+fn is_missing(life: Life) -> bool {
+    matches!(life, Life::Silent | Life::Explained)
 }

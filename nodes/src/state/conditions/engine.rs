@@ -11,7 +11,6 @@ use super::sight::{PlaceId, Sight};
 use super::tick;
 use super::verdict::{Spot, Verdict, What};
 use super::wheel::Wheel;
-use crate::state::Severity;
 use crate::state::rules::Rules;
 use features::Kind;
 use imbl::OrdMap;
@@ -73,10 +72,9 @@ impl Conditions {
         }
         for slot in 0..engine.kept.devices.len() as u32 {
             let Some(device) = engine.kept.devices.get(slot as usize).copied() else { continue };
-            if device.life() == Life::New {
-                continue;
+            if device.life() != Life::New {
+                engine.groups.settle(slot, registers);
             }
-            engine.groups.settle(slot, registers);
             if device.gateway != 0 {
                 engine.groups.join_gateway(slot, 0, device.gateway);
             }
@@ -142,6 +140,7 @@ impl Conditions {
                 Timer::Watch(place, rule) => self.look_at_watch((place, rule), out),
                 Timer::Flap(device, kind) => self.look_at_flap(device, kind, out),
                 Timer::Bed(home, left) => self.miss_in_bed(home, left, out),
+                Timer::Night(home, rule) => self.end_night(home, rule, out),
             }
         }
         if tick::floor(now_us) > tick::floor(before_us) {
@@ -170,6 +169,9 @@ impl Conditions {
         }
         if is_movement && !is_muted {
             self.moved(sight, out);
+        }
+        if !is_muted && self.plan.has_nights(sight.kind) {
+            self.count_night(sight);
         }
     }
 
@@ -235,11 +237,15 @@ impl Conditions {
             if is_muted {
                 self.forget_device(sight, out);
             }
+            if self.is_old(sight) {
+                return is_muted;
+            }
             let what = What::Fire {
-                severity: Severity::Minor,
-                level: 1,
+                severity: plan.grades.fault.severity,
+                level: plan.grades.fault.level,
                 event_us: sight.at_us,
                 evidence: vec![sight.id.to_owned()],
+                devices: vec![sight.device],
                 reason: format!(
                     "the {} sensor changed {} times within {} s",
                     sight.kind,
@@ -319,6 +325,13 @@ impl Conditions {
                 plan.judges.iter().position(|judge| judge.identity == was.identity)
             });
             let Some(rule) = same.map(|rule| rule as u16) else { continue };
+            let mut watch = watch;
+            if let Some(judge) = plan.judge(rule) {
+                Arc::make_mut(&mut watch).hold_against(judge);
+            }
+            if watch.is_empty() {
+                continue;
+            }
             if watch.due_us > 0 {
                 self.kept.timers.insert((watch.due_us, Timer::Watch(place, rule)));
             }
@@ -337,9 +350,21 @@ impl Conditions {
                 }
             }
         }
+        if old.nights != new.nights {
+            self.kept.nights = OrdMap::new();
+            let nights = self.kept.timers.iter().filter(|it| matches!(it.1, Timer::Night(..)));
+            for timer in nights.copied().collect::<Vec<_>>() {
+                self.kept.timers.remove(&timer);
+            }
+        }
         self.number_classes();
         self.not_before.clear();
         self.arm_all();
+    }
+
+    /// A replay of the past: it is learned from, and wakes nobody.
+    pub(super) fn is_old(&self, sight: &Sight<'_>) -> bool {
+        sight.at_us < sight.now_us - self.plan.paging_age_us
     }
 
     #[inline]
@@ -349,6 +374,16 @@ impl Conditions {
 
     pub(super) fn set_busy(&mut self, place: PlaceId, is_busy: bool) {
         self.busy[usize::from(place.as_home().is_none())].set(place.slot(), is_busy);
+    }
+
+    /// By whom a device was heard last.
+    pub(crate) fn gateway_of(&self, device: u32) -> Option<&str> {
+        let gateway = self.kept.devices.get(device as usize)?.gateway;
+        self.kept.gateways.get((gateway as usize).checked_sub(1)?).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn knows_gateway(&self, name: &str) -> bool {
+        self.groups.gateway(name).is_some()
     }
 
     /// The next time of the log at which something may happen by itself, wheels apart.

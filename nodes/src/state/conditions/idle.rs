@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Hours of habit that are looked through: two weeks.
 const HOURS_MAX: usize = 336;
+/// A home that is heard for less has no habit yet.
+const LEARNING_US: i64 = 7 * 24 * HOUR_US;
 /// How long to wait where nothing could be heard of the home.
 const AGAIN: u32 = 3_600 * TICKS_PER_S;
 
@@ -35,11 +37,18 @@ impl IdlePlan {
         let since_us = tick::to_us(since);
         let may_be_out = !self.only_door && home.left_by_door();
         let limit_us = if may_be_out { self.after_door_us } else { self.limit_us };
-        let mut at_us = if self.at_night {
-            since_us + limit_us
-        } else {
-            hours.after_day_time(since_us, limit_us)
+        let after = |limit_us| {
+            if self.at_night {
+                since_us + limit_us
+            } else {
+                hours.after_day_time(since_us, limit_us)
+            }
         };
+        let mut at_us = after(limit_us);
+        let learned_us = tick::to_us(home.since) + LEARNING_US;
+        if at_us < learned_us {
+            at_us = at_us.max(after(self.first_week_us).min(learned_us));
+        }
         if self.habit_percent == 0 {
             return Some(at_us);
         }
@@ -83,19 +92,30 @@ impl Conditions {
     pub(super) fn moved(&mut self, sight: &Sight<'_>, out: &mut Vec<Verdict>) {
         let Some(slot) = sight.place.as_home().filter(|_| is_movement(sight)) else { return };
         let at = tick::floor(sight.at_us.min(sight.now_us)).max(1);
-        let hours = self.plan.hours;
+        let (hours, is_old) = (self.plan.hours, self.is_old(sight));
         let is_door = sight.kind == Kind::Door;
         let Some(home) = self.home_mut(slot) else { return };
         let before = *home;
+        home.is_live |= !is_old;
+        // A silence that was told is no habit, nor is one that nobody was there to tell of.
+        let is_learned = before.told & IDLE_BITS == 0 && (before.is_live || is_old);
+        if home.since == 0 {
+            home.since = at;
+        }
+        if !is_door && !home.is_presence(at) {
+            if !before.is_live {
+                self.ask_home(slot);
+            }
+            return;
+        }
         if is_door && at > home.door {
-            if home.door != 0 && before.told & IDLE_BITS == 0 {
+            if home.door != 0 && is_learned {
                 home.habit.learn_door(tick::to_us(home.door), tick::to_us(at));
             }
             home.door = at;
         }
         if at > home.moved {
-            // A silence that was told is no habit.
-            if home.moved != 0 && before.told & IDLE_BITS == 0 {
+            if home.moved != 0 && is_learned {
                 home.habit.learn(&hours, tick::to_us(home.moved), tick::to_us(at));
             }
             home.moved = at;
@@ -104,7 +124,7 @@ impl Conditions {
             self.end_idle(slot, sight, out);
         }
         // The first door may come late, and be due before anything that was waited for.
-        let is_first = before.moved == 0 || (is_door && before.door == 0);
+        let is_first = before.moved == 0 || !before.is_live || (is_door && before.door == 0);
         if is_first || before.told & IDLE_BITS != 0 {
             self.ask_home(slot);
         }
@@ -132,6 +152,10 @@ impl Conditions {
     }
 
     fn rule_due(&self, plan: &IdlePlan, home: &Home) -> Option<u32> {
+        // Nobody is missed on the word of a recording.
+        if !home.is_live {
+            return None;
+        }
         let resumed = self.kept.resumed;
         let grace = if resumed == 0 { 0 } else { resumed + self.plan.outage.grace };
         let due_us = plan.due_us(&self.plan.hours, home)?;
@@ -227,6 +251,7 @@ impl Conditions {
                 level: idle.level,
                 event_us: since_us,
                 evidence: Vec::new(),
+                devices: Vec::new(),
                 reason: format!(
                     "no {what} since {}, for {:.1} h; the longest of 28 days at this hour was {:.1} h",
                     crate::clock::text(since_us),
@@ -252,6 +277,7 @@ impl Conditions {
 
     /// Whether a bed is taken at a time; nothing where no bed ever spoke.
     pub(super) fn bed_of(&self, place: PlaceId, at_us: i64) -> Bed {
-        self.home(place).map_or(Bed::Unknown, |home| home.bed_at(at_us))
+        let word = self.plan.bed_word;
+        self.home(place).map_or(Bed::Unknown, |home| home.bed_at(at_us, word))
     }
 }

@@ -4,6 +4,7 @@ use super::device::Device;
 use super::flapping::Flap;
 use super::home::Home;
 use super::idle::Idle;
+use super::nights::Nights;
 use super::sight::PlaceId;
 use super::watch::Watch;
 use features::Paged;
@@ -19,6 +20,8 @@ pub(crate) enum Timer {
     Flap(u32, u8),
     /// A home, and when its bed was left.
     Bed(u32, u32),
+    /// A home and a rule over nights.
+    Night(u32, u8),
 }
 
 /// A group that is silent as a whole.
@@ -43,6 +46,8 @@ pub(crate) struct Kept {
     pub(crate) homes: Paged<Home>,
     /// Inactivity that was told, by home and rule.
     pub(crate) idle: OrdMap<(u32, u8), Idle>,
+    /// By home and rule.
+    pub(crate) nights: OrdMap<(u32, u8), Arc<Nights>>,
     /// By the device's slot.
     pub(crate) devices: Paged<Device>,
     /// Names of `device.kind`, counted from 1 in [`Device::class`].

@@ -3,7 +3,9 @@
 use super::hours::Hours;
 use super::tick::TICKS_PER_S;
 use crate::state::Severity;
-use crate::state::rules::{AlertRule, BedExit, PRESENCE, Rules, TogetherRule, When};
+use crate::state::rules::{
+    AlertRule, BedExit, DeviceAlerts, Grade, NightMeasure, PRESENCE, Rules, TogetherRule, When,
+};
 use features::{Kind, fixed};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,6 +83,19 @@ pub(crate) struct Judge {
     pub(crate) says: String,
 }
 
+impl Judge {
+    /// Whether a reading that counted before counts under this rule.
+    pub(crate) fn still_counts(&self, part: u8, value: i64) -> bool {
+        let part = self.parts.get(usize::from(part));
+        part.is_some_and(|part| part.kind.is_none() || part.counts(value))
+    }
+
+    /// Whether a part asks for readings of a kind, and not for any movement.
+    pub(crate) fn is_of_a_kind(&self, part: u8) -> bool {
+        self.parts.get(usize::from(part)).is_some_and(|part| part.kind.is_some())
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct FlapPlan {
     pub(crate) level: i64,
@@ -96,11 +111,48 @@ pub(crate) struct IdlePlan {
     pub(crate) only_door: bool,
     pub(crate) limit_us: i64,
     pub(crate) after_door_us: i64,
+    pub(crate) first_week_us: i64,
     /// In hundredths; 0 for no habit.
     pub(crate) habit_percent: i64,
     pub(crate) at_night: bool,
     pub(crate) severity: Severity,
     pub(crate) level: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NightPlan {
+    pub(crate) kind: Kind,
+    pub(crate) alert: Arc<str>,
+    pub(crate) measure: NightMeasure,
+    threshold: i64,
+    below: bool,
+    pub(crate) when: When,
+    /// In hundredths.
+    pub(crate) sd_percent: i64,
+    pub(crate) percentile: Option<u32>,
+    /// Millionths, or microseconds.
+    pub(crate) least: i64,
+    pub(crate) nights: usize,
+    pub(crate) known: usize,
+    pub(crate) readings: u32,
+    pub(crate) severity: Severity,
+    pub(crate) level: u32,
+    /// What is measured, in words.
+    pub(crate) says: String,
+}
+
+impl NightPlan {
+    pub(crate) fn counts(&self, value: i64) -> bool {
+        if self.below { value <= self.threshold } else { value >= self.threshold }
+    }
+
+    pub(crate) fn in_words(&self, value: i64) -> String {
+        match self.measure {
+            NightMeasure::Longest => format!("{} min", value / (60 * SECOND_US)),
+            NightMeasure::Count => (value / 1_000_000).to_string(),
+            NightMeasure::Mean => format!("{}.{:02}", value / 1_000_000, value / 10_000 % 100),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +163,7 @@ pub(crate) struct ClassPlan {
     /// Percent in millionths; 0 for none.
     pub(crate) battery_low: i64,
     pub(crate) battery_critical: i64,
+    pub(crate) offline: Grade,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,11 +185,17 @@ pub(crate) struct Plan {
     /// Kinds that are movement.
     movement: Vec<bool>,
     pub(crate) idle: Vec<IdlePlan>,
+    pub(crate) nights: Vec<NightPlan>,
     pub(crate) bed_exit: Option<(Arc<str>, BedExit)>,
     pub(crate) classes: BTreeMap<String, ClassPlan>,
     pub(crate) outage: OutagePlan,
     pub(crate) hours: Hours,
     pub(crate) words: Words,
+    pub(crate) grades: DeviceAlerts,
+    /// What is older wakes nobody.
+    pub(crate) paging_age_us: i64,
+    /// A bed that said nothing for so many ticks says nothing.
+    pub(crate) bed_word: u32,
 }
 
 /// Kinds of alerts that no rule names.
@@ -186,6 +245,7 @@ impl Plan {
             flapping,
             movement: movement(rules),
             idle: idle(rules),
+            nights: nights(rules),
             bed_exit: rules.bed_exit.clone().map(|rule| (rule.alert.as_str().into(), rule)),
             classes: classes(rules),
             outage: OutagePlan {
@@ -196,10 +256,13 @@ impl Plan {
             hours: Hours::new(rules.hours),
             words: Words {
                 offline: "device_offline".into(),
-                outage: "outage".into(),
+                outage: super::tell::OUTAGE.into(),
                 fault: "device_fault".into(),
                 battery: "battery_low".into(),
             },
+            grades: rules.device_alerts,
+            paging_age_us: seconds(rules.paging_age_s),
+            bed_word: rules.bed_word_s * TICKS_PER_S,
         }
     }
 
@@ -224,6 +287,11 @@ impl Plan {
         let judge = self.judge(rule);
         let part = judge.and_then(|judge| judge.parts.get(usize::from(part)));
         part.is_some_and(|part| part.counts(value))
+    }
+
+    #[inline]
+    pub(crate) fn has_nights(&self, kind: Kind) -> bool {
+        self.nights.iter().any(|night| night.kind == kind)
     }
 
     pub(crate) fn judge(&self, rule: u16) -> Option<&Judge> {
@@ -335,12 +403,43 @@ fn idle(rules: &Rules) -> Vec<IdlePlan> {
             only_door: rule.kinds.iter().all(|kind| kind == "door"),
             limit_us: us(rule.limit_h),
             after_door_us: us(rule.after_door_h.max(rule.limit_h)),
+            first_week_us: us(rule.first_week_h.max(rule.limit_h)),
             habit_percent: (rule.habit_times * 100.0).round() as i64,
             at_night: rule.at_night,
             severity: rule.severity,
             level: rule.level,
         })
         .collect()
+}
+
+fn nights(rules: &Rules) -> Vec<NightPlan> {
+    let plan = |rule: &crate::state::rules::NightRule| {
+        let what = match rule.measure {
+            NightMeasure::Mean => "the mean",
+            NightMeasure::Count => "the number",
+            NightMeasure::Longest => "the longest time",
+        };
+        let side = if rule.below { "at or under" } else { "at or over" };
+        // The check has refused unknown kinds.
+        Some(NightPlan {
+            kind: rule.kind.parse().ok()?,
+            alert: rule.alert.as_str().into(),
+            measure: rule.measure,
+            threshold: micros(rule.threshold),
+            below: rule.below,
+            when: rule.when,
+            sd_percent: (rule.above_sd * 100.0).round() as i64,
+            percentile: (rule.above_percentile > 0).then_some(rule.above_percentile),
+            least: micros(rule.least),
+            nights: rule.nights as usize,
+            known: rule.known as usize,
+            readings: rule.readings,
+            severity: rule.severity,
+            level: rule.level,
+            says: format!("{what} of {} {side} {}", rule.kind, rule.threshold),
+        })
+    };
+    rules.nights.iter().filter_map(plan).collect()
 }
 
 fn classes(rules: &Rules) -> BTreeMap<String, ClassPlan> {
@@ -350,6 +449,7 @@ fn classes(rules: &Rules) -> BTreeMap<String, ClassPlan> {
             timeout: class.heartbeat_s.saturating_mul(class.missed).saturating_mul(TICKS_PER_S),
             battery_low: micros(class.battery_low),
             battery_critical: micros(class.battery_critical),
+            offline: class.offline.unwrap_or(rules.device_alerts.offline),
         };
         (class.class.clone(), plan)
     });

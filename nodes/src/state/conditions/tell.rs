@@ -10,6 +10,8 @@ use raft::Position;
 
 /// What stands as the model of an alert that a rule raised; its version is that of the set.
 const MODEL: &str = "rules";
+/// The kind of the one alert that explains many.
+pub(super) const OUTAGE: &str = "outage";
 
 /// Where an event is from, by the slots of its device and its home.
 #[derive(Clone, Copy, Debug)]
@@ -70,11 +72,19 @@ impl State {
             let open_id = open.map(|open| open.alert_id.clone());
             match (verdict.what, open_id) {
                 (What::Fire { .. }, _) if verdict.alert.is_empty() => {}
-                (What::Fire { severity, level, event_us, mut evidence, reason }, _) => {
+                (
+                    What::Fire { severity, level, event_us, mut evidence, devices, reason },
+                    open_id,
+                ) => {
                     if let Spot::Device(slot) = verdict.spot {
                         let device = self.features.key(EntityKind::Device, slot as usize);
                         evidence.insert(0, device.to_owned());
                     }
+                    let devices = self.device_names(&devices);
+                    if let Some(open) = &open_id {
+                        self.speak_up(at, open, &devices);
+                    }
+                    let open = open_id.as_deref().and_then(|open| self.alerts.get(open));
                     if let Some(open) = open {
                         let had = evidence.len();
                         evidence.retain(|id| !open.evidence.contains(id));
@@ -96,11 +106,13 @@ impl State {
                         model: MODEL.to_owned(),
                         version: self.rules.version.to_string(),
                         reason,
+                        devices,
                         suppressed_by: String::new(),
                     };
                     self.raise(at, raise);
                 }
-                (What::Again { id, .. }, Some(open)) => {
+                (What::Again { id, device, .. }, Some(open)) => {
+                    self.speak_up(at, &open, &self.device_names(&[device]));
                     let is_known =
                         self.alerts.get(&open).is_some_and(|open| open.evidence.contains(&id));
                     if is_known {
@@ -109,7 +121,7 @@ impl State {
                         self.seen_again(at, &open, &id);
                     }
                 }
-                (What::Again { id, rule }, None) => {
+                (What::Again { id, rule, .. }, None) => {
                     if let Spot::Place(place) = verdict.spot
                         && let Some(again) = self.conditions.begin_anew(place, rule, &id)
                     {
@@ -120,8 +132,18 @@ impl State {
                 (What::Wrong { event_us, reason }, Some(open)) => {
                     self.correct(at, &open, (Condition::Cleared, event_us), &reason);
                 }
-                (What::Over | What::Wrong { .. }, None) => {}
+                (What::Explained { by }, Some(open)) => {
+                    let parent = self.alerts.open_at(OUTAGE, &by).map(|it| it.alert_id.clone());
+                    if let Some(parent) = parent {
+                        self.suppress(at, &open, &parent);
+                    }
+                }
+                (What::Over | What::Wrong { .. } | What::Explained { .. }, None) => {}
             }
         }
+    }
+    fn device_names(&self, slots: &[u32]) -> Vec<String> {
+        let name = |slot: &u32| self.features.key(EntityKind::Device, *slot as usize).to_owned();
+        slots.iter().map(name).collect()
     }
 }

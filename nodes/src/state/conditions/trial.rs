@@ -121,16 +121,16 @@ impl Trial {
                     self.fire(key, open, (severity, level), (evidence, reason));
                 }
                 (What::Again { id, .. }, Some(at)) => self.add(at, &[id]),
-                (What::Again { id, rule }, None) => {
+                (What::Again { id, rule, .. }, None) => {
                     if let Spot::Place(place) = verdict.spot
                         && let Some(again) = self.conditions.begin_anew(place, rule, &id)
                     {
                         self.write_down(vec![again]);
                     }
                 }
-                (What::Over, Some(at)) => self.end(at, false),
+                (What::Over | What::Explained { .. }, Some(at)) => self.end(at, false),
                 (What::Wrong { .. }, Some(at)) => self.end(at, true),
-                (What::Over | What::Wrong { .. }, None) => {}
+                (What::Over | What::Wrong { .. } | What::Explained { .. }, None) => {}
             }
         }
     }

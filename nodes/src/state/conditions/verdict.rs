@@ -22,12 +22,19 @@ pub(crate) enum What {
         /// The time of the newest reading, in event time.
         event_us: i64,
         evidence: Vec<String>,
+        /// Slots of the devices whose word it rests on; none where it rests on silence.
+        devices: Vec<u32>,
         reason: String,
     },
     /// One more event that the case rests on; the rule begins anew where there is no case any more.
     Again {
         id: String,
         rule: u16,
+        device: u32,
+    },
+    /// A group that is silent as a whole, such as `building:b1`, explains it.
+    Explained {
+        by: Arc<str>,
     },
     Over,
     /// What came later shows that it was wrong.

@@ -37,7 +37,7 @@ pub(crate) struct Watch {
 /// What a watch says after a reading, or when its time has come.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Judgement {
-    Fire { evidence: Vec<String>, event_us: i64 },
+    Fire { evidence: Vec<String>, devices: Vec<u32>, event_us: i64 },
     Again,
     Over,
     Wrong,
@@ -110,9 +110,14 @@ impl Watch {
             return None;
         }
         let ids = found.iter().filter_map(|at| self.readings.get(*at));
-        let evidence = ids.map(|each| each.id.clone()).collect();
+        let evidence = ids.clone().map(|each| each.id.clone()).collect();
+        // Presence says who else is there, not that there is a hazard.
+        let mut devices: Vec<u32> =
+            ids.filter(|each| judge.is_of_a_kind(each.part)).map(|each| each.device).collect();
+        devices.sort_unstable();
+        devices.dedup();
         self.phase = Phase::Firing { at_us: newest_us };
-        Some(Judgement::Fire { evidence, event_us: newest_us })
+        Some(Judgement::Fire { evidence, devices, event_us: newest_us })
     }
 
     fn while_firing(
@@ -159,6 +164,10 @@ impl Watch {
             return Some(Judgement::Again);
         }
         if seen.at_us - since_us < judge.keep_us {
+            // Between the threshold and the clear value it did not stay clear.
+            if !look.clears && seen.at_us >= since_us {
+                self.phase = Phase::Firing { at_us: since_us };
+            }
             return None;
         }
         self.end();
@@ -246,6 +255,14 @@ impl Watch {
             }
             (Phase::Idle, _) => self.expires_us(judge),
         }
+    }
+
+    /// Another set is in force: what would not count under it does not, whatever it did before.
+    pub(crate) fn hold_against(&mut self, judge: &Judge) {
+        for each in &mut self.readings {
+            each.counts = each.counts && judge.still_counts(each.part, each.value);
+        }
+        self.due_us = self.next_due(judge);
     }
 
     /// Forgets what a device said.

@@ -41,7 +41,7 @@ impl Conditions {
         }
     }
 
-    fn applies(&self, when: When, sight: &Sight<'_>) -> bool {
+    pub(super) fn applies(&self, when: When, sight: &Sight<'_>) -> bool {
         match when {
             When::Always => true,
             When::InBed => self.bed_of(sight.place, sight.at_us) == Bed::Taken,
@@ -121,8 +121,10 @@ impl Conditions {
         out: &mut Vec<Verdict>,
     ) {
         let what = match said {
-            Judgement::Fire { evidence, event_us } => fire(judge, evidence, event_us),
-            Judgement::Again => What::Again { id: sight.id.to_owned(), rule },
+            Judgement::Fire { evidence, devices, event_us } => {
+                fire(judge, (evidence, devices), event_us)
+            }
+            Judgement::Again => What::Again { id: sight.id.to_owned(), rule, device: sight.device },
             Judgement::Over | Judgement::Wrong if self.fires_otherwise(place, rule, judge) => {
                 return;
             }
@@ -157,7 +159,9 @@ impl Conditions {
         // Its timer has just been taken out.
         self.keep_watch(key, watch, 0);
         let what = match said {
-            Some(Judgement::Fire { evidence, event_us }) => fire(judge, evidence, event_us),
+            Some(Judgement::Fire { evidence, devices, event_us }) => {
+                fire(judge, (evidence, devices), event_us)
+            }
             Some(Judgement::Over) if !self.fires_otherwise(key.0, key.1, judge) => What::Over,
             _ => return,
         };
@@ -210,8 +214,9 @@ impl Conditions {
         let due_us = watch.due_us;
         let said = watch.begin_anew(judge, id, self.kept.now_us);
         self.keep_watch(key, watch, due_us);
-        let Some(Judgement::Fire { evidence, event_us }) = said else { return None };
-        let (alert, what) = (Arc::clone(&judge.alert), fire(judge, evidence, event_us));
+        let Some(Judgement::Fire { evidence, devices, event_us }) = said else { return None };
+        let what = fire(judge, (evidence, devices), event_us);
+        let alert = Arc::clone(&judge.alert);
         Some(Verdict { alert, spot: Spot::Place(place), what })
     }
 }
@@ -230,13 +235,14 @@ fn seen(sight: &Sight<'_>, part: u8, counts: bool) -> Seen {
     }
 }
 
-fn fire(judge: &Judge, mut evidence: Vec<String>, event_us: i64) -> What {
+fn fire(judge: &Judge, (mut evidence, devices): (Vec<String>, Vec<u32>), event_us: i64) -> What {
     evidence.retain(|id| !id.is_empty());
     What::Fire {
         severity: judge.severity,
         level: judge.level,
         event_us,
         evidence,
+        devices,
         reason: judge.says.clone(),
     }
 }

@@ -1,6 +1,6 @@
 //! What a rule set is refused for, each with the rule's place in the file and what to do.
 
-use super::{AlertRule, FlappingRule, InactivityRule, Rules, TogetherRule};
+use super::{AlertRule, FlappingRule, InactivityRule, NightRule, Rules, TogetherRule};
 use features::Kind;
 
 /// Rules of all families together.
@@ -12,8 +12,13 @@ const SPAN_MAX_S: u32 = 7 * 86_400;
 const PARTS_MAX: usize = 8;
 const HOURS_A_DAY: u32 = 24;
 const CLASSES_MAX: usize = 100;
+/// Kinds of alerts that are silenced for a shorter time only.
+const HAZARDS_MAX: usize = 64;
 /// Each home keeps a bit for each.
 const INACTIVITY_MAX: usize = 7;
+/// Each home with such readings keeps its nights for each.
+const NIGHT_RULES_MAX: usize = 8;
+const NIGHTS_MAX: u32 = 35;
 /// The longest limit of an inactivity rule.
 const LIMIT_MAX_H: f64 = 336.0;
 
@@ -49,6 +54,12 @@ impl Rules {
             check_inactivity(rule)
                 .map_err(|why| format!("inactivity[{at}] ({}): {why}", rule.alert))?;
         }
+        if self.nights.len() > NIGHT_RULES_MAX {
+            return Err(format!("a set may have {NIGHT_RULES_MAX} rules over nights"));
+        }
+        for (at, rule) in self.nights.iter().enumerate() {
+            check_night(rule).map_err(|why| format!("nights[{at}] ({}): {why}", rule.alert))?;
+        }
         if let Some(rule) = &self.bed_exit {
             span("bed_exit.out_s", rule.out_s)?;
             level(rule.level).map_err(|why| format!("bed_exit: {why}"))?;
@@ -67,6 +78,9 @@ impl Rules {
             {
                 return wrong("heartbeat_s must be from 1 to 604800 and missed from 2 to 100");
             }
+            if class.offline.is_some_and(|grade| level(grade.level).is_err()) {
+                return wrong("offline.level must be 1, 2 or 3");
+            }
             let percents = 0.0..=100.0;
             if !percents.contains(&class.battery_low)
                 || !percents.contains(&class.battery_critical)
@@ -74,6 +88,20 @@ impl Rules {
             {
                 return wrong("battery_low and battery_critical are percents, low above critical");
             }
+        }
+        Ok(())
+    }
+
+    fn check_grades(&self) -> Result<(), String> {
+        let all = self.device_alerts;
+        for (name, grade) in [
+            ("offline", all.offline),
+            ("fault", all.fault),
+            ("battery_low", all.battery_low),
+            ("battery_critical", all.battery_critical),
+            ("outage", all.outage),
+        ] {
+            level(grade.level).map_err(|why| format!("device_alerts.{name}: {why}"))?;
         }
         Ok(())
     }
@@ -90,7 +118,15 @@ impl Rules {
         {
             return Err("outage: percent must be over 0 to 100 and at_least 2 or more".to_owned());
         }
+        self.check_grades()?;
+        let maintenance = &self.maintenance;
+        span("maintenance.silence_max_s", maintenance.silence_max_s)?;
+        span("maintenance.hazard_max_s", maintenance.hazard_max_s)?;
+        if maintenance.hazards.len() > HAZARDS_MAX {
+            return Err(format!("maintenance.hazards may have {HAZARDS_MAX} kinds of alerts"));
+        }
         span("outage.grace_s", self.outage.grace_s.max(1))?;
+        span("bed_word_s", self.bed_word_s)?;
         span("paging_age_s", self.paging_age_s)
     }
 }
@@ -189,6 +225,34 @@ fn check_flapping(rule: &FlappingRule) -> Result<(), String> {
     Ok(())
 }
 
+fn check_night(rule: &NightRule) -> Result<(), String> {
+    kind(&rule.kind)?;
+    level(rule.level)?;
+    finite("threshold", rule.threshold)?;
+    finite("least", rule.least)?;
+    if rule.alert.is_empty() {
+        return Err("alert is empty: name the kind of alert".to_owned());
+    }
+    let (by_sd, by_percentile) = (rule.above_sd != 0.0, rule.above_percentile != 0);
+    if by_sd == by_percentile
+        || !(0.0..=10.0).contains(&rule.above_sd)
+        || rule.above_percentile > 100
+        || rule.least < 0.0
+    {
+        let said = "give above_sd (to 10) or above_percentile (to 100), and a least of 0 or more";
+        return Err(said.to_owned());
+    }
+    if !(3..=NIGHTS_MAX).contains(&rule.nights)
+        || !(3..=rule.nights).contains(&rule.known)
+        || rule.readings == 0
+    {
+        return Err(format!(
+            "nights must be from 3 to {NIGHTS_MAX}, known from 3 to nights, readings 1 or more"
+        ));
+    }
+    Ok(())
+}
+
 fn check_inactivity(rule: &InactivityRule) -> Result<(), String> {
     level(rule.level)?;
     let is_movement = |each: &String| super::defaults::MOVEMENT.contains(&each.as_str());
@@ -198,10 +262,11 @@ fn check_inactivity(rule: &InactivityRule) -> Result<(), String> {
     if rule.alert.is_empty() {
         return Err("alert is empty: name the kind of alert".to_owned());
     }
-    let hours = [rule.limit_h, rule.after_door_h.max(rule.limit_h)];
+    let later = [rule.after_door_h, rule.first_week_h];
+    let hours = [rule.limit_h, later[0].max(rule.limit_h), later[1].max(rule.limit_h)];
     if !hours.iter().all(|hours| (0.01..=LIMIT_MAX_H).contains(hours))
         || !(0.0..=10.0).contains(&rule.habit_times)
-        || rule.after_door_h.is_nan()
+        || later.iter().any(|hours| hours.is_nan())
     {
         return Err(format!("limits go to {LIMIT_MAX_H} hours, habit_times from 0 to 10"));
     }

@@ -2,8 +2,8 @@
 //! docs/alerts.md.
 
 use super::{
-    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, Outage,
-    Part, Rules, TogetherRule, When,
+    AlertRule, BedExit, Deadlines, DeviceAlerts, DeviceClass, FlappingRule, Grade, HoursOfDay,
+    InactivityRule, Maintenance, NightMeasure, NightRule, Outage, Part, Rules, TogetherRule, When,
 };
 use crate::state::Severity;
 use Severity::{Critical, Major, Minor};
@@ -32,10 +32,14 @@ impl Rules {
             together: Vec::new(),
             flapping: Vec::new(),
             inactivity: Vec::new(),
+            nights: Vec::new(),
             bed_exit: None,
             devices: Vec::new(),
             outage: Self::default_outage(),
             hours: Self::default_hours(),
+            device_alerts: DeviceAlerts::default(),
+            maintenance: Maintenance::default(),
+            bed_word_s: Self::default_bed_word_s(),
             paging_age_s: Self::default_paging_age_s(),
         }
     }
@@ -48,8 +52,36 @@ impl Rules {
         HoursOfDay { utc_offset_min: 480, night_from_h: 22, night_to_h: 6 }
     }
 
+    pub(super) fn default_bed_word_s() -> u32 {
+        DAY_S
+    }
+
     pub(super) fn default_paging_age_s() -> u32 {
         6 * HOUR_S
+    }
+}
+
+impl Default for DeviceAlerts {
+    fn default() -> Self {
+        let minor = Grade { severity: Minor, level: 1 };
+        Self {
+            offline: minor,
+            fault: minor,
+            battery_low: minor,
+            battery_critical: Grade { severity: Major, level: 1 },
+            outage: Grade { severity: Major, level: 2 },
+        }
+    }
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        let hazards = ["smoke", "gas_leak", "carbon_monoxide", "sos", "no_breath"];
+        Self {
+            silence_max_s: 7 * DAY_S,
+            hazards: hazards.map(str::to_owned).to_vec(),
+            hazard_max_s: 2 * HOUR_S,
+        }
     }
 }
 
@@ -62,6 +94,7 @@ impl Default for Rules {
             together: together(),
             flapping: flapping(),
             inactivity: inactivity(),
+            nights: nights(),
             bed_exit: Some(bed_exit),
             devices: devices(),
             ..Self::bare()
@@ -166,6 +199,7 @@ fn inactivity() -> Vec<InactivityRule> {
         limit_h,
         habit_times: 1.5,
         after_door_h: 0.0,
+        first_week_h: 48.0,
         at_night: true,
         severity,
         level: 1,
@@ -176,13 +210,48 @@ fn inactivity() -> Vec<InactivityRule> {
             kinds: kinds(),
             limit_h: 12.0,
             habit_times: 1.5,
-            after_door_h: 24.0,
+            // An empty home is the door's matter: told here when that has become grave.
+            after_door_h: 48.0,
+            first_week_h: 24.0,
             at_night: false,
             severity: Major,
             level: 1,
         },
         door(24.0, Minor),
         door(48.0, Major),
+    ]
+}
+
+fn nights() -> Vec<NightRule> {
+    let rule = |kind: &str, alert: &str, measure| NightRule {
+        kind: kind.to_owned(),
+        alert: alert.to_owned(),
+        measure,
+        threshold: 0.0,
+        below: false,
+        when: When::NotOutOfBed,
+        above_sd: 3.0,
+        above_percentile: 0,
+        least: 2.0,
+        nights: 14,
+        known: 7,
+        readings: 30,
+        severity: Minor,
+        level: 1,
+    };
+    vec![
+        NightRule { threshold: 1.0, ..rule("respiration", "breath_unusual", NightMeasure::Mean) },
+        NightRule {
+            threshold: 0.0,
+            below: true,
+            when: When::Always,
+            above_sd: 0.0,
+            above_percentile: 95,
+            least: 900.0,
+            nights: 28,
+            known: 14,
+            ..rule("bed", "long_out_of_bed", NightMeasure::Longest)
+        },
     ]
 }
 
@@ -193,6 +262,7 @@ fn devices() -> Vec<DeviceClass> {
         missed,
         battery_low: low,
         battery_critical: critical,
+        offline: None,
     };
     vec![
         class("gateway", HOUR_S, 3, 0.0, 0.0),

@@ -12,6 +12,6 @@ pub use old::OldRules;
 pub use push::{RuleHistory, RulePush, RuleVersion};
 pub(crate) use set::PRESENCE;
 pub use set::{
-    AlertRule, BedExit, Deadlines, DeviceClass, FlappingRule, HoursOfDay, InactivityRule, Outage,
-    Part, Rules, TogetherRule, When,
+    AlertRule, BedExit, Deadlines, DeviceAlerts, DeviceClass, FlappingRule, Grade, HoursOfDay,
+    InactivityRule, Maintenance, NightMeasure, NightRule, Outage, Part, Rules, TogetherRule, When,
 };

@@ -139,8 +139,55 @@ pub struct InactivityRule {
     /// The limit where the last movement was a door: somebody may have gone out. 0 for the same limit.
     #[serde(default)]
     pub after_door_h: f64,
+    /// The limit in a home's first week, before it has a habit; 0 for the same limit.
+    #[serde(default)]
+    pub first_week_h: f64,
     #[serde(default)]
     pub at_night: bool,
+    pub severity: Severity,
+    pub level: u32,
+}
+
+/// What of a night is held against the nights before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NightMeasure {
+    /// The mean of the readings that count.
+    Mean,
+    /// How many count.
+    Count,
+    /// The longest time from one that counts to the next that does not.
+    Longest,
+}
+
+/// A night that is unlike the home's own nights before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NightRule {
+    /// The kind of event.
+    pub kind: String,
+    pub alert: String,
+    pub measure: NightMeasure,
+    /// A reading counts from this value on, or downwards from it.
+    #[serde(default)]
+    pub threshold: f64,
+    #[serde(default)]
+    pub below: bool,
+    #[serde(default)]
+    pub when: When,
+    /// So many standard deviations above the mean of the nights before...
+    #[serde(default)]
+    pub above_sd: f64,
+    /// ...or above this percentile of them.
+    #[serde(default)]
+    pub above_percentile: u32,
+    /// And this much above their mean: the event's unit, a number, or seconds.
+    pub least: f64,
+    /// Nights that are kept, and how many must be known.
+    pub nights: u32,
+    pub known: u32,
+    /// Readings that make a night's mean.
+    pub readings: u32,
     pub severity: Severity,
     pub level: u32,
 }
@@ -170,6 +217,38 @@ pub struct DeviceClass {
     pub battery_low: f64,
     #[serde(default)]
     pub battery_critical: f64,
+    /// How grave it is that one is missing, where it is not what the set says of all.
+    #[serde(default)]
+    pub offline: Option<Grade>,
+}
+
+/// How grave an alert is, and the level that is told first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grade {
+    pub severity: Severity,
+    pub level: u32,
+}
+
+/// How grave it is what devices do; the kinds of these alerts have fixed names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceAlerts {
+    pub offline: Grade,
+    pub fault: Grade,
+    pub battery_low: Grade,
+    pub battery_critical: Grade,
+    pub outage: Grade,
+}
+
+/// How long people may silence what they work on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Maintenance {
+    pub silence_max_s: u32,
+    /// Kinds of alerts that are silenced for a shorter time only.
+    pub hazards: Vec<String>,
+    pub hazard_max_s: u32,
 }
 
 /// Many devices silent at once are one fault of what they have in common.
@@ -210,6 +289,8 @@ pub struct Rules {
     #[serde(default)]
     pub inactivity: Vec<InactivityRule>,
     #[serde(default)]
+    pub nights: Vec<NightRule>,
+    #[serde(default)]
     pub bed_exit: Option<BedExit>,
     #[serde(default)]
     pub devices: Vec<DeviceClass>,
@@ -217,6 +298,13 @@ pub struct Rules {
     pub outage: Outage,
     #[serde(default = "Rules::default_hours")]
     pub hours: HoursOfDay,
+    #[serde(default)]
+    pub device_alerts: DeviceAlerts,
+    #[serde(default)]
+    pub maintenance: Maintenance,
+    /// What a bed said last holds for so long: it may be broken.
+    #[serde(default = "Rules::default_bed_word_s")]
+    pub bed_word_s: u32,
     /// Events older than this count, and raise nothing.
     #[serde(default = "Rules::default_paging_age_s")]
     pub paging_age_s: u32,
