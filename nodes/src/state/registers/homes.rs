@@ -14,8 +14,8 @@ pub(super) const BELONGING: [(&str, &str); 3] =
     [("device", "dwelling_id"), ("household", "dwelling_id"), ("resident", "household_id")];
 
 impl<'a> Homes<'a> {
-    /// Grows when somebody moved; never 0 where anybody is known.
-    pub(crate) fn changes(self) -> u64 {
+    /// Another number when somebody moved; never 0 where anybody is known.
+    pub(crate) fn changes(self) -> u32 {
         self.rows.moves()
     }
 

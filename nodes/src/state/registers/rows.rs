@@ -20,7 +20,7 @@ pub struct Rows {
     shorthands: Vec<Shorthand>,
     indexes: Vec<Vec<Index>>,
     /// How often somebody moved, and how often a relation changed.
-    moves: u64,
+    moves: u32,
     relation_changes: u64,
 }
 
@@ -119,7 +119,10 @@ impl Rows {
         let column = belonging_of(table.name);
         let home = |row: &[u8]| shelf.cells(row).text_at(column?).map(<[u8]>::to_vec);
         let has_moved = column.is_some() && old.is_none_or(|old| home(old) != home(&brief));
-        self.moves += u64::from(has_moved);
+        if has_moved {
+            // Around, and past 0: that nobody moved is known by it.
+            self.moves = self.moves.wrapping_add(1).max(1);
+        }
         self.relation_changes += u64::from(table.name == RELATION);
         let put = shelf.put(key, &brief);
         for index in &mut self.indexes[place] {
@@ -195,7 +198,7 @@ impl Rows {
         self.relation_changes
     }
 
-    pub(super) fn moves(&self) -> u64 {
+    pub(super) fn moves(&self) -> u32 {
         self.moves
     }
 
