@@ -236,6 +236,7 @@ fn value(kind: Kind, rng: &mut ChaCha8Rng) -> f64 {
     match kind {
         Kind::Gas => f64::from(rng.random_range(0..30_u8)) / 10.0,
         Kind::Respiration => 12.0 + f64::from(rng.random_range(0..900_u16)) / 100.0,
+        Kind::Smoke => 0.0,
         _ => 1.0,
     }
 }

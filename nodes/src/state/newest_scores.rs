@@ -6,7 +6,7 @@ use imbl::{OrdMap, Vector};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 /// What scores have in common, by number: a model's version, and one of its bands.
@@ -98,7 +98,12 @@ fn hash_bytes(text: &str) -> [u8; 32] {
 }
 
 fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 impl NewestScores {
@@ -143,11 +148,10 @@ impl NewestScores {
                 self.len += 1;
             }
         }
-        match self.all.get_mut(resident) {
-            Some(place) => *place = all.into(),
-            None => {
-                self.all.insert(resident.into(), all.into());
-            }
+        if let Some(place) = self.all.get_mut(resident) {
+            *place = all.into();
+        } else {
+            self.all.insert(resident.into(), all.into());
         }
     }
 }

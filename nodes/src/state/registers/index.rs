@@ -77,7 +77,8 @@ impl Index {
     }
 
     fn hash(&self, shelf: &Shelf, row: &[u8]) -> Option<u32> {
-        let text = shelf.cells(row).text_at(self.column)?;
+        // Who belongs to nobody is not looked for.
+        let text = shelf.cells(row).text_at(self.column).filter(|text| !text.is_empty())?;
         Some(hash_of(text) as u32)
     }
 
