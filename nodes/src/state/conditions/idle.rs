@@ -115,7 +115,8 @@ impl Conditions {
             home.door = at;
         }
         if at > home.moved {
-            if home.moved != 0 && is_learned {
+            // How long nobody was in says nothing of how long they are still.
+            if home.moved != 0 && is_learned && !before.left_by_door() {
                 home.habit.learn(&hours, tick::to_us(home.moved), tick::to_us(at));
             }
             home.moved = at;
