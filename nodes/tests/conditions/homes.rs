@@ -194,7 +194,7 @@ fn one_reading_in_a_home_that_was_left_is_nobody() {
     street.now("pir", "motion", 1.0);
     street.wait(6 * HOUR_US);
     assert_eq!(street.count(), 0, "still out");
-    // Two within a quarter of an hour are somebody.
+    // Two within three hours are somebody.
     street.now("pir", "motion", 1.0);
     street.wait(10 * MINUTE_US);
     street.now("pir", "motion", 1.0);
