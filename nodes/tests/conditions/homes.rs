@@ -184,6 +184,25 @@ fn nobody_is_missed_where_nobody_lives_or_nothing_can_be_heard() {
 }
 
 #[test]
+fn one_reading_in_a_home_that_was_left_is_nobody() {
+    let mut street = street(vec![still(4.0, 0.0)]);
+    street.now("pir", "motion", 1.0);
+    street.wait(SECOND_US);
+    street.now("front", "door", 1.0);
+    // Whoever comes in is seen at once; whoever left is not.
+    street.wait(3 * HOUR_US);
+    street.now("pir", "motion", 1.0);
+    street.wait(6 * HOUR_US);
+    assert_eq!(street.count(), 0, "still out");
+    // Two within three hours are somebody.
+    street.now("pir", "motion", 1.0);
+    street.wait(10 * MINUTE_US);
+    street.now("pir", "motion", 1.0);
+    street.wait(13 * HOUR_US);
+    assert_eq!(street.count(), 1, "in, and still");
+}
+
+#[test]
 fn who_comes_in_and_falls_behind_the_door_is_seen_once_and_missed() {
     let mut street = street(vec![still(4.0, 0.0)]);
     street.now("front", "door", 1.0);

@@ -16,7 +16,12 @@ pub(crate) enum Bed {
 /// The bits of [`Home::told`] that are inactivity rules'; the last one is the bed's.
 pub(crate) const IDLE_BITS: u8 = 0x7f;
 
-/// One home: 156 bytes, of which the habit is most.
+/// Who is seen within a quarter of an hour of the door has come in.
+const COMING_IN: u32 = 15 * 60 * tick::TICKS_PER_S;
+/// Two readings within three hours are somebody.
+const ALONE: u32 = 3 * 3_600 * tick::TICKS_PER_S;
+
+/// One home: 160 bytes, of which the habit is most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Home {
     /// The tick of the newest movement and of the newest door; 0 for none.
@@ -24,6 +29,8 @@ pub(crate) struct Home {
     pub(crate) door: u32,
     /// When it was heard first; its habit is of then.
     pub(crate) since: u32,
+    /// A single reading in a home that was left, which nothing has confirmed yet; 0 for none.
+    pub(crate) lone: u32,
     /// When the bed was taken or left last, and when it said anything.
     pub(crate) bed_at: u32,
     pub(crate) bed_said: u32,
@@ -41,6 +48,18 @@ impl Home {
     /// Whether the last that moved was a door.
     pub(crate) fn left_by_door(&self) -> bool {
         self.door != 0 && self.door == self.moved
+    }
+
+    /// Whether a movement that is no door shows that somebody is there. In a home that was left by the
+    /// door, a sensor that speaks once, long after it, is not somebody who came in through the wall.
+    pub(crate) fn is_presence(&mut self, at: u32) -> bool {
+        if !self.left_by_door() || at <= self.door.saturating_add(COMING_IN) {
+            self.lone = 0;
+            return true;
+        }
+        let is_confirmed = self.lone != 0 && at.abs_diff(self.lone) <= ALONE;
+        self.lone = if is_confirmed { 0 } else { at };
+        is_confirmed
     }
 
     /// The bed at a time. Before the last change it was the other way round; so many ticks after its

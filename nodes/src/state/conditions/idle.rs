@@ -102,6 +102,12 @@ impl Conditions {
         if home.since == 0 {
             home.since = at;
         }
+        if !is_door && !home.is_presence(at) {
+            if !before.is_live {
+                self.ask_home(slot);
+            }
+            return;
+        }
         if is_door && at > home.door {
             if home.door != 0 && is_learned {
                 home.habit.learn_door(tick::to_us(home.door), tick::to_us(at));
