@@ -106,9 +106,9 @@ impl Conditions {
         home.is_live |= !is_old;
         // A silence that was told is no habit, nor is one that nobody was there to tell of.
         let is_learned = before.told & IDLE_BITS == 0 && (before.is_live || is_old);
-        let is_long = |only_door: bool, from: u32| {
-            let mut plans = plan.idle.iter().filter(|plan| plan.only_door == only_door);
-            plans.any(|plan| plan.is_first_weeks(&hours, &before, (from, at)))
+        let is_long = || {
+            let mut plans = plan.idle.iter().filter(|plan| !plan.only_door);
+            plans.any(|plan| plan.is_first_weeks(&hours, &before, (before.moved, at)))
         };
         if home.since == 0 {
             home.since = at;
@@ -120,14 +120,14 @@ impl Conditions {
             return;
         }
         if is_door && at > home.door {
-            if home.door != 0 && is_learned && !is_long(true, before.door) {
+            if home.door != 0 && is_learned {
                 home.habit.learn_door(tick::to_us(home.door), tick::to_us(at));
             }
             home.door = at;
         }
         if at > home.moved {
             // How long nobody was in says nothing of how long they are still.
-            let is_still = !before.left_by_door() && !is_long(false, before.moved);
+            let is_still = !before.left_by_door() && !is_long();
             if home.moved != 0 && is_learned && is_still {
                 home.habit.learn(&hours, tick::to_us(home.moved), tick::to_us(at));
             }
