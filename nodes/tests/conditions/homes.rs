@@ -194,7 +194,7 @@ fn one_reading_in_a_home_that_was_left_is_nobody() {
     street.now("pir", "motion", 1.0);
     street.wait(6 * HOUR_US);
     assert_eq!(street.count(), 0, "still out");
-    // Two within a quarter of an hour are somebody.
+    // Two within three hours are somebody.
     street.now("pir", "motion", 1.0);
     street.wait(10 * MINUTE_US);
     street.now("pir", "motion", 1.0);
@@ -210,6 +210,25 @@ fn who_comes_in_and_falls_behind_the_door_is_seen_once_and_missed() {
     street.now("pir", "motion", 1.0);
     street.wait(4 * HOUR_US + MINUTE_US);
     assert_eq!(street.count(), 1);
+}
+
+#[test]
+fn days_out_are_no_habit_of_being_still() {
+    let mut street = street(vec![InactivityRule { after_door_h: 48.0, ..still(4.0, 1.5) }]);
+    for _ in 0..8 {
+        street.now("pir", "motion", 1.0);
+        street.wait(SECOND_US);
+        street.now("front", "door", 1.0);
+        street.wait(10 * HOUR_US);
+        street.now("front", "door", 1.0);
+        for _ in 0..14 {
+            street.wait(HOUR_US - SECOND_US / 14);
+            street.now("pir", "motion", 1.0);
+        }
+    }
+    assert_eq!(street.count(), 0);
+    street.wait(4 * HOUR_US + MINUTE_US);
+    assert_eq!(street.count(), 1, "in, and still for longer than ever");
 }
 
 #[test]

@@ -14,6 +14,8 @@ const MINUTE_US: i64 = 60_000_000;
 /// 2024-01-01: timers count from 2020.
 const BEGIN_US: i64 = 1_704_067_200_000_000;
 const HANDLED_US: i64 = 3_600_000_000;
+/// False alarms of inactivity a home and day.
+const GOAL: f64 = 0.05;
 
 fn recorded(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("HEARTH_DATA").map_or_else(
@@ -101,6 +103,7 @@ fn the_flats_with_their_alerts_listed_by_halves() {
         ("house B", &["kasteren/houseB.sensors"], "kasteren-houseB", 120),
         ("mavpad", &["mavpad/1-12-2005.data.gz", "mavpad/1-13-2005.data.gz"], "mavpad", -360),
     ];
+    let (mut false_in_all, mut days_in_all) = (0, 0.0);
     for (home, files, mapping, offset) in flats {
         let Some(events) = events(files, mapping) else { continue };
         let found = found(&rules(offset), &events, events.last().unwrap().event_time_us);
@@ -113,7 +116,13 @@ fn the_flats_with_their_alerts_listed_by_halves() {
             false_ones as f64 / days(&events)
         );
         assert!(found.iter().all(|each| each.alert != "device_offline"), "{home}");
+        let half_us = i64::midpoint(events[0].event_time_us, events.last().unwrap().event_time_us);
+        let early = found.iter().filter(|it| it.alert == "inactivity" && it.raised_us < half_us);
+        println!("{home}: {} of these in the first half", early.count());
+        (false_in_all, days_in_all) = (false_in_all + false_ones, days_in_all + days(&events));
     }
+    // Nobody fell there. The goal is 0.05 a home and day.
+    assert!(false_in_all as f64 <= GOAL * days_in_all, "{false_in_all} in {days_in_all:.1} days");
 }
 
 /// The recording cut off while somebody is in: they fell.
@@ -126,7 +135,8 @@ fn whoever_falls_in_a_flat_is_missed_within_a_day() {
         let Some(events) = events(&[file], mapping) else { continue };
         let mut waits_h = Vec::new();
         let step = events.len() / 8;
-        for part in 2..8 {
+        // A home in its first week has no habit yet.
+        for part in 3..8 {
             // In for a quarter of an hour: two readings since the door, the door not the last.
             let is_in = |at: &usize| {
                 let us = events[*at].event_time_us;
@@ -146,6 +156,6 @@ fn whoever_falls_in_a_flat_is_missed_within_a_day() {
         }
         waits_h.sort_by(f64::total_cmp);
         println!("{home}: told after {waits_h:.1?} hours");
-        assert!(waits_h.iter().all(|hours| *hours <= 30.0), "{home}: {waits_h:?}");
+        assert!(waits_h.iter().all(|hours| *hours <= 24.0), "{home}: {waits_h:?}");
     }
 }

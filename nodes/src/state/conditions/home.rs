@@ -16,8 +16,10 @@ pub(crate) enum Bed {
 /// The bits of [`Home::told`] that are inactivity rules'; the last one is the bed's.
 pub(crate) const IDLE_BITS: u8 = 0x7f;
 
-/// A quarter of an hour: readings this near to each other, or to the door, are of one stay.
-const ALONE: u32 = 15 * 60 * tick::TICKS_PER_S;
+/// Who is seen within a quarter of an hour of the door has come in.
+const COMING_IN: u32 = 15 * 60 * tick::TICKS_PER_S;
+/// Two readings within three hours are somebody.
+const ALONE: u32 = 3 * 3_600 * tick::TICKS_PER_S;
 
 /// One home: 160 bytes, of which the habit is most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ impl Home {
     /// Whether a movement that is no door shows that somebody is there. In a home that was left by the
     /// door, a sensor that speaks once, long after it, is not somebody who came in through the wall.
     pub(crate) fn is_presence(&mut self, at: u32) -> bool {
-        if !self.left_by_door() || at <= self.door.saturating_add(ALONE) {
+        if !self.left_by_door() || at <= self.door.saturating_add(COMING_IN) {
             self.lone = 0;
             return true;
         }

@@ -28,6 +28,18 @@ pub(crate) struct Idle {
 }
 
 impl IdlePlan {
+    /// When a silence has lasted for so long; by day, unless the night counts.
+    fn ends_us(&self, hours: &Hours, since_us: i64, limit_us: i64) -> i64 {
+        if self.at_night { since_us + limit_us } else { hours.after_day_time(since_us, limit_us) }
+    }
+
+    /// Whether a silence of a home's first week is one that would be told later on: no habit, then.
+    fn is_first_weeks(&self, hours: &Hours, home: &Home, (from, to): (u32, u32)) -> bool {
+        let from_us = tick::to_us(from);
+        from_us < tick::to_us(home.since) + LEARNING_US
+            && self.ends_us(hours, from_us, self.limit_us) <= tick::to_us(to)
+    }
+
     /// When the silence that began with the last movement is told; nothing where nobody ever moved.
     pub(crate) fn due_us(&self, hours: &Hours, home: &Home) -> Option<i64> {
         let since = if self.only_door { home.door } else { home.moved };
@@ -37,17 +49,11 @@ impl IdlePlan {
         let since_us = tick::to_us(since);
         let may_be_out = !self.only_door && home.left_by_door();
         let limit_us = if may_be_out { self.after_door_us } else { self.limit_us };
-        let after = |limit_us| {
-            if self.at_night {
-                since_us + limit_us
-            } else {
-                hours.after_day_time(since_us, limit_us)
-            }
-        };
-        let mut at_us = after(limit_us);
+        let mut at_us = self.ends_us(hours, since_us, limit_us);
         let learned_us = tick::to_us(home.since) + LEARNING_US;
         if at_us < learned_us {
-            at_us = at_us.max(after(self.first_week_us).min(learned_us));
+            let first_us = self.ends_us(hours, since_us, self.first_week_us);
+            at_us = at_us.max(first_us.min(learned_us));
         }
         if self.habit_percent == 0 {
             return Some(at_us);
@@ -92,13 +98,18 @@ impl Conditions {
     pub(super) fn moved(&mut self, sight: &Sight<'_>, out: &mut Vec<Verdict>) {
         let Some(slot) = sight.place.as_home().filter(|_| is_movement(sight)) else { return };
         let at = tick::floor(sight.at_us.min(sight.now_us)).max(1);
-        let (hours, is_old) = (self.plan.hours, self.is_old(sight));
+        let plan = Arc::clone(&self.plan);
+        let (hours, is_old) = (plan.hours, self.is_old(sight));
         let is_door = sight.kind == Kind::Door;
         let Some(home) = self.home_mut(slot) else { return };
         let before = *home;
         home.is_live |= !is_old;
         // A silence that was told is no habit, nor is one that nobody was there to tell of.
         let is_learned = before.told & IDLE_BITS == 0 && (before.is_live || is_old);
+        let is_long = || {
+            let mut plans = plan.idle.iter().filter(|plan| !plan.only_door);
+            plans.any(|plan| plan.is_first_weeks(&hours, &before, (before.moved, at)))
+        };
         if home.since == 0 {
             home.since = at;
         }
@@ -115,7 +126,9 @@ impl Conditions {
             home.door = at;
         }
         if at > home.moved {
-            if home.moved != 0 && is_learned {
+            // How long nobody was in says nothing of how long they are still.
+            let is_still = !before.left_by_door() && !is_long();
+            if home.moved != 0 && is_learned && is_still {
                 home.habit.learn(&hours, tick::to_us(home.moved), tick::to_us(at));
             }
             home.moved = at;

@@ -69,48 +69,14 @@ impl State {
             } else {
                 self.alerts.open_at(&verdict.alert, place)
             };
-            let open_id = open.map(|open| open.alert_id.clone());
-            match (verdict.what, open_id) {
-                (What::Fire { .. }, _) if verdict.alert.is_empty() => {}
-                (
-                    What::Fire { severity, level, event_us, mut evidence, devices, reason },
-                    open_id,
-                ) => {
-                    if let Spot::Device(slot) = verdict.spot {
-                        let device = self.features.key(EntityKind::Device, slot as usize);
-                        evidence.insert(0, device.to_owned());
-                    }
-                    let devices = self.device_names(&devices);
-                    if let Some(open) = &open_id {
-                        self.speak_up(at, open, &devices);
-                    }
-                    let open = open_id.as_deref().and_then(|open| self.alerts.get(open));
-                    if let Some(open) = open {
-                        let had = evidence.len();
-                        evidence.retain(|id| !open.evidence.contains(id));
-                        let is_old = had > 0 && evidence.is_empty();
-                        if is_old && open.severity <= severity && open.level >= level {
-                            let id = open.alert_id.clone();
-                            self.set_condition(at, &id, Condition::Firing);
-                            continue;
-                        }
-                    }
-                    let raise = Raise {
-                        kind: verdict.alert.to_string(),
-                        severity,
-                        level,
-                        resident: other,
-                        dwelling,
-                        evidence,
-                        event_us,
-                        model: MODEL.to_owned(),
-                        version: self.rules.version.to_string(),
-                        reason,
-                        devices,
-                        suppressed_by: String::new(),
-                    };
-                    self.raise(at, raise);
+            let open = open.map(|open| open.alert_id.clone());
+            if matches!(verdict.what, What::Fire { .. }) {
+                if !verdict.alert.is_empty() {
+                    self.tell_fire(at, verdict, (dwelling, other), open.as_deref());
                 }
+                continue;
+            }
+            match (verdict.what, open) {
                 (What::Again { id, device, .. }, Some(open)) => {
                     self.speak_up(at, &open, &self.device_names(&[device]));
                     let is_known =
@@ -138,10 +104,58 @@ impl State {
                         self.suppress(at, &open, &parent);
                     }
                 }
-                (What::Over | What::Wrong { .. } | What::Explained { .. }, None) => {}
+                (What::Fire { .. }, _)
+                | (What::Over | What::Wrong { .. } | What::Explained { .. }, None) => {}
             }
         }
     }
+
+    /// What fires joins the case that is open, or becomes one.
+    fn tell_fire(
+        &mut self,
+        at: Position,
+        verdict: Verdict,
+        (dwelling, resident): (String, String),
+        open: Option<&str>,
+    ) {
+        let What::Fire { severity, level, event_us, mut evidence, devices, reason } = verdict.what
+        else {
+            return;
+        };
+        if let Spot::Device(slot) = verdict.spot {
+            let device = self.features.key(EntityKind::Device, slot as usize);
+            evidence.insert(0, device.to_owned());
+        }
+        let devices = self.device_names(&devices);
+        if let Some(open) = open {
+            self.speak_up(at, open, &devices);
+        }
+        if let Some(open) = open.and_then(|open| self.alerts.get(open)) {
+            let had = evidence.len();
+            evidence.retain(|id| !open.evidence.contains(id));
+            let is_old = had > 0 && evidence.is_empty();
+            if is_old && open.severity <= severity && open.level >= level {
+                let id = open.alert_id.clone();
+                return self.set_condition(at, &id, Condition::Firing);
+            }
+        }
+        let raise = Raise {
+            kind: verdict.alert.to_string(),
+            severity,
+            level,
+            resident,
+            dwelling,
+            evidence,
+            event_us,
+            model: MODEL.to_owned(),
+            version: self.rules.version.to_string(),
+            reason,
+            devices,
+            suppressed_by: String::new(),
+        };
+        self.raise(at, raise);
+    }
+
     fn device_names(&self, slots: &[u32]) -> Vec<String> {
         let name = |slot: &u32| self.features.key(EntityKind::Device, *slot as usize).to_owned();
         slots.iter().map(name).collect()
