@@ -232,6 +232,7 @@ impl Node {
             | Command::RecordWatch(_)
             | Command::DeclareFeed(_)
             | Command::IngestRows { .. }
+            | Command::WithdrawRows { .. }
             | Command::PushView { .. }
             | Command::RetireView { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);

@@ -16,6 +16,7 @@ use std::path::Path;
 pub(crate) struct Numbers {
     pub(crate) time: String,
     pub(crate) seq: Option<String>,
+    pub(crate) deleted: Option<String>,
 }
 
 /// Rows one after the other.
@@ -98,6 +99,7 @@ fn csv(
     };
     let time = find(&numbers.time)?;
     let seq = numbers.seq.as_deref().map(find).transpose()?;
+    let deleted = numbers.deleted.as_deref().map(find).transpose()?;
     let filled = lines.filter(|line| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
     Ok(filled.zip(1_u64..).map(move |(line, at)| {
         let cells =
@@ -113,10 +115,20 @@ fn csv(
             .iter()
             .zip(&cells)
             .enumerate()
-            .filter(|(at, (_, cell))| *at != time && Some(*at) != seq && !cell.is_empty())
+            .filter(|(at, (_, cell))| {
+                *at != time && ![seq, deleted].contains(&Some(*at)) && !cell.is_empty()
+            })
             .map(|(_, (name, cell))| (name.clone(), json!(cell)))
             .collect();
-        Ok(json!({ "seq": number, "time": told(time), "row": row }).to_string())
+        let mut line = json!({ "seq": number, "time": told(time), "row": row });
+        if let Some(column) = deleted {
+            line["deleted"] = match told(column).trim() {
+                "true" | "1" => json!(true),
+                "" | "false" | "0" => json!(false),
+                other => anyhow::bail!("row {at}: {other:?} is neither true nor false"),
+            };
+        }
+        Ok(line.to_string())
     }))
 }
 
@@ -152,7 +164,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(name);
         std::fs::write(&file, content).unwrap();
-        let numbers = Numbers { time: "when".to_owned(), seq: seq.map(str::to_owned) };
+        let numbers = Numbers {
+            time: "when".to_owned(),
+            seq: seq.map(str::to_owned),
+            deleted: content.contains("gone").then(|| "gone".to_owned()),
+        };
         let mut lines = Lines::open(&file, "resident", &numbers)?;
         let mut all = Vec::new();
         loop {
@@ -175,6 +191,20 @@ mod tests {
         assert_eq!(counted["seq"], 2);
         assert_eq!(counted["row"], json!({ "resident_key": "r2", "n": "10" }));
         assert!(lines("a.csv", "x,y\n", None).unwrap_err().to_string().contains("when"));
+    }
+
+    #[test]
+    fn a_csv_column_says_what_was_taken_back() {
+        let csv =
+            "resident_key,when,gone\nr1,2026-01-01T00:00:00Z,1\nr2,2026-01-01T00:00:00Z,\nr3,x,y\n";
+        let numbers = lines("a.csv", csv, None).unwrap_err().to_string();
+        assert!(numbers.contains("row 3") && numbers.contains("\"y\""), "{numbers}");
+        let all = lines("a.csv", csv.rsplit_once("r3").unwrap().0, None).unwrap();
+        let told: Vec<Value> = all
+            .iter()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["deleted"].clone())
+            .collect();
+        assert_eq!(told, [json!(true), json!(false)]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod sql;
 mod train;
 mod train_package;
 mod train_table;
+mod train_view;
 mod verify_parity;
 mod view;
 

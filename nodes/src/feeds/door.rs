@@ -1,6 +1,6 @@
 //! Lines of a feed into the log: checked one by one, made durable together.
 
-use super::record::parse;
+use super::record::{Told, parse};
 use crate::node::Node;
 use crate::proto::hearth::Rejection;
 use crate::service::reach_level;
@@ -41,9 +41,9 @@ pub(crate) async fn take_lines(node: &Node, feed: &str, lines: &[&str]) -> Resul
     let mut answer = Answer::default();
     for (position, line) in lines.iter().enumerate() {
         match parse(&spec, table, line, now_us) {
-            Ok(row) => {
+            Ok(Told { row, deleted }) => {
                 batch.bytes += row.row.len() + size_of::<FeedRow>();
-                batch.rows.push(row);
+                if deleted { &mut batch.gone } else { &mut batch.rows }.push(row);
             }
             Err(reason) => {
                 batch.refused += 1;
@@ -53,7 +53,9 @@ pub(crate) async fn take_lines(node: &Node, feed: &str, lines: &[&str]) -> Resul
                 answer.rejected.push(Rejection { position: position as u32, reason });
             }
         }
-        if batch.rows.len() >= ROWS_PER_COMMAND || batch.bytes >= BYTES_PER_COMMAND {
+        if batch.rows.len() + batch.gone.len() >= ROWS_PER_COMMAND
+            || batch.bytes >= BYTES_PER_COMMAND
+        {
             batch.commit(node, feed, &mut answer).await?;
         }
     }
@@ -78,6 +80,8 @@ async fn spec_of(node: &Node, feed: &str) -> Result<Arc<FeedSpec>, Status> {
 #[derive(Default)]
 struct Batch {
     rows: Vec<FeedRow>,
+    /// What is taken back. Versions decide, so it does not matter that it goes by itself.
+    gone: Vec<FeedRow>,
     bytes: usize,
     refused: u32,
     letters: Vec<DeadLetter>,
@@ -85,27 +89,34 @@ struct Batch {
 
 impl Batch {
     async fn commit(&mut self, node: &Node, feed: &str, answer: &mut Answer) -> Result<(), Status> {
-        if self.rows.is_empty() && self.refused == 0 {
-            return Ok(());
-        }
-        let batch = std::mem::take(self);
-        let taken = node.doors().room.take(batch.bytes);
+        let Self { rows, gone, bytes, refused, letters } = std::mem::take(self);
+        let taken = node.doors().room.take(bytes);
         let _room = taken.map_err(|full| Status::resource_exhausted(full.to_string()))?;
-        let command = Command::IngestRows {
-            feed: feed.to_owned(),
-            rows: batch.rows,
-            rejected: batch.refused,
-            letters: batch.letters,
-        };
-        let (index, reply) = node.propose(&command).await.map_err(|error| from_raft(&error))?;
+        let feed = feed.to_owned();
+        if !rows.is_empty() || refused > 0 {
+            let feed = feed.clone();
+            let rejected = refused;
+            answer.add(node, &Command::IngestRows { feed, rows, rejected, letters }).await?;
+        }
+        if !gone.is_empty() {
+            answer.add(node, &Command::WithdrawRows { feed, rows: gone }).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Answer {
+    async fn add(&mut self, node: &Node, command: &Command) -> Result<(), Status> {
+        let (index, reply) = node.propose(command).await.map_err(|error| from_raft(&error))?;
         match reply {
             Reply::Fed(fed) => {
-                answer.log_index = index;
-                answer.fed.applied += fed.applied;
-                answer.fed.superseded += fed.superseded;
-                answer.fed.duplicates += fed.duplicates;
-                answer.fed.late += fed.late;
-                answer.fed.rejected += fed.rejected;
+                self.log_index = index;
+                self.fed.applied += fed.applied;
+                self.fed.superseded += fed.superseded;
+                self.fed.duplicates += fed.duplicates;
+                self.fed.late += fed.late;
+                self.fed.rejected += fed.rejected;
+                self.fed.withdrawn += fed.withdrawn;
                 Ok(())
             }
             Reply::Refused(refusal) => Err(from_refusal(refusal)),

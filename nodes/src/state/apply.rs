@@ -5,7 +5,7 @@ use super::rules::RuleHistory;
 use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
     IndexedRows, Ledger, ModelRecord, Once, Recent, Relatives, Reply, RowIndex, Rows, Rules,
-    Scores, Views, Watched,
+    Scores, Tombstones, Views, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -28,6 +28,11 @@ pub enum Change {
         table: &'static Table,
         row: Vec<Cell>,
     },
+    /// The row with this key is gone.
+    Delete {
+        table: &'static Table,
+        key: Vec<Cell>,
+    },
     /// Rows of `sensor_event`.
     Events(Box<EventColumns>),
 }
@@ -36,7 +41,7 @@ impl Change {
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Append { row, .. } | Self::Upsert { row, .. } => {
+            Self::Append { row, .. } | Self::Upsert { row, .. } | Self::Delete { key: row, .. } => {
                 row.iter().map(Cell::bytes).sum()
             }
             Self::Events(events) => events.bytes(),
@@ -74,6 +79,7 @@ pub struct State {
     pub checks: Checks,
     pub once: Once,
     pub feeds: Feeds,
+    pub tombstones: Tombstones,
     pub dead_letters: DeadLetters,
     pub events_total: u64,
     pub alerts_total: u64,
@@ -117,6 +123,7 @@ impl State {
             checks: Checks::default(),
             once: Once::default(),
             feeds: Feeds::default(),
+            tombstones: Tombstones::default(),
             dead_letters: DeadLetters::default(),
             events_total: 0,
             alerts_total: 0,
@@ -222,6 +229,7 @@ impl State {
                 Reply::Done
             }
             Command::PushView { text, author } => self.push_view(at, text, author),
+            Command::WithdrawRows { feed, rows } => self.withdraw_rows(at, &feed, &rows),
             Command::RetireView { name, version, .. } => self.retire_view(at, &name, version),
         }
     }

@@ -122,6 +122,11 @@ pub enum Command {
         observed: Box<ObservedRecord>,
         groups: Vec<(String, String)>,
     },
+    /// Rows that a feed takes back: of each its key, and since when it is gone.
+    WithdrawRows {
+        feed: String,
+        rows: Vec<FeedRow>,
+    },
 }
 
 /// What a command answers.

@@ -73,6 +73,22 @@ impl Homes {
         }
     }
 
+    /// A row that is gone, as it was.
+    pub(crate) fn forget(&mut self, table: &str, row: &[Cell]) {
+        if table == "subsidy" {
+            if let (Some(grant), Some(resident)) =
+                (text(table, row, "grant_id"), text(table, row, "resident_key"))
+            {
+                forget(&mut self.subsidies_of_resident, &resident, &grant);
+            }
+            return;
+        }
+        // Its key alone says that nothing is known of it.
+        let key = row.iter().take(1).cloned();
+        let rest = std::iter::repeat_n(Cell::Null, row.len().saturating_sub(1));
+        self.learn(table, &key.chain(rest).collect::<Vec<_>>());
+    }
+
     fn move_household(&mut self, household: &str, dwelling: Option<&String>) {
         let old = put(&mut self.dwelling_of_household, household, dwelling.cloned());
         for resident in self.residents_of_household.get(household).into_iter().flatten() {

@@ -70,6 +70,17 @@ impl RowIndex {
         }
     }
 
+    /// Lets a row go.
+    pub(crate) fn forget(&mut self, table: &str, key: &str) {
+        let Some(at) = civil::TABLES.iter().position(|each| each.name == table) else { return };
+        let Some(Some(found)) = self.tables.get_mut(at) else { return };
+        let key = key.as_bytes();
+        let hash = self.hasher.hash_one(key);
+        if let Ok(row) = found.find_entry(hash, |bytes| key_of(bytes) == Some(key)) {
+            row.remove();
+        }
+    }
+
     /// The row, or that the table is not indexed.
     #[expect(
         clippy::option_option,

@@ -5,7 +5,7 @@ use super::dedup::Order;
 use super::rules::RuleHistory;
 use super::{
     Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, Homes, Ledger, ModelRecord,
-    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Views, Watched,
+    Once, Relatives, RowIndex, Rows, Rules, Scores, State, Tombstones, Views, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 5;
+const SNAPSHOT_VERSION: u8 = 6;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone.
@@ -40,6 +40,7 @@ struct Parts<Seen> {
     checks: Checks,
     once: Once,
     feeds: Feeds,
+    tombstones: Tombstones,
     dead_letters: DeadLetters,
     events_total: u64,
     alerts_total: u64,
@@ -96,6 +97,7 @@ impl State {
             checks: self.checks.clone(),
             once: self.once.clone(),
             feeds: self.feeds.clone(),
+            tombstones: self.tombstones.clone(),
             dead_letters: self.dead_letters.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
@@ -155,6 +157,7 @@ impl State {
             checks: parts.checks,
             once: parts.once,
             feeds: parts.feeds,
+            tombstones: parts.tombstones,
             dead_letters: parts.dead_letters,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,

@@ -2,7 +2,7 @@
 //!
 //! A row that feeds wrote has its stamps behind it: whoever reads the row stops before them.
 
-use super::feeds::{Merged, Stamp, Write, merge, sign, stands};
+use super::feeds::{Merged, Stamp, Write, is_taken_back, merge, sign, stands};
 use features::table::{Cell, Mode, ROW_VERSION, RowError, Table, decode_row, encode_row};
 use features::{RowSource, civil};
 use imbl::OrdMap;
@@ -112,6 +112,19 @@ impl Rows {
     /// The bytes of one row, by a key of any form.
     pub(crate) fn stored_at(&self, table: &str, key: &[u8]) -> Option<&Bytes> {
         self.tables.get(table)?.get(key)
+    }
+
+    /// Puts a row back as it was stored.
+    pub(crate) fn put_back(&mut self, table: &Table, key: &[u8], stored: Bytes) {
+        self.tables.entry(table.name.to_owned()).or_default().insert(Bytes::from(key), stored);
+    }
+
+    /// Takes a row out of which nothing is said any more; gives what was stored of it.
+    pub(crate) fn take_back(&mut self, table: &Table, key: &[u8]) -> Option<Bytes> {
+        let rows = self.tables.get_mut(table.name)?;
+        let (row, stamps) = stamped(rows.get(key)?).ok()?;
+        let is_gone = is_taken_back(table, &row, &read_stamps(stamps).ok()?);
+        if is_gone { rows.remove(key) } else { None }
     }
 
     /// The bytes of every row of a table, in key order.

@@ -4,6 +4,7 @@ use super::conditions::Registers;
 use super::{Change, Refusal, Reply, State, register_history};
 use features::civil;
 use features::table::{Cell, Mode, RowError, Table, decode_row};
+use std::sync::Arc;
 
 impl State {
     pub(crate) fn upsert_rows(&mut self, table: &str, rows: &[Vec<u8>]) -> Reply {
@@ -28,7 +29,8 @@ impl State {
         };
         let mut changed = 0;
         for row in decoded {
-            if self.rows.upsert(table, &row).unwrap_or(false) {
+            let was_taken_back = self.put_back(table, &row);
+            if self.rows.upsert(table, &row).unwrap_or(false) || was_taken_back {
                 self.learn_row(table, &row);
                 self.changes.push(Change::Upsert { table, row });
                 changed += 1;
@@ -53,8 +55,35 @@ impl State {
             let Self { conditions, rows, homes, features, .. } = self;
             conditions.learn(table.name, key, Registers { rows, homes, store: features });
         }
-        if register_history::is_kept(table) {
-            self.keep_history(table, row);
+        if register_history::is_kept(table)
+            && let Some(key) = row.first().and_then(Cell::as_text)
+        {
+            self.keep_history(table, key, Some(row));
         }
+    }
+
+    /// What follows from a row that is gone; `before` is how it stood, `stored` what is left of it.
+    pub(crate) fn forget_row(&mut self, table: &Table, before: &[Cell], stored: &Arc<[u8]>) {
+        self.homes.forget(table.name, before);
+        if table.name == "relation" {
+            // An empty row gives no consent.
+            self.relatives.learn(stored);
+        }
+        let Some(key) = before.first().and_then(Cell::as_text) else { return };
+        self.row_index.forget(table.name, key);
+        let Self { conditions, rows, homes, features, .. } = self;
+        conditions.learn(table.name, key, Registers { rows, homes, store: features });
+        if register_history::is_kept(table) {
+            self.keep_history(table, key, None);
+        }
+    }
+
+    /// A row that was taken back stands in its place again, with its versions, to be held against what
+    /// comes; false where there is none. Whoever calls looks whether it may stay.
+    pub(crate) fn put_back(&mut self, table: &Table, row: &[Cell]) -> bool {
+        let Ok(key) = table.key_of(row) else { return false };
+        let Some(stored) = self.tombstones.take(table, &key) else { return false };
+        self.rows.put_back(table, &key, stored);
+        true
     }
 }

@@ -4,7 +4,7 @@
 use features::table::{Cell, encode_row};
 use features::{EntityKind, Event, civil};
 use flight::{Settings, WAREHOUSE_FILE, Warehouse};
-use nodes::state::{Command, State};
+use nodes::state::{Command, FeedRow, FeedSpec, State};
 use raft::Position;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -32,6 +32,24 @@ pub(crate) struct Seen {
     pub(crate) moves: usize,
     /// Entries in which events and register rows take turns.
     pub(crate) mixed: usize,
+    /// Rows that their department took back.
+    pub(crate) gone: usize,
+}
+
+/// Of which rows are taken back, each by a feed of its name.
+const REGISTERS: [&str; 6] =
+    ["resident", "household", "device", "dwelling", "subsidy", "health_summary"];
+
+fn feed(table: &str) -> Command {
+    Command::DeclareFeed(Box::new(FeedSpec {
+        feed: table.to_owned(),
+        version: 1,
+        department: "d".to_owned(),
+        table: table.to_owned(),
+        columns: Vec::new(),
+        lateness_h: 48,
+        stale_after_h: 48,
+    }))
 }
 
 pub(crate) struct Street {
@@ -69,6 +87,8 @@ impl Street {
         for view in crate::view::all() {
             assert!(street.state.views.current(view.name()).is_some(), "{}", view.name());
         }
+        let feeds: Vec<Command> = REGISTERS.iter().map(|table| feed(table)).collect();
+        street.apply(CLOCK_US, &feeds);
         // A third of everything is not in the registers from the beginning.
         let first: Vec<Command> = (0..40).map(|_| street.register()).collect();
         street.apply(CLOCK_US, &first);
@@ -226,6 +246,14 @@ impl Street {
         };
         cells.push(("as_of", as_of));
         let table = civil::table(table).unwrap();
+        if self.random.random_bool(0.2) {
+            self.seen.gone += 1;
+            let mut row = vec![Cell::Null; table.columns.len()];
+            row[0] = cells[0].1.clone();
+            let time_us = self.state.clock_us.max(CLOCK_US);
+            let row = FeedRow { seq: 0, time_us, row: encode_row(&row).unwrap() };
+            return Command::WithdrawRows { feed: table.name.to_owned(), rows: vec![row] };
+        }
         let mut row = vec![Cell::Null; table.columns.len()];
         for (name, cell) in cells {
             row[table.position(name).unwrap()] = cell;

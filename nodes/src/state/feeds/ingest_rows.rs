@@ -27,13 +27,21 @@ pub struct Fed {
     pub duplicates: u32,
     pub late: u32,
     pub rejected: u32,
+    /// Of the applied: took back what the feed had said.
+    pub withdrawn: u32,
 }
+
+/// Why a row of a history table cannot be taken back.
+pub(crate) const NO_WAY_BACK: &str =
+    "rows of a history table are never deleted: send a row that says what holds now";
 
 /// The feed that rows are of.
 struct Feeding {
     number: u16,
     spec: Arc<FeedSpec>,
     table: &'static Table,
+    /// Its rows take back what it said.
+    takes_back: bool,
 }
 
 enum Outcome {
@@ -58,34 +66,61 @@ impl State {
         rows: &[FeedRow],
         (rejected, letters): (u32, Vec<DeadLetter>),
     ) -> Reply {
+        let feeding = match self.feeding(feed, false) {
+            Ok(feeding) => feeding,
+            Err(reply) => return reply,
+        };
+        for letter in letters {
+            self.keep_letter(at, letter);
+        }
+        self.take_rows(at, &feeding, rows, rejected)
+    }
+
+    /// Takes back what a feed said of these keys.
+    pub(crate) fn withdraw_rows(&mut self, at: Position, feed: &str, rows: &[FeedRow]) -> Reply {
+        match self.feeding(feed, true) {
+            Ok(feeding) => self.take_rows(at, &feeding, rows, 0),
+            Err(reply) => reply,
+        }
+    }
+
+    fn feeding(&self, feed: &str, takes_back: bool) -> Result<Feeding, Reply> {
         let Some(known) = self.feeds.get(feed) else {
             let said = format!("no feed {feed:?}: declare it with `hearth feed push FILE`");
-            return Reply::Refused(Refusal::NotFound(said));
+            return Err(Reply::Refused(Refusal::NotFound(said)));
         };
         let (number, spec) = (known.number, Arc::clone(&known.spec));
         let Some(table) = FeedSpec::table_of(&spec.table) else {
             let said = format!("feed {feed}: there is no table {}", spec.table);
-            return Reply::Refused(Refusal::Precondition(said));
+            return Err(Reply::Refused(Refusal::Precondition(said)));
         };
-        let feeding = Feeding { number, spec, table };
+        Ok(Feeding { number, spec, table, takes_back })
+    }
+
+    fn take_rows(
+        &mut self,
+        at: Position,
+        feeding: &Feeding,
+        rows: &[FeedRow],
+        rejected: u32,
+    ) -> Reply {
+        let feed = feeding.spec.feed.as_str();
         let mut fed = Fed { rejected, ..Fed::default() };
-        for letter in letters {
-            self.keep_letter(at, letter);
-        }
         for row in rows {
-            match self.take_row(at, &feeding, row) {
+            match self.take_row(at, feeding, row) {
                 Outcome::Applied { columns, row: cells } => {
                     fed.applied += 1;
-                    self.count(&feeding, row, &mut fed, false);
-                    self.write_provenance(at, &feeding, row, (&cells, columns));
+                    fed.withdrawn += u32::from(feeding.takes_back);
+                    self.count(feeding, row, &mut fed, false);
+                    self.write_provenance(at, feeding, row, (&cells, columns));
                 }
                 Outcome::Superseded => {
                     fed.superseded += 1;
-                    self.count(&feeding, row, &mut fed, false);
+                    self.count(feeding, row, &mut fed, false);
                 }
                 Outcome::Duplicate => {
                     fed.duplicates += 1;
-                    self.count(&feeding, row, &mut fed, true);
+                    self.count(feeding, row, &mut fed, true);
                 }
                 Outcome::Rejected(reason) => {
                     fed.rejected += 1;
@@ -103,6 +138,7 @@ impl State {
             feed.status.duplicates += u64::from(fed.duplicates);
             feed.status.late += u64::from(fed.late);
             feed.status.rejected += u64::from(fed.rejected);
+            feed.status.withdrawn += u64::from(fed.withdrawn);
         }
         Reply::Fed(fed)
     }
@@ -119,6 +155,9 @@ impl State {
         let Some(feed) = self.feeds.get_mut(&feeding.spec.feed) else { return Outcome::Duplicate };
         let is_known = row.seq > 0 && feed.status.seen.contains(row.seq);
         if feeding.table.mode == Mode::History {
+            if feeding.takes_back {
+                return Outcome::Rejected(NO_WAY_BACK.to_owned());
+            }
             if row.seq == 0 {
                 let said = "rows of a history table need a seq: a repeat is known by nothing else";
                 return Outcome::Rejected(said.to_owned());
@@ -151,15 +190,28 @@ impl State {
     ) -> Result<Merged, String> {
         let table = feeding.table;
         let version = Version { time_us: row.time_us, seq: row.seq, feed: feeding.number };
+        let version = if feeding.takes_back { version.taking_back() } else { version };
         let write = Write { cells, columns: feeding.spec.owned(table), version };
+        let key = table.key_of(cells).map_err(|error| error.to_string())?;
+        let was_gone = self.put_back(table, cells);
+        let before =
+            if was_gone || !feeding.takes_back { None } else { self.rows.get(table.name, &key) };
         let departments = self.feeds.departments();
         let merged = self.rows.merge(table, &write, &departments);
-        let merged = merged.map_err(|error| error.to_string())?;
-        if let Merged::Written { row, .. } = &merged {
+        if (was_gone || feeding.takes_back)
+            && let Some(stored) = self.rows.take_back(table, &key)
+        {
+            if let Some(before) = before {
+                self.forget_row(table, &before, &stored);
+                let key = before.into_iter().take(table.key).collect();
+                self.changes.push(Change::Delete { table, key });
+            }
+            self.tombstones.keep(table, &key, stored);
+        } else if let Ok(Merged::Written { row, .. }) = &merged {
             self.learn_row(table, row);
             self.changes.push(Change::Upsert { table, row: row.clone() });
         }
-        Ok(merged)
+        merged.map_err(|error| error.to_string())
     }
 
     fn write_history(
@@ -226,6 +278,7 @@ impl State {
                 Cell::Time(row.time_us),
                 Cell::Time(self.clock_us),
                 Cell::Int(at.index as i64),
+                Cell::Bool(feeding.takes_back),
             ],
         );
     }
