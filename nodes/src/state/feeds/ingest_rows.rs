@@ -148,10 +148,14 @@ impl State {
             feeding.table.check(&cells)?;
             feeding.table.key_of(&cells).map(|_| cells)
         });
-        let cells = match cells {
+        let mut cells = match cells {
             Ok(cells) => cells,
             Err(error) => return Outcome::Rejected(error.to_string()),
         };
+        if feeding.takes_back {
+            // Its key is all that counts.
+            cells.iter_mut().skip(feeding.table.key).for_each(|cell| *cell = Cell::Null);
+        }
         let Some(feed) = self.feeds.get_mut(&feeding.spec.feed) else { return Outcome::Duplicate };
         let is_known = row.seq > 0 && feed.status.seen.contains(row.seq);
         if feeding.table.mode == Mode::History {
