@@ -171,7 +171,7 @@ async fn load(client: &Client, feed: &str, file: &Path, numbers: &Numbers) -> an
     Ok(())
 }
 
-async fn append(
+pub(super) async fn append(
     client: &Client,
     feed: &str,
     lines: Vec<String>,

@@ -1,7 +1,7 @@
 //! The recomputation and the comparison.
 
-use super::{Limits, Outcome};
 use super::copy::Copied;
+use super::{Limits, Outcome};
 use crate::clock;
 use arrow::array::{ArrayRef, RecordBatch};
 use features::FeatureView;

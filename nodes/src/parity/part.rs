@@ -59,7 +59,9 @@ impl FromStr for Part {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("write K/M with K from 1 to M, or M alone for the part of today; M up to {PARTS_MAX}")
+            format!(
+                "write K/M with K from 1 to M, or M alone for the part of today; M up to {PARTS_MAX}"
+            )
         };
         let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
         let (at, of) = match text.split_once('/') {

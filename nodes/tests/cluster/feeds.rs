@@ -56,7 +56,7 @@ async fn a_feed_is_loaded_twice_late_and_wrong() {
     text.push_str(&line(501, now_us - 2 * DAY_US, "r1", 4));
     text.push_str(&line(502, now_us, "r2", 3));
     text.push_str("{\"seq\":503,\"row\":{}}\n");
-    text.push_str(&line(504, now_us, "r3", 2).replace("disab_level", "living"));
+    text.push_str(&line(504, now_us, "r3", 2).replace("\"disab_level\":2", "\"living\":\"alone\""));
     let file = write(folder.path(), "rows.ndjson", &text);
     let loaded = run(&cluster, &["feed", "load", "disabled-persons", &file]).await;
     assert!(
@@ -99,6 +99,13 @@ async fn a_feed_is_loaded_twice_late_and_wrong() {
     }
     let letters = run(&cluster, &["events", "dead-letters", "--format", "json"]).await;
     assert!(letters.contains("does not own resident.living"), "{letters}");
+    // Once the department owns the column, what was refused can be sent again.
+    let wider = SPEC.replace("version = 1", "version = 2").replace("\"disab_level\"]", "\"disab_level\", \"living\"]");
+    let wider = write(folder.path(), "wider.toml", &wider);
+    run(&cluster, &["feed", "push", &wider]).await;
+    let sent = run(&cluster, &["events", "dead-letters", "--retry"]).await;
+    let told = "feed disabled-persons: 1 applied, 0 superseded, 0 duplicates, 1 rejected of 2";
+    assert!(sent.starts_with(told), "{sent}");
     let listed = run(&cluster, &["feed", "show", "disabled-persons"]).await;
     assert!(listed.contains("lateness_h = 24"), "{listed}");
     cluster.same_state().await;

@@ -93,7 +93,8 @@ async fn values_of_the_call_reach_the_view_of_a_trained_model() {
         let all = fixed.iter().chain(&named).chain(more);
         all.map(|word| (*word).to_owned()).collect::<Vec<_>>()
     };
-    let words = |all: &'_ [String]| all.iter().map(String::as_str).collect::<Vec<_>>().join("\u{1f}");
+    let words =
+        |all: &'_ [String]| all.iter().map(String::as_str).collect::<Vec<_>>().join("\u{1f}");
     let package = path("burden_model");
 
     // A view that nobody declared, and columns that are not those of the view.
@@ -111,7 +112,8 @@ async fn values_of_the_call_reach_the_view_of_a_trained_model() {
     );
     let past = path("past_model");
     let by_view = train("", &["--rows", &rows, "--out", &past]);
-    let by_view: Vec<&str> = by_view.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    let by_view: Vec<&str> =
+        by_view.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
     assert!(run(&cluster, &by_view).await.contains("2 features on 12 rows"));
     let manifest = std::fs::read_to_string(folder.path().join("past_model/manifest.toml")).unwrap();
     assert!(manifest.contains("entity = \"resident\""), "{manifest}");
@@ -128,11 +130,8 @@ async fn values_of_the_call_reach_the_view_of_a_trained_model() {
     let asked = vec![keys(&["r3", "r4"]), numbers("visits", &[1.0, 2.0])];
     near(&scores(node, asked).await.unwrap(), &[2.0 * 13.0, 2.0 * 24.0]);
     // One for all, the order of the inputs, and another weight.
-    let asked = vec![
-        numbers("request.weight", &[100.0]),
-        numbers("visits", &[1.0]),
-        keys(&["r3", "r4"]),
-    ];
+    let asked =
+        vec![numbers("request.weight", &[100.0]), numbers("visits", &[1.0]), keys(&["r3", "r4"])];
     near(&scores(node, asked).await.unwrap(), &[2.0 * 103.0, 2.0 * 104.0]);
     for (more, word) in [
         (vec![], "request value `visits`, which has no default"),
@@ -165,6 +164,9 @@ async fn values_of_the_call_reach_the_view_of_a_trained_model() {
     assert_eq!((load.value, load.status.as_str()), (25.0, "present"));
     let status = score(HashMap::new()).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-    let told = run(&cluster, &["score", "burden_model", "r5", "--request", "visits=2", "--format", "json"]);
+    let told = run(
+        &cluster,
+        &["score", "burden_model", "r5", "--request", "visits=2", "--format", "json"],
+    );
     assert!(told.await.contains("50"));
 }
