@@ -232,7 +232,7 @@ impl Node {
             | Command::RecordWatch(_)
             | Command::DeclareFeed(_)
             | Command::IngestRows { .. }
-            | Command::WithdrawRows { .. }
+            | Command::FeedRows { .. }
             | Command::PushView { .. }
             | Command::RetireView { .. } => {
                 let running = self.ids.fetch_add(1, Ordering::Relaxed);

@@ -164,9 +164,13 @@ async fn load(client: &Client, feed: &str, file: &Path, numbers: &Numbers) -> an
             eprintln!("{sent} rows of {}", file.display());
         }
     }
+    let withdrawn = match sum.withdrawn {
+        0 => String::new(),
+        count => format!(" ({count} withdrawn)"),
+    };
     println!(
-        "{sent} rows: {} applied, {} of them withdrawn, {} superseded, {} duplicates, {} late, {shown} rejected; all of it at log index {}",
-        sum.applied, sum.withdrawn, sum.superseded, sum.duplicates, sum.late, sum.log_index
+        "{sent} rows: {} applied{withdrawn}, {} superseded, {} duplicates, {} late, {shown} rejected; all of it at log index {}",
+        sum.applied, sum.superseded, sum.duplicates, sum.late, sum.log_index
     );
     Ok(())
 }

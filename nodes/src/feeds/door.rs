@@ -43,7 +43,10 @@ pub(crate) async fn take_lines(node: &Node, feed: &str, lines: &[&str]) -> Resul
         match parse(&spec, table, line, now_us) {
             Ok(Told { row, deleted }) => {
                 batch.bytes += row.row.len() + size_of::<FeedRow>();
-                if deleted { &mut batch.gone } else { &mut batch.rows }.push(row);
+                if deleted {
+                    batch.gone.push(batch.rows.len() as u32);
+                }
+                batch.rows.push(row);
             }
             Err(reason) => {
                 batch.refused += 1;
@@ -53,7 +56,7 @@ pub(crate) async fn take_lines(node: &Node, feed: &str, lines: &[&str]) -> Resul
                 answer.rejected.push(Rejection { position: position as u32, reason });
             }
         }
-        if batch.rows.len() + batch.gone.len() >= ROWS_PER_COMMAND
+        if batch.rows.len() >= ROWS_PER_COMMAND
             || batch.bytes >= BYTES_PER_COMMAND
         {
             batch.commit(node, feed, &mut answer).await?;
@@ -80,8 +83,8 @@ async fn spec_of(node: &Node, feed: &str) -> Result<Arc<FeedSpec>, Status> {
 #[derive(Default)]
 struct Batch {
     rows: Vec<FeedRow>,
-    /// What is taken back. Versions decide, so it does not matter that it goes by itself.
-    gone: Vec<FeedRow>,
+    /// The places of those that take back.
+    gone: Vec<u32>,
     bytes: usize,
     refused: u32,
     letters: Vec<DeadLetter>,
@@ -89,19 +92,19 @@ struct Batch {
 
 impl Batch {
     async fn commit(&mut self, node: &Node, feed: &str, answer: &mut Answer) -> Result<(), Status> {
-        let Self { rows, gone, bytes, refused, letters } = std::mem::take(self);
+        if self.rows.is_empty() && self.refused == 0 {
+            return Ok(());
+        }
+        let Self { rows, gone, bytes, refused: rejected, letters } = std::mem::take(self);
         let taken = node.doors().room.take(bytes);
         let _room = taken.map_err(|full| Status::resource_exhausted(full.to_string()))?;
         let feed = feed.to_owned();
-        if !rows.is_empty() || refused > 0 {
-            let feed = feed.clone();
-            let rejected = refused;
-            answer.add(node, &Command::IngestRows { feed, rows, rejected, letters }).await?;
-        }
-        if !gone.is_empty() {
-            answer.add(node, &Command::WithdrawRows { feed, rows: gone }).await?;
-        }
-        Ok(())
+        let command = if gone.is_empty() {
+            Command::IngestRows { feed, rows, rejected, letters }
+        } else {
+            Command::FeedRows { feed, rows, gone, rejected, letters }
+        };
+        answer.add(node, &command).await
     }
 }
 

@@ -39,7 +39,7 @@ impl Part {
         }
         format!(
             " AND ({} OR {} OR dwelling_id IN (SELECT o.cells->>'dwelling_id' FROM register_history AS m \
-             JOIN register_history AS o ON o.register = 'household' AND o.key = m.cells->>'household_id' \
+             JOIN register_history AS o ON o.register = 'household' AND o.key = (m.cells->>'household_id') \
              WHERE m.register = 'resident' AND {}))",
             self.has("device_id"),
             self.has("dwelling_id"),

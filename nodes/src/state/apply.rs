@@ -220,7 +220,10 @@ impl State {
             }
             Command::DeclareFeed(spec) => self.declare_feed(at, &spec),
             Command::IngestRows { feed, rows, rejected, letters } => {
-                self.ingest_rows(at, &feed, &rows, (rejected, letters))
+                self.ingest_rows(at, &feed, (&rows, &[]), (rejected, letters))
+            }
+            Command::FeedRows { feed, rows, gone, rejected, letters } => {
+                self.ingest_rows(at, &feed, (&rows, &gone), (rejected, letters))
             }
             Command::RecordDeadLetters(letters) => {
                 for letter in letters {
@@ -229,7 +232,6 @@ impl State {
                 Reply::Done
             }
             Command::PushView { text, author } => self.push_view(at, text, author),
-            Command::WithdrawRows { feed, rows } => self.withdraw_rows(at, &feed, &rows),
             Command::RetireView { name, version, .. } => self.retire_view(at, &name, version),
         }
     }

@@ -122,10 +122,14 @@ pub enum Command {
         observed: Box<ObservedRecord>,
         groups: Vec<(String, String)>,
     },
-    /// Rows that a feed takes back: of each its key, and since when it is gone.
-    WithdrawRows {
+    /// As [`Self::IngestRows`], where the rows at some places take back what the feed said of their keys.
+    FeedRows {
         feed: String,
         rows: Vec<FeedRow>,
+        /// In order.
+        gone: Vec<u32>,
+        rejected: u32,
+        letters: Vec<DeadLetter>,
     },
 }
 

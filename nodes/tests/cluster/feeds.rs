@@ -187,7 +187,7 @@ async fn a_record_that_was_taken_back_is_gone_and_its_past_is_not() {
     .concat();
     let said = load(&cluster, &text).await;
     assert!(
-        said.starts_with("6 rows: 4 applied, 3 of them withdrawn, 1 superseded, 1 duplicates"),
+        said.starts_with("6 rows: 4 applied (3 withdrawn), 1 superseded, 1 duplicates"),
         "{said}"
     );
     let leader = cluster.leader().await;

@@ -98,7 +98,7 @@ async fn values_of_the_call_reach_the_view_of_a_trained_model() {
     let package = path("burden_model");
 
     // A view that nobody declared, and columns that are not those of the view.
-    let wrong = train("SELECT 1.0 AS drugs, 2.0 AS y", &["--out", &package]);
+    let wrong = train("FROM (VALUES (1.0, 2.0), (2.0, 3.0)) AS t(drugs, y)", &["--out", &package]);
     let said = refused(&cluster, &words(&wrong).split('\u{1f}').collect::<Vec<_>>()).await;
     assert!(said.contains("column 2 is nothing, version 1 has \"load\""), "{said}");
     let unknown = words(&wrong).replace("burden\u{1f}--family", "burdn\u{1f}--family");

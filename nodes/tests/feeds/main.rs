@@ -218,7 +218,7 @@ impl Replica {
             let feed = specs[first.feed].feed.clone();
             let sent = part.iter().map(|sent| sent.row.clone()).collect();
             let command = if first.gone {
-                Command::WithdrawRows { feed, rows: sent }
+                withdrawn::withdraw(&feed, sent)
             } else {
                 rows(&feed, sent)
             };

@@ -8,9 +8,19 @@ use raft::Position;
 
 const NOON_US: i64 = BEGIN_US + 12 * HOUR_US;
 
+pub(super) fn withdraw(feed: &str, rows: Vec<FeedRow>) -> Command {
+    Command::FeedRows {
+        feed: feed.to_owned(),
+        gone: (0..rows.len() as u32).collect(),
+        rows,
+        rejected: 0,
+        letters: Vec::new(),
+    }
+}
+
 fn gone(feed: &str, seq: u64, time_us: i64, key: &str) -> Command {
     let row = cells("resident", &[("resident_key", Cell::text(key))]);
-    Command::WithdrawRows { feed: feed.to_owned(), rows: vec![FeedRow { seq, time_us, row }] }
+    withdraw(feed, vec![FeedRow { seq, time_us, row }])
 }
 
 fn stands(replica: &Replica) -> bool {
@@ -87,7 +97,7 @@ fn history_is_never_taken_back_and_a_feed_must_be_there() {
     let mut replica = Replica::new(&[spec("checks", "养老监管", "supervision_event", &[])]);
     let named = [("org_id", Cell::text("o")), ("check_id", Cell::text("c"))];
     let row = FeedRow { seq: 1, time_us: NOON_US, row: cells("supervision_event", &named) };
-    let command = Command::WithdrawRows { feed: "checks".to_owned(), rows: vec![row] };
+    let command = withdraw("checks", vec![row]);
     let reply = replica.apply(NOON_US, &command);
     assert_eq!(reply, Reply::Fed(Fed { rejected: 1, ..Fed::default() }));
     let letter = replica.state.dead_letters.newest().next().unwrap().1.letter.clone();
@@ -149,11 +159,7 @@ impl Home {
             ],
         };
         let row = FeedRow { seq, time_us: NOON_US + seq as i64, row: cells(table, &named) };
-        let command = if gone {
-            Command::WithdrawRows { feed: table.to_owned(), rows: vec![row] }
-        } else {
-            rows(table, vec![row])
-        };
+        let command = if gone { withdraw(table, vec![row]) } else { rows(table, vec![row]) };
         let reply = self.replica.apply(NOON_US + seq as i64, &command);
         assert!(matches!(reply, Reply::Fed(Fed { applied: 1, .. })), "{table} {reply:?}");
     }
@@ -222,7 +228,7 @@ fn the_record_of_what_was_there_ends_with_an_empty_row() {
     state.take_changes();
     let row = cells("resident", &[("resident_key", Cell::text("r1"))]);
     let row = FeedRow { seq: 9, time_us: NOON_US + 9, row };
-    let command = Command::WithdrawRows { feed: "resident".to_owned(), rows: vec![row] };
+    let command = withdraw("resident", vec![row]);
     let at = Position { index: state.applied + 1, term: 1, time_us: NOON_US + 9 };
     state.apply(at, &[command.encode()]).unwrap();
     let mut told = Vec::new();

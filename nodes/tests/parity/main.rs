@@ -165,6 +165,7 @@ async fn one_index_is_cut_exactly_and_a_planted_reading_is_found() {
     let keys = Street::keys(EntityKind::Resident);
     let now_us = street.state.clock_us;
     let told: Vec<Said> = keys.iter().map(|key| said(&street, &view, key, now_us)).collect();
+    let (device, dwelling, planted) = street.home();
     // More comes at the very same time of the log: only the index tells what was there before.
     street.stand_still(6);
     assert!(street.state.applied > told[0].index && street.state.clock_us == now_us);
@@ -179,7 +180,7 @@ async fn one_index_is_cut_exactly_and_a_planted_reading_is_found() {
     assert_eq!(differing(&cut), 0);
     assert!(differing(&open) > 0);
 
-    let planted = street.plant_reading(CLOCK_US);
+    street.plant_reading(CLOCK_US, told[0].index, device, dwelling);
     let made = made(&street, &view, &list(&told), Some(told[0].index)).await;
     for (at, said) in told.iter().enumerate() {
         let found = difference(&view, &said.row, &made[&at]);

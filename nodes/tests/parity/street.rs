@@ -252,7 +252,13 @@ impl Street {
             row[0] = cells[0].1.clone();
             let time_us = self.state.clock_us.max(CLOCK_US);
             let row = FeedRow { seq: 0, time_us, row: encode_row(&row).unwrap() };
-            return Command::WithdrawRows { feed: table.name.to_owned(), rows: vec![row] };
+            return Command::FeedRows {
+                feed: table.name.to_owned(),
+                rows: vec![row],
+                gone: vec![0],
+                rejected: 0,
+                letters: Vec::new(),
+            };
         }
         let mut row = vec![Cell::Null; table.columns.len()];
         for (name, cell) in cells {
@@ -319,18 +325,20 @@ impl Street {
         keys.into_iter().filter(|_| self.random.random_bool(0.3)).collect()
     }
 
-    /// Puts an event into the warehouse that the state never had; says which residents it is of.
-    pub(crate) fn plant_reading(&mut self, at_us: i64) -> Vec<String> {
-        let device = (0..DEVICES)
-            .map(|at| format!("d{at}"))
-            .find(|device| {
-                self.state.homes.dwelling_of_device(device).is_some_and(|dwelling| {
-                    !self.state.homes.residents_of_dwelling(dwelling).is_empty()
-                })
-            })
-            .unwrap();
-        let dwelling = self.state.homes.dwelling_of_device(&device).unwrap().to_owned();
-        let residents = self.state.homes.residents_of_dwelling(&dwelling).to_vec();
+    /// A device, its dwelling and who lives there.
+    pub(crate) fn home(&self) -> (String, String, Vec<String>) {
+        let homes = &self.state.homes;
+        let home_of = |device: String| {
+            let dwelling = homes.dwelling_of_device(&device)?.to_owned();
+            let residents = homes.residents_of_dwelling(&dwelling).to_vec();
+            (!residents.is_empty()).then_some((device, dwelling, residents))
+        };
+        (0..DEVICES).find_map(|at| home_of(format!("d{at}"))).unwrap()
+    }
+
+    /// Puts an event into the warehouse that the state never had, as the last of what had been recorded
+    /// at an index.
+    pub(crate) fn plant_reading(&mut self, at_us: i64, index: u64, device: String, dwelling: String) {
         let table = civil::table("sensor_event").unwrap();
         let mut row = vec![Cell::Null; table.columns.len()];
         for (name, cell) in [
@@ -342,14 +350,12 @@ impl Street {
             ("recv_ts", Cell::Time(at_us)),
             ("kind", Cell::text("door")),
             ("value", Cell::Real(1.0)),
-            // As the last of what had been recorded before the street stood still.
-            ("log_index", Cell::Int(self.state.applied as i64 - 6)),
+            ("log_index", Cell::Int(index as i64)),
         ] {
             row[table.position(name).unwrap()] = cell;
         }
         let mut recording = crate::recording(self.state.applied + 1, Vec::new());
         recording.appends.push((table, vec![row]));
         self.warehouse.record(&recording).unwrap();
-        residents
     }
 }

@@ -209,6 +209,34 @@ feature = [{ name = "twice", expression = "2 * request.visits" }]
     assert status == 400 and "3 numbers for 2 entities" in error
 
 
+def test_feast_in_json_tells_old_missing_and_unknown_apart(cluster, residents, tmp_path):
+    view = tmp_path / "view.toml"
+    view.write_text("""name = "py_aged"
+entity = "resident"
+version = 1
+feature = [
+    { name = "age", column = "resident.birth_ym", transform = "years_since", ttl_us = 1 },
+    { name = "spoken", kind = "tamper", aggregate = "last", default = 9 },
+]
+""")
+    done(hearth("view", "push", view, address=cluster.grpc[0]))
+
+    def ask(**fields):
+        body = {"feature_service": "py_aged", "entities": {"resident_key": [residents[0], "nobody"]},
+                "full_feature_names": True} | fields
+        status, _, said = call(cluster.http[0], "/get-online-features", json.dumps(body).encode())
+        told = json.loads(said)
+        return status, dict(zip(told["metadata"]["feature_names"], told["results"])) if status == 200 else told
+
+    wait_until(lambda: ask()[0] == 200)
+    told = ask()[1]
+    assert set(told) == {"resident_key", "py_aged__age", "py_aged__spoken"}
+    assert told["py_aged__age"]["statuses"] == ["OUTSIDE_MAX_AGE", "NOT_FOUND"]
+    assert told["py_aged__age"]["values"][0] >= 50 and told["py_aged__age"]["values"][1] is None
+    assert told["py_aged__spoken"]["statuses"] == ["NULL_VALUE", "NOT_FOUND"]
+    assert ask(hearth_defaults=True)[1]["py_aged__spoken"]["values"] == [9.0, 9.0]
+
+
 def wait_until(holds):
     until = time.monotonic() + WITHIN_S
     while not holds():

@@ -40,7 +40,7 @@ struct Feeding {
     number: u16,
     spec: Arc<FeedSpec>,
     table: &'static Table,
-    /// Its rows take back what it said.
+    /// The row takes back what the feed said.
     takes_back: bool,
 }
 
@@ -59,78 +59,25 @@ impl State {
         }
     }
 
+    /// Of the rows, those at the places of `gone` take back what the feed said.
     pub(crate) fn ingest_rows(
         &mut self,
         at: Position,
         feed: &str,
-        rows: &[FeedRow],
+        (rows, gone): (&[FeedRow], &[u32]),
         (rejected, letters): (u32, Vec<DeadLetter>),
     ) -> Reply {
-        let feeding = match self.feeding(feed, false) {
+        let mut feeding = match self.feeding(feed) {
             Ok(feeding) => feeding,
             Err(reply) => return reply,
         };
         for letter in letters {
             self.keep_letter(at, letter);
         }
-        self.take_rows(at, &feeding, rows, rejected)
-    }
-
-    /// Takes back what a feed said of these keys.
-    pub(crate) fn withdraw_rows(&mut self, at: Position, feed: &str, rows: &[FeedRow]) -> Reply {
-        match self.feeding(feed, true) {
-            Ok(feeding) => self.take_rows(at, &feeding, rows, 0),
-            Err(reply) => reply,
-        }
-    }
-
-    fn feeding(&self, feed: &str, takes_back: bool) -> Result<Feeding, Reply> {
-        let Some(known) = self.feeds.get(feed) else {
-            let said = format!("no feed {feed:?}: declare it with `hearth feed push FILE`");
-            return Err(Reply::Refused(Refusal::NotFound(said)));
-        };
-        let (number, spec) = (known.number, Arc::clone(&known.spec));
-        let Some(table) = FeedSpec::table_of(&spec.table) else {
-            let said = format!("feed {feed}: there is no table {}", spec.table);
-            return Err(Reply::Refused(Refusal::Precondition(said)));
-        };
-        Ok(Feeding { number, spec, table, takes_back })
-    }
-
-    fn take_rows(
-        &mut self,
-        at: Position,
-        feeding: &Feeding,
-        rows: &[FeedRow],
-        rejected: u32,
-    ) -> Reply {
-        let feed = feeding.spec.feed.as_str();
         let mut fed = Fed { rejected, ..Fed::default() };
-        for row in rows {
-            match self.take_row(at, feeding, row) {
-                Outcome::Applied { columns, row: cells } => {
-                    fed.applied += 1;
-                    fed.withdrawn += u32::from(feeding.takes_back);
-                    self.count(feeding, row, &mut fed, false);
-                    self.write_provenance(at, feeding, row, (&cells, columns));
-                }
-                Outcome::Superseded => {
-                    fed.superseded += 1;
-                    self.count(feeding, row, &mut fed, false);
-                }
-                Outcome::Duplicate => {
-                    fed.duplicates += 1;
-                    self.count(feeding, row, &mut fed, true);
-                }
-                Outcome::Rejected(reason) => {
-                    fed.rejected += 1;
-                    let payload = format!("seq {} at {} us", row.seq, row.time_us);
-                    self.keep_letter(
-                        at,
-                        DeadLetter::new("feed", feed, &reason, payload.as_bytes()),
-                    );
-                }
-            }
+        for (place, row) in (0_u32..).zip(rows) {
+            feeding.takes_back = gone.binary_search(&place).is_ok();
+            self.ingest_row(at, &feeding, row, &mut fed);
         }
         if let Some(feed) = self.feeds.get_mut(feed) {
             feed.status.applied += u64::from(fed.applied);
@@ -141,6 +88,44 @@ impl State {
             feed.status.withdrawn += u64::from(fed.withdrawn);
         }
         Reply::Fed(fed)
+    }
+
+    fn feeding(&self, feed: &str) -> Result<Feeding, Reply> {
+        let Some(known) = self.feeds.get(feed) else {
+            let said = format!("no feed {feed:?}: declare it with `hearth feed push FILE`");
+            return Err(Reply::Refused(Refusal::NotFound(said)));
+        };
+        let (number, spec) = (known.number, Arc::clone(&known.spec));
+        let Some(table) = FeedSpec::table_of(&spec.table) else {
+            let said = format!("feed {feed}: there is no table {}", spec.table);
+            return Err(Reply::Refused(Refusal::Precondition(said)));
+        };
+        Ok(Feeding { number, spec, table, takes_back: false })
+    }
+
+    fn ingest_row(&mut self, at: Position, feeding: &Feeding, row: &FeedRow, fed: &mut Fed) {
+        match self.take_row(at, feeding, row) {
+            Outcome::Applied { columns, row: cells } => {
+                fed.applied += 1;
+                fed.withdrawn += u32::from(feeding.takes_back);
+                self.count(feeding, row, fed, false);
+                self.write_provenance(at, feeding, row, (&cells, columns));
+            }
+            Outcome::Superseded => {
+                fed.superseded += 1;
+                self.count(feeding, row, fed, false);
+            }
+            Outcome::Duplicate => {
+                fed.duplicates += 1;
+                self.count(feeding, row, fed, true);
+            }
+            Outcome::Rejected(reason) => {
+                fed.rejected += 1;
+                let payload = format!("seq {} at {} us", row.seq, row.time_us);
+                let feed = &feeding.spec.feed;
+                self.keep_letter(at, DeadLetter::new("feed", feed, &reason, payload.as_bytes()));
+            }
+        }
     }
 
     fn take_row(&mut self, at: Position, feeding: &Feeding, row: &FeedRow) -> Outcome {
