@@ -2,13 +2,11 @@
 
 use super::output::Failure;
 use super::sql::failure;
+use super::text_lines::TextLines;
 use crate::feeds::cell_text;
 use features::civil;
 use features::table::Cell;
-use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value, json};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Lines as TextLines, Read};
 use std::path::Path;
 
 /// Where a CSV row says when it was and which it is.
@@ -34,12 +32,11 @@ impl Lines {
         let rows: Box<dyn Iterator<Item = _> + Send> =
             match plain.rsplit_once('.').map(|(_, extension)| extension) {
                 Some("ndjson" | "jsonl" | "json") => Box::new(
-                    text(file)?
-                        .lines()
-                        .map(|line| Ok(line?))
+                    TextLines::open(file)?
+                        .map(|line| Ok(line?.1))
                         .filter(|line| line.as_ref().map_or(true, |line| !line.trim().is_empty())),
                 ),
-                Some("csv") => Box::new(csv(text(file)?, numbers)?),
+                Some("csv") => Box::new(csv(TextLines::open(file)?, numbers)?),
                 Some("parquet") if plain == name => Box::new(parquet(file, table)?),
                 _ => {
                     let said = format!("{name}: give a .ndjson, .csv or .parquet file");
@@ -73,24 +70,13 @@ impl Lines {
     }
 }
 
-fn text(file: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
-    let open = File::open(file)
-        .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
-    let is_packed = file.extension().is_some_and(|extension| extension == "gz");
-    let plain: Box<dyn Read + Send> =
-        if is_packed { Box::new(MultiGzDecoder::new(open)) } else { Box::new(open) };
-    Ok(Box::new(BufReader::new(plain)))
-}
-
 /// Rows of a CSV file with a header, quoted as RFC 4180 says, each on a line of its own.
 fn csv(
-    text: Box<dyn BufRead + Send>,
+    mut lines: TextLines,
     numbers: &Numbers,
 ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<String>> + Send + use<>> {
-    let mut lines: TextLines<_> = text.lines();
-    let header = lines.next().transpose()?.unwrap_or_default();
-    let names =
-        crate::replay::cells(header.trim_start_matches('\u{feff}')).map_err(Failure::refused)?;
+    let (_, header) = lines.next().transpose()?.unwrap_or_default();
+    let names = crate::replay::cells(&header).map_err(Failure::refused)?;
     let find = |name: &str| {
         let found = names.iter().position(|each| each == name);
         found.ok_or_else(|| {
@@ -100,10 +86,10 @@ fn csv(
     let time = find(&numbers.time)?;
     let seq = numbers.seq.as_deref().map(find).transpose()?;
     let deleted = numbers.deleted.as_deref().map(find).transpose()?;
-    let filled = lines.filter(|line| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
+    let filled = lines.filter(|line| line.as_ref().map_or(true, |(_, text)| !text.trim().is_empty()));
     Ok(filled.zip(1_u64..).map(move |(line, at)| {
         let cells =
-            crate::replay::cells(&line?).map_err(|said| anyhow::anyhow!("row {at}: {said}"))?;
+            crate::replay::cells(&line?.1).map_err(|said| anyhow::anyhow!("row {at}: {said}"))?;
         let told = |at: usize| cells.get(at).map_or("", String::as_str);
         let number = match seq {
             Some(column) => told(column)

@@ -28,6 +28,7 @@ mod train;
 mod train_package;
 mod train_table;
 mod train_view;
+mod text_lines;
 mod verify_parity;
 mod view;
 
