@@ -86,7 +86,8 @@ fn csv(
     let time = find(&numbers.time)?;
     let seq = numbers.seq.as_deref().map(find).transpose()?;
     let deleted = numbers.deleted.as_deref().map(find).transpose()?;
-    let filled = lines.filter(|line| line.as_ref().map_or(true, |(_, text)| !text.trim().is_empty()));
+    let filled =
+        lines.filter(|line| line.as_ref().map_or(true, |(_, text)| !text.trim().is_empty()));
     Ok(filled.zip(1_u64..).map(move |(line, at)| {
         let cells =
             crate::replay::cells(&line?.1).map_err(|said| anyhow::anyhow!("row {at}: {said}"))?;

@@ -24,11 +24,11 @@ mod score;
 mod serve;
 mod simulate;
 mod sql;
+mod text_lines;
 mod train;
 mod train_package;
 mod train_table;
 mod train_view;
-mod text_lines;
 mod verify_parity;
 mod view;
 

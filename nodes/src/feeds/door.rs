@@ -56,9 +56,7 @@ pub(crate) async fn take_lines(node: &Node, feed: &str, lines: &[&str]) -> Resul
                 answer.rejected.push(Rejection { position: position as u32, reason });
             }
         }
-        if batch.rows.len() >= ROWS_PER_COMMAND
-            || batch.bytes >= BYTES_PER_COMMAND
-        {
+        if batch.rows.len() >= ROWS_PER_COMMAND || batch.bytes >= BYTES_PER_COMMAND {
             batch.commit(node, feed, &mut answer).await?;
         }
     }

@@ -100,7 +100,9 @@ async fn a_feed_is_loaded_twice_late_and_wrong() {
     let letters = run(&cluster, &["events", "dead-letters", "--format", "json"]).await;
     assert!(letters.contains("does not own resident.living"), "{letters}");
     // Once the department owns the column, what was refused can be sent again.
-    let wider = SPEC.replace("version = 1", "version = 2").replace("\"disab_level\"]", "\"disab_level\", \"living\"]");
+    let wider = SPEC
+        .replace("version = 1", "version = 2")
+        .replace("\"disab_level\"]", "\"disab_level\", \"living\"]");
     let wider = write(folder.path(), "wider.toml", &wider);
     run(&cluster, &["feed", "push", &wider]).await;
     let sent = run(&cluster, &["events", "dead-letters", "--retry"]).await;

@@ -217,11 +217,8 @@ impl Replica {
             left = rest;
             let feed = specs[first.feed].feed.clone();
             let sent = part.iter().map(|sent| sent.row.clone()).collect();
-            let command = if first.gone {
-                withdrawn::withdraw(&feed, sent)
-            } else {
-                rows(&feed, sent)
-            };
+            let command =
+                if first.gone { withdrawn::withdraw(&feed, sent) } else { rows(&feed, sent) };
             let reply = self.apply(part.last().unwrap().arrives_us, &command);
             assert!(matches!(reply, Reply::Fed(Fed { rejected: 0, .. })), "{reply:?}");
         }

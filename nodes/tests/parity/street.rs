@@ -338,7 +338,13 @@ impl Street {
 
     /// Puts an event into the warehouse that the state never had, as the last of what had been recorded
     /// at an index.
-    pub(crate) fn plant_reading(&mut self, at_us: i64, index: u64, device: String, dwelling: String) {
+    pub(crate) fn plant_reading(
+        &mut self,
+        at_us: i64,
+        index: u64,
+        device: String,
+        dwelling: String,
+    ) {
         let table = civil::table("sensor_event").unwrap();
         let mut row = vec![Cell::Null; table.columns.len()];
         for (name, cell) in [
