@@ -42,7 +42,7 @@ tables! {
     Reference visit [1] { visit_id Text, resident_key Text, tier Text, due Date, done_ts Time, worker Text, finding Text, next_due Date, src_dept Text, as_of Time }
     Reference case_event [2] { case_id Text, seq Int, stage Text, ts Time, grid_id Text, unit Text, actor Text, cat Text, deadline Time, src_dept Text, as_of Time }
     History supervision_event [2] { org_id Text, check_id Text, kind Text, ts Time, result Text, due Date, next_due Date, score Real, inspector Text, finding Text, src_dept Text, as_of Time, log_index Int }
-    History row_provenance [4] { table_name Text, row_key Text, feed Text, seq Int, columns Texts, src_dept Text, source_ts Time, recv_ts Time, log_index Int }
+    History row_provenance [4] { table_name Text, row_key Text, feed Text, seq Int, columns Texts, src_dept Text, source_ts Time, recv_ts Time, log_index Int, withdrawn Bool }
     Current dead_letter [1] { slot Int, door Text, source Text, reason Text, payload Text, bytes Int, times Int, first_ts Time, last_ts Time, log_index Int }
     Reference organisation [1] { org_id Text, kind Text, name Text, street Text, founded Date, grade Text, capacity Int, status Text, src_dept Text, as_of Time }
     Reference org_month [2] { org_id Text, ym Text, events Int, people Int, reports Int, annual_check Text, funds_fen Int, vol_hours Real, activity_idx Real, rank Int, dormant_p Real, src_dept Text, as_of Time }

@@ -230,6 +230,8 @@ pub struct FeedRow {
     pub duplicates: u64,
     pub late: u64,
     pub rejected: u64,
+    /// Of the applied: took back what the feed had said.
+    pub withdrawn: u64,
     /// Numbers of the feed that have not come.
     pub missing: u64,
     pub last_event_us: Option<i64>,

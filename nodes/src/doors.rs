@@ -5,6 +5,7 @@ use crate::letterbox::Letterbox;
 use crate::mqtt::Figures;
 use crate::room::Room;
 use crate::state::DeadLetter;
+use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(crate) struct Doors {
     /// For events and rows on their way into the log.
     pub(crate) room: Room,
     /// Bodies that are being read and worked on.
-    pub(crate) bodies: Semaphore,
+    pub(crate) bodies: Arc<Semaphore>,
     pub(crate) mqtt: Figures,
 }
 
@@ -24,7 +25,7 @@ impl Doors {
         let doors = Self {
             letters,
             room: Room::new(config.limits.intake_mib),
-            bodies: Semaphore::new(config.limits.bodies_at_once),
+            bodies: Arc::new(Semaphore::new(config.limits.bodies_at_once)),
             mqtt: Figures::new(&config.mqtt),
         };
         (doors, dropped_in)

@@ -1,37 +1,27 @@
 //! Events over HTTP: NDJSON in the field names of the protocol, and CloudEvents 1.0 in structured,
-//! batched and binary mode; plain or gzip.
+//! batched and binary mode.
 
-use crate::http::{RETRY_AFTER_S, refuse};
+use crate::http::refuse;
 use crate::node::Node;
+use crate::posted::{Posted, too_large};
 use crate::proto::hearth::{AppendRequest, AppendResponse, Rejection};
 use crate::service::{Door, append_from};
 use crate::state::DeadLetter;
-use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{StatusCode, header};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use bytes::BytesMut;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use features::Event;
-use flate2::read::MultiGzDecoder;
-use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::io::Read as _;
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::Status;
 
 /// Bad lines of one body that become dead letters; the sender is told of all of them.
 const LETTERS_PER_BODY: usize = 16;
-/// How long a sender may take to send a body.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// How long a body is listened to whose sender is turned away.
-const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(5);
-/// So many times the limit is read of a body that is too large.
-const THROWN_AWAY: usize = 4;
 
 /// What of a CloudEvent counts here: its keys, its time and the event in `data`.
 #[derive(Debug, Deserialize)]
@@ -42,6 +32,9 @@ struct CloudEvent {
     time: Option<String>,
     #[serde(default)]
     data: Event,
+    /// The same, where the sender takes it for bytes.
+    #[serde(default)]
+    data_base64: Option<String>,
 }
 
 /// How a sender wants bad lines to be handled.
@@ -65,16 +58,9 @@ pub(crate) struct Asked {
 pub(crate) async fn events(
     State(node): State<Arc<Node>>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
-    body: Body,
+    posted: Posted,
 ) -> Response {
-    // Before the body is read: what waits for a place stays with its sender.
-    let Ok(_place) = node.doors().bodies.try_acquire() else { return busy(&node, body).await };
-    let body = match whole(&node, &headers, body).await {
-        Ok(body) => body,
-        Err(answer) => return answer,
-    };
-    let parsed = match parse(&headers, &body) {
+    let parsed = match parse(&posted.headers, &posted.body) {
         Ok(parsed) => parsed,
         Err(said) => return refuse(&Status::invalid_argument(said)),
     };
@@ -117,85 +103,6 @@ pub(crate) async fn events(
     }
 }
 
-/// The whole body, unpacked; an answer where there is none.
-pub(crate) async fn whole(node: &Node, headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
-    let most = node.config().limits.request_bytes;
-    let over = || too_large(&format!("a body may have {most} bytes, unpacked: send it in parts"));
-    let body = match tokio::time::timeout(BODY_WITHIN, read(body, most)).await {
-        Ok(Ok(Some(body))) => body,
-        Ok(Ok(None)) => return Err(over()),
-        Ok(Err(error)) => return Err(refuse(&Status::invalid_argument(error.to_string()))),
-        Err(_) => {
-            let said = format!("the body did not come within {} s", BODY_WITHIN.as_secs());
-            let said = axum::Json(json!({ "error": said }));
-            return Err((StatusCode::REQUEST_TIMEOUT, said).into_response());
-        }
-    };
-    let encoding = headers.get(CONTENT_ENCODING).map_or("", |name| name.to_str().unwrap_or("?"));
-    match encoding {
-        "" | "identity" => Ok(body),
-        "gzip" => {
-            let mut plain = Vec::new();
-            // One byte over the limit tells a larger body from one that fits.
-            let mut unpacked = MultiGzDecoder::new(&*body).take(most as u64 + 1);
-            match unpacked.read_to_end(&mut plain) {
-                Ok(_) if plain.len() > most => Err(over()),
-                Ok(_) => Ok(plain.into()),
-                Err(error) => {
-                    Err(refuse(&Status::invalid_argument(format!("the body is not gzip: {error}"))))
-                }
-            }
-        }
-        other => {
-            let said = format!("content-encoding {other:?}: send the body plain or as gzip");
-            let said = axum::Json(json!({ "error": said }));
-            Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, said).into_response())
-        }
-    }
-}
-
-/// A body of at most so many bytes; nothing where it is larger. What is too large is read for a while
-/// and thrown away: a sender that is cut off while it writes does not hear why.
-async fn read(body: Body, most: usize) -> Result<Option<Bytes>, axum::Error> {
-    let mut parts = body.into_data_stream();
-    let mut whole = BytesMut::new();
-    let mut size = 0;
-    while let Some(part) = parts.next().await {
-        let part = part?;
-        size += part.len();
-        if size <= most {
-            whole.extend_from_slice(&part);
-        } else if size > most * THROWN_AWAY {
-            break;
-        }
-    }
-    Ok((size <= most).then(|| whole.freeze()))
-}
-
-fn too_large(said: &str) -> Response {
-    (StatusCode::PAYLOAD_TOO_LARGE, axum::Json(json!({ "error": said }))).into_response()
-}
-
-/// As many bodies as may be are in memory: the sender keeps this one.
-pub(crate) async fn busy(node: &Node, body: Body) -> Response {
-    let most = node.config().limits.request_bytes;
-    drop(tokio::time::timeout(TURNED_AWAY_WITHIN, throw_away(body, most)).await);
-    let said = "too many requests are being read: send it again in a second";
-    let said = axum::Json(json!({ "error": said }));
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_S)], said).into_response()
-}
-
-async fn throw_away(body: Body, most: usize) {
-    let mut parts = body.into_data_stream();
-    let mut size = 0;
-    while let Some(Ok(part)) = parts.next().await {
-        size += part.len();
-        if size > most {
-            return;
-        }
-    }
-}
-
 fn accepted(answer: AppendResponse, positions: &[u32], bad: Vec<Rejection>) -> Value {
     let rejected = answer.rejected.into_iter().map(|each| Rejection {
         position: positions.get(each.position as usize).copied().unwrap_or(each.position),
@@ -218,7 +125,7 @@ type Parsed = Result<Event, (String, String)>;
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Parsed>, String> {
     let header =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let content_type = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+    let content_type = header(CONTENT_TYPE.as_str()).unwrap_or_default().to_ascii_lowercase();
     if content_type.starts_with("application/cloudevents-batch+json") {
         let all: Vec<&RawValue> = from_json(body, "a list of CloudEvents")?;
         let one = |each: &&RawValue| {
@@ -229,13 +136,37 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Parsed>, String> {
     if content_type.starts_with("application/cloudevents+json") {
         return Ok(vec![Ok(from_cloud(from_json(body, "a CloudEvent")?)?)]);
     }
-    if let (Some(id), Some(source)) = (header("ce-id"), header("ce-source")) {
+    if headers.keys().any(|name| name.as_str().starts_with("ce-")) {
+        let needed = |name: &str| {
+            let value = header(name).ok_or_else(|| format!("a binary CloudEvent needs {name}"))?;
+            unescaped(&value)
+                .ok_or_else(|| format!("{name} {value:?} is not percent-encoded UTF-8"))
+        };
+        let (id, source) = (needed("ce-id")?, needed("ce-source")?);
         let data = from_json(body, "the event in the body of a binary CloudEvent")?;
-        let cloud = CloudEvent { id, source, time: header("ce-time"), data };
+        let cloud = CloudEvent { id, source, time: header("ce-time"), data, data_base64: None };
         return Ok(vec![Ok(from_cloud(cloud)?)]);
     }
     let text = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
     Ok(lines(text).collect())
+}
+
+/// A header's value as the HTTP binding of CloudEvents writes it: what is not plain ASCII stands as %XX.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        rest = behind;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, behind) = rest.split_at_checked(2)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = behind;
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// One event a line; empty lines are passed over. The first bad line is the error.
@@ -272,7 +203,14 @@ fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, St
 
 /// `id` and `source` are the key; `time`, where given, is the event time.
 fn from_cloud(cloud: CloudEvent) -> Result<Event, String> {
-    let mut event = cloud.data;
+    let mut event = match cloud.data_base64 {
+        None => cloud.data,
+        Some(text) => {
+            let bytes = BASE64.decode(&text).map_err(|error| format!("data_base64: {error}"))?;
+            serde_json::from_slice(&bytes)
+                .map_err(|error| format!("data_base64 is not an event: {error}"))?
+        }
+    };
     if let Some(time) = cloud.time {
         let parsed = chrono::DateTime::parse_from_rfc3339(&time);
         event.event_time_us =
@@ -305,6 +243,32 @@ mod tests {
         assert!(said.starts_with("line 3: unknown field `evnt_id`"), "{said}");
         let said = ndjson(br#"["1","d","gas",1767225600000000,5,"","g"]"#).unwrap_err();
         assert!(said.starts_with("line 1: an event is"), "{said}");
+    }
+
+    #[test]
+    fn a_structured_cloud_event_may_hold_its_data_as_base64() {
+        let data = BASE64.encode(br#"{"device_id":"d","kind":"gas","value":5}"#);
+        let event = cloud_event(&format!(r#"{{"id":"1","source":"g","data_base64":"{data}"}}"#));
+        assert_eq!(event.unwrap().device_id, "d");
+        let said = cloud_event(r#"{"id":"1","source":"g","data_base64":"e30"}"#).unwrap_err();
+        assert!(said.starts_with("data_base64"), "{said}");
+    }
+
+    #[test]
+    fn a_binary_cloud_event_names_itself_in_headers() {
+        let body = br#"{"device_id":"d","kind":"gas","value":5}"#;
+        let mut headers = HeaderMap::new();
+        headers.insert("ce-specversion", "1.0".parse().unwrap());
+        headers.insert("ce-id", "e%201".parse().unwrap());
+        let said = parse(&headers, body).unwrap_err();
+        assert_eq!(said, "a binary CloudEvent needs ce-source");
+        headers.insert("ce-source", "/street/%E6%B0%91".parse().unwrap());
+        let event = parse(&headers, body).unwrap().pop().unwrap().unwrap();
+        assert_eq!((event.event_id.as_str(), event.source.as_str()), ("e 1", "/street/民"));
+        for wrong in ["%E6", "%zz", "a%2"] {
+            headers.insert("ce-source", wrong.parse().unwrap());
+            assert!(parse(&headers, body).unwrap_err().contains("percent-encoded"), "{wrong}");
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod online;
 pub mod outbox;
 mod parity;
 mod portrait;
+mod posted;
 pub mod proto;
 mod quarantine;
 #[cfg(test)]

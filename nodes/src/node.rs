@@ -232,6 +232,7 @@ impl Node {
             | Command::RecordWatch(_)
             | Command::DeclareFeed(_)
             | Command::IngestRows { .. }
+            | Command::FeedRows { .. }
             | Command::PushView { .. }
             | Command::RetireView { .. }
             | Command::BeginSilence(_)

@@ -208,6 +208,8 @@ struct Batch {
     bytes: usize,
     appends: BTreeMap<&'static str, Rows>,
     upserts: BTreeMap<&'static str, Rows>,
+    /// Keys that went, each behind so many upserts of its table.
+    deletes: BTreeMap<&'static str, (&'static Table, Vec<(usize, Vec<Value>)>)>,
     events: EventColumns,
 }
 
@@ -222,6 +224,13 @@ impl Batch {
             let (kind, table, row) = match change {
                 Change::Append { table, row } => (&mut self.appends, table, row),
                 Change::Upsert { table, row } => (&mut self.upserts, table, row),
+                Change::Delete { table, key } => {
+                    let before = self.upserts.get(table.name).map_or(0, |(_, rows)| rows.len());
+                    let gone = self.deletes.entry(table.name).or_insert((table, Vec::new()));
+                    gone.1.push((before, key));
+                    self.rows += 1;
+                    continue;
+                }
                 Change::Events(events) => {
                     self.rows += events.len();
                     if self.events.is_empty() {
@@ -237,8 +246,14 @@ impl Batch {
         }
     }
 
-    fn into_recording(self) -> Recording {
+    fn into_recording(mut self) -> Recording {
+        let deletes = std::mem::take(&mut self.deletes);
+        let deletes = deletes.into_values().map(|(table, gone)| {
+            let upserts = self.upserts.get_mut(table.name).map(|(_, rows)| rows);
+            (table, let_go(table, gone, upserts))
+        });
         Recording {
+            deletes: deletes.collect(),
             through: self.through,
             appends: self.appends.into_values().collect(),
             upserts: self.upserts.into_values().collect(),
@@ -248,7 +263,52 @@ impl Batch {
     }
 }
 
+/// Takes out what was written of a key before it went; gives the keys that went.
+fn let_go(
+    table: &Table,
+    gone: Vec<(usize, Vec<Value>)>,
+    upserts: Option<&mut Vec<Vec<Value>>>,
+) -> Vec<Vec<Value>> {
+    // The last time that each went.
+    let last: BTreeMap<Vec<u8>, usize> =
+        gone.iter().filter_map(|(before, key)| Some((table.key_of(key).ok()?, *before))).collect();
+    if let Some(rows) = upserts {
+        let mut at = 0;
+        rows.retain(|row| {
+            let went = table.key_of(row).ok().and_then(|key| last.get(&key));
+            at += 1;
+            went.is_none_or(|before| at > *before)
+        });
+    }
+    gone.into_iter().map(|(_, key)| key).collect()
+}
+
 fn rows_in(recording: &Recording) -> usize {
-    let tables = recording.appends.iter().chain(&recording.upserts);
+    let tables = recording.appends.iter().chain(&recording.upserts).chain(&recording.deletes);
     tables.map(|(_, rows)| rows.len()).sum::<usize>() + recording.events.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_within_a_transaction_is_written_only_if_it_came_back() {
+        let table = civil::table("grid").unwrap();
+        let row = |key: &str, households: i64| {
+            let mut row = vec![Value::Null; table.columns.len()];
+            (row[0], row[3]) = (Value::text(key), Value::Int(households));
+            row
+        };
+        let put = |key: &str, households| Change::Upsert { table, row: row(key, households) };
+        let go = |key: &str| Change::Delete { table, key: vec![Value::text(key)] };
+        let mut batch = Batch::default();
+        batch.take(0, 1, vec![put("a", 1), put("b", 1), go("a"), go("c")], 0);
+        batch.take(0, 2, vec![put("a", 2), go("b"), put("d", 1)], 0);
+        let recording = batch.into_recording();
+        assert_eq!(rows_in(&recording), 5);
+        assert_eq!(recording.upserts[0].1, [row("a", 2), row("d", 1)]);
+        let gone = ["a", "c", "b"].map(|key| vec![Value::text(key)]);
+        assert_eq!(recording.deletes[0].1, gone);
+    }
 }

@@ -146,7 +146,7 @@ impl<'a> Part<'a> {
         for resident in residents {
             let from = part.rows.features.values.len();
             // Who is refused or gone has no score; that is no failure of the others.
-            let is_known = part.rows.add(state, model, resident).unwrap_or(false);
+            let is_known = part.rows.add(state, model, (resident, &[])).unwrap_or(false);
             let hash = feature_hash(view, &part.rows.features.values[from..]);
             let old = state.scores.latest(resident, model.name());
             let is_old = old.is_some_and(|old| old.is_of(&hash, model.sha256_hex()));

@@ -9,10 +9,6 @@ static VIEWS: LazyLock<Vec<Arc<FeatureView>>> = LazyLock::new(|| {
     views.into_iter().map(Arc::new).collect()
 });
 
-pub fn all() -> &'static [Arc<FeatureView>] {
-    &VIEWS
-}
-
 pub fn find(name: &str) -> Option<&'static Arc<FeatureView>> {
     VIEWS.iter().find(|view| view.name() == name)
 }

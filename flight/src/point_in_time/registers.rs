@@ -71,7 +71,7 @@ impl Registers {
             let _ = write!(
                 sql,
                 ",\nhearth_row_{at} AS MATERIALIZED (SELECT a.ask, \
-                 arg_max(h.cells, h.log_index * {SEQS} + h.seq) AS cells, \
+                 arg_max_null(h.cells, h.log_index * {SEQS} + h.seq) AS cells, \
                  arg_max(h.log_index, h.log_index * {SEQS} + h.seq) AS log_index \
                  FROM hearth_ask AS a{join} JOIN hearth.civil.register_history AS h \
                  ON h.register = {} AND h.key = {key} WHERE h.recv_ts <= a.known{cut} GROUP BY a.ask)",
@@ -89,7 +89,7 @@ impl Registers {
     /// Whether the registers know the entity.
     pub(super) fn any_found(&self) -> String {
         let found: Vec<String> =
-            (0..self.rows.len()).map(|at| format!("r{at}.ask IS NOT NULL")).collect();
+            (0..self.rows.len()).map(|at| format!("r{at}.cells IS NOT NULL")).collect();
         if found.is_empty() { "false".to_owned() } else { format!("({})", found.join(" OR ")) }
     }
 

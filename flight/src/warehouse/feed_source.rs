@@ -26,6 +26,7 @@ const FEED: &[Taken<FeedRow>] = &[
     taken("duplicates", From::Number(|row| Some(row.duplicates))),
     taken("late", From::Number(|row| Some(row.late))),
     taken("rejected", From::Number(|row| Some(row.rejected))),
+    taken("withdrawn", From::Number(|row| Some(row.withdrawn))),
     taken("missing", From::Number(|row| Some(row.missing))),
 ];
 

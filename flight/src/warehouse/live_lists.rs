@@ -2,9 +2,8 @@
 //! statements carry.
 
 use std::{
-    collections::BTreeMap,
     hash::{BuildHasher, Hasher, RandomState},
-    sync::{Arc, LazyLock, Weak},
+    sync::Arc,
 };
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
@@ -16,12 +15,10 @@ use duckdb::{
         to_duckdb_logical_type_for_field,
     },
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
+use super::held::{CHUNK_ROWS, Held};
 use super::live_tables::Failure;
-
-/// DuckDB's own chunk.
-const CHUNK_ROWS: usize = 2048;
 
 /// Rows that somebody sent, for as long as somebody holds them.
 #[derive(Debug)]
@@ -30,15 +27,13 @@ pub(crate) struct List {
     pub(crate) batches: Vec<RecordBatch>,
 }
 
-static HELD: LazyLock<RwLock<BTreeMap<String, Weak<List>>>> = LazyLock::new(RwLock::default);
+static LISTS: Held<String, List> = Held::new();
 
 /// The handle that the function finds the list by.
 pub(crate) fn hold(list: &Arc<List>) -> String {
     let random = || RandomState::new().build_hasher().finish();
     let handle = format!("{:016x}{:016x}", random(), random());
-    let mut held = HELD.write();
-    held.retain(|_, list| list.strong_count() > 0);
-    held.insert(handle.clone(), Arc::downgrade(list));
+    LISTS.hold(handle.clone(), list);
     handle
 }
 
@@ -61,7 +56,7 @@ impl VTab for ListTable {
 
     fn bind(bind: &BindInfo) -> Result<Arc<List>, Failure> {
         let handle = bind.get_parameter(0).to_string();
-        let list = HELD.read().get(&handle).and_then(Weak::upgrade);
+        let list = LISTS.find(&handle);
         let list = list.ok_or("the list is gone; send it again")?;
         for field in list.schema.fields() {
             bind.add_result_column(field.name(), to_duckdb_logical_type_for_field(field)?);

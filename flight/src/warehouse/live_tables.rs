@@ -1,13 +1,11 @@
 //! Table functions that read the node's resident state.
 //!
-//! DuckDB calls them back without saying on whose behalf, so each open warehouse has a number, and
-//! the views of `schema/views.sql` pass it.
+//! Each open warehouse has a number, and the views of `schema/views.sql` pass it.
 
 use std::{
-    collections::BTreeMap,
     error::Error as StdError,
     sync::{
-        Arc, LazyLock, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -27,18 +25,16 @@ use duckdb::{
 use parking_lot::{Mutex, RwLock};
 
 use super::feed_source::FeedTable;
+use super::held::{CHUNK_ROWS, Held};
 use super::live_lists;
 use super::live_sources::{FeatureTable, NodeTable, PortraitTable};
 use super::watch_sources::{CalibrationTable, DriftTable, GroupTable};
 use crate::Live;
 
-/// DuckDB's own chunk.
-const CHUNK_ROWS: usize = 2048;
-
 type Slot = RwLock<Option<Weak<dyn Live>>>;
 pub(super) type Failure = Box<dyn StdError>;
 
-static SLOTS: LazyLock<RwLock<BTreeMap<u64, Weak<Slot>>>> = LazyLock::new(RwLock::default);
+static SLOTS: Held<u64, Slot> = Held::new();
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// One warehouse's place for the node.
@@ -56,7 +52,7 @@ impl std::fmt::Debug for LiveTables {
 impl LiveTables {
     pub(super) fn register(connection: &Connection) -> duckdb::Result<Self> {
         let tables = Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), slot: Arc::default() };
-        SLOTS.write().insert(tables.id, Arc::downgrade(&tables.slot));
+        SLOTS.hold(tables.id, &tables.slot);
         connection.register_table_function::<LiveTable<FeatureTable>>("hearth_live_features")?;
         connection.register_table_function::<LiveTable<NodeTable>>("hearth_live_nodes")?;
         connection.register_table_function::<LiveTable<PortraitTable>>("hearth_live_portrait")?;
@@ -78,15 +74,8 @@ impl LiveTables {
     }
 }
 
-impl Drop for LiveTables {
-    fn drop(&mut self) {
-        SLOTS.write().remove(&self.id);
-    }
-}
-
 fn live_of(id: u64) -> Result<Arc<dyn Live>, Failure> {
-    let slot = SLOTS.read().get(&id).and_then(Weak::upgrade);
-    let live = slot.and_then(|slot| slot.read().as_ref().and_then(Weak::upgrade));
+    let live = SLOTS.find(&id).and_then(|slot| slot.read().as_ref().and_then(Weak::upgrade));
     live.ok_or_else(|| "this warehouse is not attached to a running node".into())
 }
 

@@ -6,6 +6,7 @@
 
 mod feed_source;
 mod guard;
+mod held;
 mod hold;
 
 mod layout;

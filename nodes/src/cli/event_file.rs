@@ -2,34 +2,28 @@
 
 use super::output::Failure;
 use super::sql::failure;
+use super::text_lines::TextLines;
 use crate::intake;
 use crate::replay::LineError;
 use features::civil;
 use features::event::Event;
 use features::table::{Cell, Table};
-use flate2::read::MultiGzDecoder;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 
 type Events = Box<dyn Iterator<Item = Result<Event, LineError>> + Send>;
 
 /// The events of a file, one after the other; what is none is said by its line or row.
 pub(crate) fn own_events(file: &Path) -> anyhow::Result<Events> {
-    let name = file.display().to_string();
     let is_a = |extension: &str| file.extension().is_some_and(|each| each == extension);
     if is_a("parquet") {
         return parquet(file);
     }
-    let open = File::open(file).map_err(|error| Failure::refused(format!("{name}: {error}")))?;
-    let plain: Box<dyn Read + Send> =
-        if is_a("gz") { Box::new(MultiGzDecoder::new(open)) } else { Box::new(open) };
-    let lines = BufReader::new(plain).lines().zip(1_u64..);
-    let filled =
-        lines.filter(|(text, _)| text.as_ref().map_or(true, |text| !text.trim().is_empty()));
-    Ok(Box::new(filled.map(|(text, line)| {
-        let event = text.map_err(|error| error.to_string()).and_then(|text| intake::event(&text));
-        event.map_err(|reason| LineError { line, reason })
+    let is_filled = |line: &Result<(u64, String), LineError>| {
+        line.as_ref().map_or(true, |(_, text)| !text.trim().is_empty())
+    };
+    Ok(Box::new(TextLines::open(file)?.filter(is_filled).map(|line| {
+        let (line, text) = line?;
+        intake::event(&text).map_err(|reason| LineError { line, reason })
     })))
 }
 

@@ -40,6 +40,9 @@ pub(crate) enum FeedCommand {
         /// The CSV column with the sender's number of the row; without it rows are numbered as they stand
         #[arg(long)]
         seq: Option<String>,
+        /// The CSV column that says `true` or `1` where the department took the record back
+        #[arg(long)]
+        deleted: Option<String>,
     },
 }
 
@@ -66,8 +69,8 @@ pub(crate) async fn run(command: FeedCommand, remote: &Remote) -> anyhow::Result
             }
             print_feeds(&feeds, remote);
         }
-        FeedCommand::Load { feed, file, time, seq } => {
-            load(&client, &feed, &file, &Numbers { time, seq }).await?;
+        FeedCommand::Load { feed, file, time, seq, deleted } => {
+            load(&client, &feed, &file, &Numbers { time, seq, deleted }).await?;
         }
     }
     Ok(())
@@ -96,6 +99,7 @@ fn print_feeds(feeds: &[FeedStatus], remote: &Remote) {
         "duplicates",
         "late",
         "rejected",
+        "withdrawn",
         "missing",
         "last_event",
         "watermark",
@@ -116,6 +120,7 @@ fn print_feeds(feeds: &[FeedStatus], remote: &Remote) {
                 json!(feed.duplicates),
                 json!(feed.late),
                 json!(feed.rejected),
+                json!(feed.withdrawn),
                 json!(feed.missing),
                 time_text(feed.last_event_us),
                 time_text(feed.watermark_us),
@@ -153,19 +158,24 @@ async fn load(client: &Client, feed: &str, file: &Path, numbers: &Numbers) -> an
         sum.superseded += answer.superseded;
         sum.duplicates += answer.duplicates;
         sum.late += answer.late;
+        sum.withdrawn += answer.withdrawn;
         if sent / ROWS_PER_WORD > spoken && std::io::stderr().is_terminal() {
             spoken = sent / ROWS_PER_WORD;
             eprintln!("{sent} rows of {}", file.display());
         }
     }
+    let withdrawn = match sum.withdrawn {
+        0 => String::new(),
+        count => format!(" ({count} withdrawn)"),
+    };
     println!(
-        "{sent} rows: {} applied, {} superseded, {} duplicates, {} late, {shown} rejected; all of it at log index {}",
+        "{sent} rows: {} applied{withdrawn}, {} superseded, {} duplicates, {} late, {shown} rejected; all of it at log index {}",
         sum.applied, sum.superseded, sum.duplicates, sum.late, sum.log_index
     );
     Ok(())
 }
 
-async fn append(
+pub(super) async fn append(
     client: &Client,
     feed: &str,
     lines: Vec<String>,

@@ -2,13 +2,11 @@
 
 use super::output::Failure;
 use super::sql::failure;
+use super::text_lines::TextLines;
 use crate::feeds::cell_text;
 use features::civil;
 use features::table::Cell;
-use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value, json};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Lines as TextLines, Read};
 use std::path::Path;
 
 /// Where a CSV row says when it was and which it is.
@@ -16,6 +14,7 @@ use std::path::Path;
 pub(crate) struct Numbers {
     pub(crate) time: String,
     pub(crate) seq: Option<String>,
+    pub(crate) deleted: Option<String>,
 }
 
 /// Rows one after the other.
@@ -33,12 +32,11 @@ impl Lines {
         let rows: Box<dyn Iterator<Item = _> + Send> =
             match plain.rsplit_once('.').map(|(_, extension)| extension) {
                 Some("ndjson" | "jsonl" | "json") => Box::new(
-                    text(file)?
-                        .lines()
-                        .map(|line| Ok(line?))
+                    TextLines::open(file)?
+                        .map(|line| Ok(line?.1))
                         .filter(|line| line.as_ref().map_or(true, |line| !line.trim().is_empty())),
                 ),
-                Some("csv") => Box::new(csv(text(file)?, numbers)?),
+                Some("csv") => Box::new(csv(TextLines::open(file)?, numbers)?),
                 Some("parquet") if plain == name => Box::new(parquet(file, table)?),
                 _ => {
                     let said = format!("{name}: give a .ndjson, .csv or .parquet file");
@@ -72,24 +70,13 @@ impl Lines {
     }
 }
 
-fn text(file: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
-    let open = File::open(file)
-        .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
-    let is_packed = file.extension().is_some_and(|extension| extension == "gz");
-    let plain: Box<dyn Read + Send> =
-        if is_packed { Box::new(MultiGzDecoder::new(open)) } else { Box::new(open) };
-    Ok(Box::new(BufReader::new(plain)))
-}
-
 /// Rows of a CSV file with a header, quoted as RFC 4180 says, each on a line of its own.
 fn csv(
-    text: Box<dyn BufRead + Send>,
+    mut lines: TextLines,
     numbers: &Numbers,
 ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<String>> + Send + use<>> {
-    let mut lines: TextLines<_> = text.lines();
-    let header = lines.next().transpose()?.unwrap_or_default();
-    let names =
-        crate::replay::cells(header.trim_start_matches('\u{feff}')).map_err(Failure::refused)?;
+    let (_, header) = lines.next().transpose()?.unwrap_or_default();
+    let names = crate::replay::cells(&header).map_err(Failure::refused)?;
     let find = |name: &str| {
         let found = names.iter().position(|each| each == name);
         found.ok_or_else(|| {
@@ -98,10 +85,12 @@ fn csv(
     };
     let time = find(&numbers.time)?;
     let seq = numbers.seq.as_deref().map(find).transpose()?;
-    let filled = lines.filter(|line| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
+    let deleted = numbers.deleted.as_deref().map(find).transpose()?;
+    let filled =
+        lines.filter(|line| line.as_ref().map_or(true, |(_, text)| !text.trim().is_empty()));
     Ok(filled.zip(1_u64..).map(move |(line, at)| {
         let cells =
-            crate::replay::cells(&line?).map_err(|said| anyhow::anyhow!("row {at}: {said}"))?;
+            crate::replay::cells(&line?.1).map_err(|said| anyhow::anyhow!("row {at}: {said}"))?;
         let told = |at: usize| cells.get(at).map_or("", String::as_str);
         let number = match seq {
             Some(column) => told(column)
@@ -113,10 +102,20 @@ fn csv(
             .iter()
             .zip(&cells)
             .enumerate()
-            .filter(|(at, (_, cell))| *at != time && Some(*at) != seq && !cell.is_empty())
+            .filter(|(at, (_, cell))| {
+                *at != time && ![seq, deleted].contains(&Some(*at)) && !cell.is_empty()
+            })
             .map(|(_, (name, cell))| (name.clone(), json!(cell)))
             .collect();
-        Ok(json!({ "seq": number, "time": told(time), "row": row }).to_string())
+        let mut line = json!({ "seq": number, "time": told(time), "row": row });
+        if let Some(column) = deleted {
+            line["deleted"] = match told(column).trim() {
+                "true" | "1" => json!(true),
+                "" | "false" | "0" => json!(false),
+                other => anyhow::bail!("row {at}: {other:?} is neither true nor false"),
+            };
+        }
+        Ok(line.to_string())
     }))
 }
 
@@ -152,7 +151,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(name);
         std::fs::write(&file, content).unwrap();
-        let numbers = Numbers { time: "when".to_owned(), seq: seq.map(str::to_owned) };
+        let numbers = Numbers {
+            time: "when".to_owned(),
+            seq: seq.map(str::to_owned),
+            deleted: content.contains("gone").then(|| "gone".to_owned()),
+        };
         let mut lines = Lines::open(&file, "resident", &numbers)?;
         let mut all = Vec::new();
         loop {
@@ -175,6 +178,20 @@ mod tests {
         assert_eq!(counted["seq"], 2);
         assert_eq!(counted["row"], json!({ "resident_key": "r2", "n": "10" }));
         assert!(lines("a.csv", "x,y\n", None).unwrap_err().to_string().contains("when"));
+    }
+
+    #[test]
+    fn a_csv_column_says_what_was_taken_back() {
+        let csv =
+            "resident_key,when,gone\nr1,2026-01-01T00:00:00Z,1\nr2,2026-01-01T00:00:00Z,\nr3,x,y\n";
+        let numbers = lines("a.csv", csv, None).unwrap_err().to_string();
+        assert!(numbers.contains("row 3") && numbers.contains("\"y\""), "{numbers}");
+        let all = lines("a.csv", csv.rsplit_once("r3").unwrap().0, None).unwrap();
+        let told: Vec<Value> = all
+            .iter()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["deleted"].clone())
+            .collect();
+        assert_eq!(told, [json!(true), json!(false)]);
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use super::args::Remote;
 use super::events::{Sent, send};
+use super::feed::append;
 use super::output::{Failure, print_rows, time_text};
-use crate::client::feeds_client;
+use crate::client::{Client, feeds_client};
 use crate::intake;
 use crate::proto::hearth::{DeadLetter, ListDeadLettersRequest};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
@@ -18,7 +20,7 @@ pub(crate) enum EventsCommand {
         door: String,
         #[arg(long, default_value_t = 100)]
         limit: u32,
-        /// Sends again those that are whole events by now: after an update, say, that knows their kind
+        /// Sends again those that are whole events or rows by now: after an update, say, that knows a kind
         #[arg(long)]
         retry: bool,
     },
@@ -39,17 +41,26 @@ pub(crate) async fn run(command: EventsCommand, remote: &Remote) -> anyhow::Resu
         return Ok(());
     }
     let mut batch = Vec::new();
-    // The oldest first, as they came.
-    for letter in answer.letters.iter().rev() {
-        let is_whole = letter.bytes == letter.payload.len() as u64;
-        if let Ok(event) = intake::event(&letter.payload)
-            && is_whole
-        {
+    let mut rows: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    // The oldest first, as they came. Of what was cut short nothing can be sent.
+    let whole = |letter: &&DeadLetter| letter.bytes == letter.payload.len() as u64;
+    for letter in answer.letters.iter().rev().filter(whole) {
+        let text = &letter.payload;
+        if letter.door == "feed" && text.starts_with('{') {
+            rows.entry(&letter.source).or_default().push(text.clone());
+        } else if let Ok(event) = intake::event(text).or_else(|_| intake::cloud_event(text)) {
             batch.push(event.into());
         }
     }
+    if batch.is_empty() && rows.is_empty() {
+        let said = "none of these letters is a whole event or a whole row of a feed";
+        return Err(Failure::refused(said).into());
+    }
+    for (feed, lines) in rows {
+        send_rows(&client, feed, lines).await?;
+    }
     if batch.is_empty() {
-        return Err(Failure::refused("none of these letters is a whole event").into());
+        return Ok(());
     }
     let mut sent = Sent::default();
     send(&client, &mut batch, &mut sent).await?;
@@ -59,6 +70,19 @@ pub(crate) async fn run(command: EventsCommand, remote: &Remote) -> anyhow::Resu
         sent.duplicates,
         sent.rejected,
         answer.letters.len()
+    );
+    Ok(())
+}
+
+async fn send_rows(client: &Client, feed: &str, lines: Vec<String>) -> anyhow::Result<()> {
+    let count = lines.len();
+    let told = append(client, feed, lines).await?;
+    println!(
+        "feed {feed}: {} applied, {} superseded, {} duplicates, {} rejected of {count} letters",
+        told.applied,
+        told.superseded,
+        told.duplicates,
+        told.rejected.len()
     );
     Ok(())
 }

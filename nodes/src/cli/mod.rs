@@ -25,9 +25,11 @@ mod serve;
 mod silence;
 mod simulate;
 mod sql;
+mod text_lines;
 mod train;
 mod train_package;
 mod train_table;
+mod train_view;
 mod verify_parity;
 mod view;
 

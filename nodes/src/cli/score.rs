@@ -50,6 +50,9 @@ pub(crate) struct ScoreArgs {
     /// Waits until the state has reached this log index
     #[arg(long, default_value_t = 0)]
     min_log_index: u64,
+    /// NAME=NUMBER, a value that the view takes from the call; may be given several times
+    #[arg(long = "request", value_parser = request_value)]
+    request: Vec<(String, f64)>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -66,6 +69,7 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         reviewer: args.reviewer,
         priority: args.priority,
         readings: args.readings,
+        request: args.request.into_iter().collect(),
     };
     let answer = args
         .remote
@@ -101,6 +105,12 @@ pub(crate) async fn run(args: ScoreArgs) -> anyhow::Result<()> {
         print_readings(&answer, args.remote.format);
     }
     Ok(())
+}
+
+fn request_value(text: &str) -> Result<(String, f64), String> {
+    let (name, number) = text.split_once('=').ok_or("write NAME=NUMBER")?;
+    let number = number.trim().parse().map_err(|_| format!("{number:?} is no number"))?;
+    Ok((name.trim().to_owned(), number))
 }
 
 /// The last row is the base, from which the contributions lead to the score.

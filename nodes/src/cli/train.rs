@@ -3,7 +3,7 @@
 use super::args::Remote;
 use super::output::Failure;
 use super::sql::{connect, failure};
-use super::{train_package, train_table};
+use super::{train_package, train_table, train_view};
 use crate::rendering::to_answer;
 use clap::Args;
 use models::{Family, LinfaModel, Measure, Settings, Table};
@@ -11,8 +11,16 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// SELECT of the features, in order, and of the label
-    pub(super) query: String,
+    /// SELECT of the features, in order, and of the label; left out where there are --rows
+    #[arg(required_unless_present = "rows", conflicts_with = "rows")]
+    query: Option<String>,
+    /// What is asked of the cluster.
+    #[arg(skip)]
+    pub(super) asked: String,
+    /// With --view: SELECT of the entity's key, a time and the label. The features are those of the view
+    /// as they were at that time (`features_at`)
+    #[arg(long, requires = "view")]
+    rows: Option<String>,
     /// logistic, linear, elastic-net, tree, forest, k-means, bayes or pca
     #[arg(long, default_value_t = Family::Logistic)]
     pub(super) family: Family,
@@ -23,7 +31,7 @@ pub(crate) struct TrainArgs {
     pub(super) name: String,
     #[arg(long, default_value = "1")]
     pub(super) version: String,
-    /// The feature view whose row the model reads; the columns must be its features
+    /// A feature view of the cluster whose row the model reads; the columns must be its features
     #[arg(long, default_value = "")]
     pub(super) view: String,
     /// What a row is about; empty for the view's own entity
@@ -120,7 +128,7 @@ pub(super) fn refused(error: impl ToString) -> Failure {
     Failure::refused(error.to_string())
 }
 
-pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(mut args: TrainArgs) -> anyhow::Result<()> {
     if args.family.has_label() == args.label.is_empty() {
         let said = if args.family.has_label() {
             format!("family {} learns from a label: name its column with --label", args.family)
@@ -132,11 +140,27 @@ pub(crate) async fn run(args: TrainArgs) -> anyhow::Result<()> {
     if !(0.0..1.0).contains(&args.holdout) {
         return Err(Failure::usage("--holdout must be at least 0 and below 1").into());
     }
+    args.asked = match &args.rows {
+        Some(rows) => {
+            let view = args.view.replace('\'', "''");
+            format!("SELECT * FROM features_at('{view}', (\n{rows}\n))")
+        }
+        None => args.query.clone().unwrap_or_default(),
+    };
     let answered =
-        connect(&args.remote).await?.query(&args.query).await.map_err(|error| failure(&error))?;
+        connect(&args.remote).await?.query(&args.asked).await.map_err(|error| failure(&error))?;
     let log_index = answered.log_index.unwrap_or(0);
-    let answer = to_answer(&answered.schema, &answered.batches, log_index, 0)?;
+    let mut answer = to_answer(&answered.schema, &answered.batches, log_index, 0)?;
+    if args.rows.is_some() {
+        train_table::without_keys(&mut answer);
+    }
     let table = train_table::of(&answer, args.family, &args.label)?;
+    if !args.view.is_empty() {
+        let view = train_view::find(&args.remote, &args.view, table.names()).await?;
+        if args.entity.is_empty() {
+            args.entity = view.entity;
+        }
+    }
     let (train, test) = if args.holdout > 0.0 {
         table.split(args.holdout, args.seed).map_err(refused)?
     } else {

@@ -2,7 +2,6 @@
 
 use super::output::Failure;
 use super::train::{TrainArgs, Trained, refused};
-use crate::views;
 use models::{Family, Format, LinfaModel, Manifest, Measure, Model, Target};
 use std::fmt::Write as _;
 
@@ -51,9 +50,7 @@ fn manifest(args: &TrainArgs, trained: &Trained) -> Result<Manifest, Failure> {
             classes.join(", ")
         )));
     }
-    let of_view = || views::find(&args.view).map(|view| view.entity().as_str().to_owned());
-    manifest.entity =
-        if args.entity.is_empty() { of_view().unwrap_or_default() } else { args.entity.clone() };
+    manifest.entity.clone_from(&args.entity);
     manifest.view.clone_from(&args.view);
     manifest.features = trained.train.names().to_vec();
     Ok(manifest)
@@ -102,7 +99,7 @@ fn card(args: &TrainArgs, trained: &Trained) -> String {
     let _ = writeln!(text, "{intended}\n");
     let (family, version) = (model.family(), model.linfa_version());
     let _ = writeln!(text, "Family `{family}`, fitted by linfa {version} by {}.\n", args.author);
-    let _ = writeln!(text, "## Data\n\n```sql\n{}\n```\n", args.query.trim());
+    let _ = writeln!(text, "## Data\n\n```sql\n{}\n```\n", args.asked.trim());
     let (rows, held) = (train.len(), if args.holdout > 0.0 { test.len() } else { 0 });
     let _ = writeln!(
         text,

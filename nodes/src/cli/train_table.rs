@@ -49,6 +49,14 @@ pub(super) fn of(answer: &Answer, family: Family, label: &str) -> Result<Table, 
     Table::new(names, rows, target).map_err(refused)
 }
 
+/// Takes the first two columns away: whom a row is about, and when.
+pub(super) fn without_keys(answer: &mut Answer) {
+    answer.columns.drain(..answer.columns.len().min(2));
+    for row in &mut answer.rows {
+        row.drain(..row.len().min(2));
+    }
+}
+
 fn cell(answer: &Answer, row: usize, column: usize) -> Failure {
     Failure::refused(format!(
         "row {}: column {:?} is not a number or, as a label, no class: fill or cast it in the query",

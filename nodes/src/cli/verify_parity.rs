@@ -4,7 +4,7 @@ use super::args::Remote;
 use super::output::{Failure, Format};
 use super::sql::failure;
 use crate::clock;
-use crate::parity::{Limits, Outcome, verify};
+use crate::parity::{Limits, Outcome, Part, verify};
 use clap::Args;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,10 @@ pub(crate) struct VerifyParityArgs {
     /// Entities that are recomputed at once
     #[arg(long, default_value_t = 25_000)]
     entities: u64,
+    /// A part of the entities: K/M for the K-th of M, or M alone for the one whose turn it is today, so
+    /// that M nights verify all
+    #[arg(long)]
+    part: Option<Part>,
     /// Where the copy of the events is kept meanwhile
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -65,6 +69,7 @@ pub(crate) async fn run(args: VerifyParityArgs) -> anyhow::Result<()> {
             threads => threads,
         },
         entities: args.entities,
+        part: args.part.unwrap_or(Part::ALL),
     };
     // The node that answers is the one that is verified: its memory, its warehouse.
     let status = args.remote.client()?.status().await?;

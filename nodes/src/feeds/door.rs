@@ -1,6 +1,6 @@
 //! Lines of a feed into the log: checked one by one, made durable together.
 
-use super::record::parse;
+use super::record::{Told, parse};
 use crate::node::Node;
 use crate::proto::hearth::Rejection;
 use crate::service::reach_level;
@@ -41,8 +41,11 @@ pub(crate) async fn take_lines(node: &Node, feed: &str, lines: &[&str]) -> Resul
     let mut answer = Answer::default();
     for (position, line) in lines.iter().enumerate() {
         match parse(&spec, table, line, now_us) {
-            Ok(row) => {
+            Ok(Told { row, deleted }) => {
                 batch.bytes += row.row.len() + size_of::<FeedRow>();
+                if deleted {
+                    batch.gone.push(batch.rows.len() as u32);
+                }
                 batch.rows.push(row);
             }
             Err(reason) => {
@@ -78,6 +81,8 @@ async fn spec_of(node: &Node, feed: &str) -> Result<Arc<FeedSpec>, Status> {
 #[derive(Default)]
 struct Batch {
     rows: Vec<FeedRow>,
+    /// The places of those that take back.
+    gone: Vec<u32>,
     bytes: usize,
     refused: u32,
     letters: Vec<DeadLetter>,
@@ -88,24 +93,31 @@ impl Batch {
         if self.rows.is_empty() && self.refused == 0 {
             return Ok(());
         }
-        let batch = std::mem::take(self);
-        let taken = node.doors().room.take(batch.bytes);
+        let Self { rows, gone, bytes, refused: rejected, letters } = std::mem::take(self);
+        let taken = node.doors().room.take(bytes);
         let _room = taken.map_err(|full| Status::resource_exhausted(full.to_string()))?;
-        let command = Command::IngestRows {
-            feed: feed.to_owned(),
-            rows: batch.rows,
-            rejected: batch.refused,
-            letters: batch.letters,
+        let feed = feed.to_owned();
+        let command = if gone.is_empty() {
+            Command::IngestRows { feed, rows, rejected, letters }
+        } else {
+            Command::FeedRows { feed, rows, gone, rejected, letters }
         };
-        let (index, reply) = node.propose(&command).await.map_err(|error| from_raft(&error))?;
+        answer.add(node, &command).await
+    }
+}
+
+impl Answer {
+    async fn add(&mut self, node: &Node, command: &Command) -> Result<(), Status> {
+        let (index, reply) = node.propose(command).await.map_err(|error| from_raft(&error))?;
         match reply {
             Reply::Fed(fed) => {
-                answer.log_index = index;
-                answer.fed.applied += fed.applied;
-                answer.fed.superseded += fed.superseded;
-                answer.fed.duplicates += fed.duplicates;
-                answer.fed.late += fed.late;
-                answer.fed.rejected += fed.rejected;
+                self.log_index = index;
+                self.fed.applied += fed.applied;
+                self.fed.superseded += fed.superseded;
+                self.fed.duplicates += fed.duplicates;
+                self.fed.late += fed.late;
+                self.fed.rejected += fed.rejected;
+                self.fed.withdrawn += fed.withdrawn;
                 Ok(())
             }
             Reply::Refused(refusal) => Err(from_refusal(refusal)),

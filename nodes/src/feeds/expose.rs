@@ -24,6 +24,9 @@ const FIGURES: &[Figure] = &[
         Some(feed.late as f64)
     }),
     ("hearth_feed_rejected_total", "Rows refused.", "counter", |feed| Some(feed.rejected as f64)),
+    ("hearth_feed_withdrawn_total", "Rows that took back what was said.", "counter", |feed| {
+        Some(feed.withdrawn as f64)
+    }),
     ("hearth_feed_missing", "Numbers of the feed that have not come.", "gauge", |feed| {
         Some(feed.missing as f64)
     }),

@@ -1,7 +1,7 @@
 //! One line of a feed: `{"seq":17,"time":"2026-11-22T08:00:00+08:00","row":{"resident_key":"r1",...}}`.
 
 use crate::state::FeedRow;
-use crate::state::feeds::FeedSpec;
+use crate::state::feeds::{FeedSpec, NO_WAY_BACK};
 use chrono::NaiveDate;
 use features::event::{TIME_AHEAD_MAX_US, TIME_MIN_US};
 use features::table::{Cell, ColumnType, Mode, Table, encode_row};
@@ -20,16 +20,26 @@ struct Line {
     /// ... or microseconds since 1970.
     #[serde(default)]
     time_us: Option<i64>,
+    /// The department took the record back; of the row the key alone counts.
+    #[serde(default)]
+    deleted: bool,
     row: Map<String, Value>,
 }
 
-/// A line as the log takes it; the error is one line for its sender.
+/// A line as the log takes it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) row: FeedRow,
+    pub(crate) deleted: bool,
+}
+
+/// What a line says; the error is one line for its sender.
 pub(crate) fn parse(
     spec: &FeedSpec,
     table: &'static Table,
     line: &str,
     now_us: i64,
-) -> Result<FeedRow, String> {
+) -> Result<Told, String> {
     if !line.trim_start().starts_with('{') {
         return Err("a row is a JSON object with seq, time and row".to_owned());
     }
@@ -49,6 +59,9 @@ pub(crate) fn parse(
             "time_us {time_us} is more than an hour ahead: set the source's clock"
         ));
     }
+    if table.mode == Mode::History && line.deleted {
+        return Err(NO_WAY_BACK.to_owned());
+    }
     if table.mode == Mode::History && line.seq == 0 {
         return Err(format!(
             "rows of {} need a seq: a repeat is known by nothing else",
@@ -60,6 +73,9 @@ pub(crate) fn parse(
         let Some(at) = table.position(name) else {
             return Err(format!("{} has no column {name:?}", table.name));
         };
+        if line.deleted && at >= table.key {
+            continue;
+        }
         if !spec.takes(table, at) {
             return Err(format!("feed {} does not own {}.{name}", spec.feed, table.name));
         }
@@ -70,7 +86,7 @@ pub(crate) fn parse(
     }
     table.key_of(&cells).map_err(|error| error.to_string())?;
     let row = encode_row(&cells).map_err(|error| error.to_string())?;
-    Ok(FeedRow { seq: line.seq, time_us, row })
+    Ok(Told { row: FeedRow { seq: line.seq, time_us, row }, deleted: line.deleted })
 }
 
 /// RFC 3339 as microseconds since 1970.
@@ -131,7 +147,7 @@ mod tests {
 
     const NOW_US: i64 = 1_790_000_000_000_000;
 
-    fn read(table: &str, columns: &[&str], line: &str) -> Result<FeedRow, String> {
+    fn read(table: &str, columns: &[&str], line: &str) -> Result<Told, String> {
         let spec = FeedSpec {
             feed: "f".to_owned(),
             version: 1,
@@ -150,10 +166,21 @@ mod tests {
         let told = r#"{"seq":3,"time":"2026-05-28T20:26:40Z","row":{"assess_id":"a","items":[1,2],"total":"7","date":"2026-01-02","valid_to":""}}"#;
         let row = read("assessment", &[], typed).unwrap();
         assert_eq!(read("assessment", &[], told).unwrap(), row);
-        let cells = decode_row(&row.row).unwrap();
+        let cells = decode_row(&row.row.row).unwrap();
         assert_eq!(cells[3..5], [Cell::Ints(vec![1, 2]), Cell::Int(7)]);
         assert_eq!(cells[7], Cell::Date(20_455));
         assert_eq!(cell_text(&cells[7]), Value::from("2026-01-02"));
+    }
+
+    #[test]
+    fn of_a_record_that_was_taken_back_the_key_counts() {
+        let line = r#"{"seq":3,"time_us":1780000000000000,"deleted":true,"row":{"resident_key":"r","edu":"x"}}"#;
+        let told = read("resident", &["living"], line).unwrap();
+        let cells = decode_row(&told.row.row).unwrap();
+        assert!(told.deleted && cells[1..].iter().all(|cell| *cell == Cell::Null), "{cells:?}");
+        assert!(read("resident", &[], &line.replace("resident_key", "id_mask")).is_err());
+        let check = r#"{"seq":1,"time_us":1780000000000000,"deleted":true,"row":{"org_id":"o","check_id":"c"}}"#;
+        assert!(read("supervision_event", &[], check).unwrap_err().contains("never deleted"));
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl FeedsService {
                 duplicates: feed.duplicates,
                 late: feed.late,
                 rejected: feed.rejected,
+                withdrawn: feed.withdrawn,
                 missing: feed.missing,
                 last_event_us: feed.last_event_us.unwrap_or(0),
                 watermark_us: feed.watermark_us.unwrap_or(0),
@@ -114,6 +115,7 @@ impl Feeds for FeedsService {
             duplicates: answer.fed.duplicates,
             late: answer.fed.late,
             rejected: answer.rejected,
+            withdrawn: answer.fed.withdrawn,
         }))
     }
 

@@ -21,6 +21,7 @@ pub(crate) fn feed_rows(node: &Node) -> Vec<FeedRow> {
             duplicates: status.duplicates,
             late: status.late,
             rejected: status.rejected,
+            withdrawn: status.withdrawn,
             missing: status.seen.missing(),
             last_event_us: any.then_some(status.newest_us),
             watermark_us: feed.watermark_us(),

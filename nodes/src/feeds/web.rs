@@ -3,11 +3,9 @@
 use super::door::{Answer, take_lines};
 use super::table::feed_rows;
 use crate::http::refuse;
-use crate::intake::{busy, whole};
 use crate::node::Node;
-use axum::body::Body;
+use crate::posted::{Posted, too_large};
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -17,18 +15,17 @@ use tonic::Status;
 pub(crate) async fn post_rows(
     State(node): State<Arc<Node>>,
     Path(feed): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    posted: Posted,
 ) -> Response {
-    let Ok(_place) = node.doors().bodies.try_acquire() else { return busy(&node, body).await };
-    let body = match whole(&node, &headers, body).await {
-        Ok(body) => body,
-        Err(answer) => return answer,
-    };
-    let Ok(text) = std::str::from_utf8(&body) else {
+    let Ok(text) = std::str::from_utf8(&posted.body) else {
         return refuse(&Status::invalid_argument("the body is not UTF-8"));
     };
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let most = node.config().limits.events_per_request;
+    if lines.len() > most {
+        let said = format!("a request may hold {most} rows, this one has {}", lines.len());
+        return too_large(&format!("{said}: send it in parts"));
+    }
     match take_lines(&node, &feed, &lines).await {
         Ok(answer) => axum::Json(message(&answer)).into_response(),
         Err(status) => refuse(&status),
@@ -39,7 +36,7 @@ fn message(answer: &Answer) -> Value {
     json!({
         "log_index": answer.log_index, "applied": answer.fed.applied,
         "superseded": answer.fed.superseded, "duplicates": answer.fed.duplicates,
-        "late": answer.fed.late,
+        "late": answer.fed.late, "withdrawn": answer.fed.withdrawn,
         "rejected": answer.rejected.iter()
             .map(|each| json!({ "position": each.position, "reason": each.reason }))
             .collect::<Vec<_>>(),
@@ -54,7 +51,7 @@ pub(crate) async fn list(State(node): State<Arc<Node>>) -> axum::Json<Value> {
         "feed": feed.feed, "department": feed.department, "table": feed.table,
         "version": feed.version, "rows": feed.rows, "applied": feed.applied,
         "superseded": feed.superseded, "duplicates": feed.duplicates, "late": feed.late,
-        "rejected": feed.rejected, "missing": feed.missing,
+        "rejected": feed.rejected, "withdrawn": feed.withdrawn, "missing": feed.missing,
         "last_event_time": time(feed.last_event_us), "watermark": time(feed.watermark_us),
         "received": time(feed.received_us), "lag_s": feed.lag_s, "stale": feed.stale,
     })).collect())

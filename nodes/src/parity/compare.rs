@@ -1,7 +1,7 @@
 //! The recomputation and the comparison.
 
-use super::Outcome;
 use super::copy::Copied;
+use super::{Limits, Outcome};
 use crate::clock;
 use arrow::array::{ArrayRef, RecordBatch};
 use features::FeatureView;
@@ -71,7 +71,11 @@ impl fmt::Display for Difference {
     }
 }
 
-pub(super) fn compare(scratch: &Scratch, copied: &Copied, entities: u64) -> Result<Outcome, Error> {
+pub(super) fn compare(
+    scratch: &Scratch,
+    copied: &Copied,
+    limits: &Limits,
+) -> Result<Outcome, Error> {
     let mut outcome = Outcome {
         log_index: copied.log_index,
         clock_us: copied.clock_us,
@@ -81,11 +85,14 @@ pub(super) fn compare(scratch: &Scratch, copied: &Copied, entities: u64) -> Resu
         ..Outcome::default()
     };
     for (at, view) in copied.views.iter().enumerate() {
-        let count = scratch.number(&format!("SELECT count(*) FROM online WHERE view = {at}"))?;
-        let parts = count.div_ceil(entities.max(1));
+        let only = limits.part.has("key");
+        let count =
+            scratch.number(&format!("SELECT count(*) FROM online WHERE view = {at} AND {only}"))?;
+        let parts = count.div_ceil(limits.entities.max(1));
         let mut compared = 0;
         for part in 0..parts {
-            scratch.query(&part_sql(copied, at, view, (part, parts)), |batch| {
+            let only = limits.part.has_within("key", (part, parts));
+            scratch.query(&part_sql(copied, at, view, &only), |batch| {
                 compared += batch.num_rows() as u64;
                 compare_batch(view, &batch, &mut outcome)
             })?;
@@ -101,10 +108,10 @@ pub(super) fn compare(scratch: &Scratch, copied: &Copied, entities: u64) -> Resu
     Ok(outcome)
 }
 
-fn part_sql(copied: &Copied, at: usize, view: &FeatureView, (part, parts): (u64, u64)) -> String {
+fn part_sql(copied: &Copied, at: usize, view: &FeatureView, only: &str) -> String {
     let list = format!(
         "(SELECT key, make_timestamp({}::BIGINT) AS read_at, view, online_values, online_statuses, online_times \
-         FROM hearth.civil.online WHERE view = {at} AND hash(key) % {parts} = {part})",
+         FROM hearth.civil.online WHERE view = {at} AND {only})",
         copied.clock_us
     );
     let question = Question {

@@ -1,5 +1,6 @@
 //! Everything that the comparison needs, as of one log index.
 
+use super::Part;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use features::FeatureView;
@@ -28,6 +29,7 @@ pub(super) struct Copied {
 pub(super) async fn copy(
     client: &mut Client,
     view: &str,
+    part: Part,
     scratch: &Scratch,
 ) -> Result<Copied, Error> {
     let (log_index, clock_us, views) = {
@@ -41,10 +43,12 @@ pub(super) async fn copy(
     };
     // The warehouse is behind the state by a moment.
     client.wait_for(log_index);
-    let events = copy_rows(client, scratch, ("sensor_event", EVENTS, &events()), log_index).await?;
+    let wanted = (EVENTS, part.of_events());
+    let events =
+        copy_rows(client, scratch, ("sensor_event", &wanted, &events()), log_index).await?;
+    let wanted = (REGISTERS, String::new());
     let registers =
-        copy_rows(client, scratch, ("register_history", REGISTERS, &registers()), log_index)
-            .await?;
+        copy_rows(client, scratch, ("register_history", &wanted, &registers()), log_index).await?;
     Ok(Copied { log_index, clock_us, views, events, registers })
 }
 
@@ -64,14 +68,14 @@ fn told(schema: &Schema) -> Result<(u64, i64, Vec<FeatureView>), Error> {
 async fn copy_rows(
     client: &mut Client,
     scratch: &Scratch,
-    (table, select, schema): (&str, &str, &Schema),
+    (table, (select, only), schema): (&str, &(&str, String), &Schema),
     through: u64,
 ) -> Result<u64, Error> {
     scratch.create(table, schema)?;
     let (mut after, mut step, mut copied) = (0, ENTRIES_FIRST, 0);
     while after < through {
         let upto = through.min(after + step);
-        let sql = format!("{select} WHERE log_index > {after} AND log_index <= {upto}");
+        let sql = format!("{select} WHERE log_index > {after} AND log_index <= {upto}{only}");
         let mut rows = pin!(client.stream(&sql).await?);
         let mut got = 0;
         while let Some(batch) = rows.try_next().await? {

@@ -3,6 +3,7 @@
 
 mod compare;
 mod copy;
+mod part;
 
 use compare::compare;
 use copy::copy;
@@ -10,6 +11,7 @@ use flight::{Client, Error, Scratch};
 use std::path::PathBuf;
 
 pub(crate) use compare::Difference;
+pub(crate) use part::Part;
 
 /// What may be used.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) threads: usize,
     /// Entities that are recomputed at once.
     pub(crate) entities: u64,
+    /// Which entities are verified.
+    pub(crate) part: Part,
 }
 
 /// What was compared, and where it differs.
@@ -46,7 +50,7 @@ pub(crate) async fn verify(
     limits: &Limits,
 ) -> Result<Outcome, Error> {
     let scratch = Scratch::new(&limits.folder, limits.memory_bytes, limits.threads)?;
-    let copied = copy(client, view, &scratch).await?;
+    let copied = copy(client, view, limits.part, &scratch).await?;
     // Nobody else is served by this process.
-    tokio::task::block_in_place(|| compare(&scratch, &copied, limits.entities))
+    tokio::task::block_in_place(|| compare(&scratch, &copied, limits))
 }

@@ -13,12 +13,13 @@ use crate::proto::hearth::{
     ObservedOutcome, ReadLedgerRequest, RecordOutcomeRequest, RecordReviewRequest, ReplayResponse,
     ScoreManyRequest, ScoreRequest, ScoreResponse, WatchRequest,
 };
-use crate::serving::{Beside, Loaded, Replayed, Scored, replay, version_of};
+use crate::serving::{Beside, Loaded, Replayed, Scored, Sent, replay, version_of};
 use crate::state::Entry;
 use crate::watch;
 use futures::stream::{BoxStream, StreamExt as _};
 use models::Priority;
 use raft::ReadLevel;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -46,7 +47,7 @@ impl ScoresService {
         model: &str,
         version: &str,
         entity: &str,
-        explain: bool,
+        (explain, request): (bool, &HashMap<String, f64>),
     ) -> Result<(Arc<Loaded>, Scored), Status> {
         let serving = self.node.serving();
         // Version and row are of one index.
@@ -56,7 +57,8 @@ impl ScoresService {
                 serving.route(&state, model, version).map_err(|error| from_serving(&error))?;
             let loaded = routed.of(entity.as_bytes()).map_err(|error| from_serving(&error))?;
             let loaded = Arc::clone(loaded);
-            let row = serving.read_row(&state, &loaded, entity);
+            let sent = sent(&loaded, request).map_err(Status::invalid_argument)?;
+            let row = serving.read_row(&state, &loaded, (entity, sent.row(0)));
             (routed, loaded, row.map_err(|error| from_serving(&error))?)
         };
         let begun = Instant::now();
@@ -84,6 +86,16 @@ impl ScoresService {
     }
 }
 
+/// What came with a call, as the model's view takes it.
+fn sent(loaded: &Loaded, request: &HashMap<String, f64>) -> Result<Sent, String> {
+    let Some(view) = loaded.view() else { return Ok(Sent::default()) };
+    let mut columns: Vec<_> =
+        request.iter().map(|(name, value)| (name.as_str(), vec![*value])).collect();
+    columns.sort_by_key(|(name, _)| *name);
+    let sent = Sent::of(view, 1, &columns)?;
+    sent.check(view).map(|()| sent)
+}
+
 #[tonic::async_trait]
 impl Scores for ScoresService {
     async fn score(
@@ -101,8 +113,12 @@ impl Scores for ScoresService {
         let asked = priority(&request.priority, Priority::Safety)?;
         let _permit = self.turn((&request.model, &request.version), asked, deadline).await?;
         let explain = request.explain || request.record;
-        let (loaded, scored) =
-            self.run(&request.model, &request.version, &request.entity, explain)?;
+        let (loaded, scored) = self.run(
+            &request.model,
+            &request.version,
+            &request.entity,
+            (explain, &request.request),
+        )?;
         if let Some(reason) = scored.unexplained.as_ref().filter(|_| request.explain) {
             return Err(Status::failed_precondition(reason.clone()));
         }
@@ -145,16 +161,16 @@ impl Scores for ScoresService {
             .resolve(&self.node.machine().read(), &request.model, &request.version)
             .map_err(|error| from_serving(&error))?;
         let (model, version, explain) = (request.model, request.version, request.explain);
-        let of = Arc::new((this, model, version));
+        let of = Arc::new((this, model, version, request.request));
         let answers = futures::stream::iter(request.entities.into_iter().enumerate());
         let answers = answers.then(move |(at, entity)| {
             let of = Arc::clone(&of);
             async move {
-                let (this, model, version) = &*of;
+                let (this, model, version, sent) = &*of;
                 if at.is_multiple_of(ENTITIES_PER_TURN) {
                     this.turn((model, version), asked, deadline).await?;
                 }
-                match this.run(model, version, &entity, explain) {
+                match this.run(model, version, &entity, (explain, sent)) {
                     Ok((loaded, scored)) => Ok(scored.to_message(&loaded)),
                     Err(status) => Ok(ScoreResponse {
                         entity,

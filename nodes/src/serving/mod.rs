@@ -11,6 +11,7 @@ mod row_rules;
 mod rows;
 mod runs;
 mod scored;
+mod sent;
 mod shadow;
 mod sweep;
 
@@ -27,6 +28,8 @@ pub use rows::{Gaps, Rows};
 pub use runs::{Counted, Moments, Runs, Tally};
 pub(crate) use scored::contribution;
 pub use scored::{Row, Scored, feature_hash};
+pub(crate) use sent::Column as SentColumn;
+pub use sent::Sent;
 pub use shadow::Shadows;
 pub(crate) use shadow::{Asked, Beside, compare_shadows, tell_shadows};
 pub(crate) use sweep::sweep_packages;

@@ -6,7 +6,7 @@ use super::{Loaded, Routed, Row, RowRules, Runs, Scored, ServingError, Shadows};
 use crate::state::{State, Views};
 use crate::validator::{Source, Validator, ValidatorLimits};
 use crate::watch::{self, Counter, Groups};
-use features::{EntityKind, FeatureVector, FeatureView};
+use features::{Asked, EntityKind, FeatureVector, FeatureView};
 use models::{Manifest, Outcome, Repository, Runtime, Verdict};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -134,11 +134,12 @@ impl Serving {
         &self,
         state: &State,
         loaded: &Loaded,
-        entity: &str,
+        (entity, request): (&str, &[Option<f64>]),
     ) -> Result<Row, ServingError> {
         let view = loaded.view().ok_or_else(|| no_view(loaded))?;
-        let registers = state.registers();
-        let mut vector = state.features.read(view, entity, state.clock_us, registers);
+        let rows = state.registers();
+        let asked = Asked { key: entity, as_of_us: state.clock_us, rows, request };
+        let mut vector = state.features.read_asked(view, &asked);
         if !vector.is_found() {
             let (kind, entity) = (view.entity().as_str().to_owned(), entity.to_owned());
             return Err(ServingError::UnknownEntity { kind, entity });

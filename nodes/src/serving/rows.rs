@@ -1,9 +1,9 @@
 //! Rows of several entities of one model, read at one moment of the state.
 
-use super::{Loaded, Serving, ServingError};
+use super::{Loaded, Sent, Serving, ServingError};
 use crate::state::State;
 use crate::watch::Codes;
-use features::{FeatureRows, Status};
+use features::{Asked, FeatureRows, Status};
 
 /// Rows as a model reads them, with what is known about them.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +38,12 @@ impl Serving {
         state: &State,
         loaded: &Loaded,
         entities: impl ExactSizeIterator<Item = &'a str>,
+        sent: &Sent,
     ) -> Result<Rows, ServingError> {
         let count = entities.len();
         let mut rows = Rows::open(state, loaded, count)?;
         for (at, entity) in entities.enumerate() {
-            let is_known = rows.add(state, loaded, entity)?;
+            let is_known = rows.add(state, loaded, (entity, sent.row(at)))?;
             rows.groups.push(self.groups().of(state, loaded, entity));
             if is_known {
                 continue;
@@ -71,13 +72,14 @@ impl Rows {
         &mut self,
         state: &State,
         loaded: &Loaded,
-        entity: &str,
+        (entity, request): (&str, &[Option<f64>]),
     ) -> Result<bool, ServingError> {
         let view = loaded.view().ok_or_else(|| no_view(loaded))?;
         let from = self.features.values.len();
         let read = &mut self.features;
-        let is_known =
-            state.features.read_into(view, entity, state.clock_us, state.registers(), read);
+        let rows = state.registers();
+        let asked = Asked { key: entity, as_of_us: state.clock_us, rows, request };
+        let is_known = state.features.read_asked_into(view, &asked, read);
         let statuses = &mut read.statuses[from..];
         let found = loaded.rules().keep(
             &mut read.values[from..],

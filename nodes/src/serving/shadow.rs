@@ -243,7 +243,7 @@ fn run(node: &Node, answered: &Answered) -> Result<Vec<f32>, ServingError> {
     // Another view: its own rows, as they are by now.
     let mut own = Vec::new();
     for entity in entities {
-        let row = node.serving().read_row(&node.machine().read(), shadow, entity)?;
+        let row = node.serving().read_row(&node.machine().read(), shadow, (entity, &[]))?;
         own.extend_from_slice(&row.vector.values);
     }
     let scores = shadow.model().score(&own, entities.len())?;

@@ -5,7 +5,7 @@ use super::lookahead::Lookahead;
 use super::rules::RuleHistory;
 use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
-    Ledger, ModelRecord, Once, Recent, Reply, Rows, Rules, Scores, Views, Watched,
+    Ledger, ModelRecord, Once, Recent, Reply, Rows, Rules, Scores, Tombstones, Views, Watched,
 };
 use super::{Places, ingest_bytes};
 use features::civil;
@@ -29,6 +29,11 @@ pub enum Change {
         table: &'static Table,
         row: Vec<Cell>,
     },
+    /// The row with this key is gone.
+    Delete {
+        table: &'static Table,
+        key: Vec<Cell>,
+    },
     /// Rows of `sensor_event`.
     Events(Box<EventColumns>),
 }
@@ -37,7 +42,7 @@ impl Change {
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Append { row, .. } | Self::Upsert { row, .. } => {
+            Self::Append { row, .. } | Self::Upsert { row, .. } | Self::Delete { key: row, .. } => {
                 row.iter().map(Cell::bytes).sum()
             }
             Self::Events(events) => events.bytes(),
@@ -72,6 +77,7 @@ pub struct State {
     pub checks: Checks,
     pub once: Once,
     pub feeds: Feeds,
+    pub tombstones: Tombstones,
     pub dead_letters: DeadLetters,
     pub events_total: u64,
     pub alerts_total: u64,
@@ -115,6 +121,7 @@ impl State {
             checks: Checks::default(),
             once: Once::default(),
             feeds: Feeds::default(),
+            tombstones: Tombstones::default(),
             dead_letters: DeadLetters::default(),
             events_total: 0,
             alerts_total: 0,
@@ -219,7 +226,10 @@ impl State {
             }
             Command::DeclareFeed(spec) => self.declare_feed(at, &spec),
             Command::IngestRows { feed, rows, rejected, letters } => {
-                self.ingest_rows(at, &feed, &rows, (rejected, letters))
+                self.ingest_rows(at, &feed, (&rows, &[]), (rejected, letters))
+            }
+            Command::FeedRows { feed, rows, gone, rejected, letters } => {
+                self.ingest_rows(at, &feed, (&rows, &gone), (rejected, letters))
             }
             Command::RecordDeadLetters(letters) => {
                 for letter in letters {

@@ -129,6 +129,15 @@ pub enum Command {
         actor: String,
         reason: String,
     },
+    /// As [`Self::IngestRows`], where the rows at some places take back what the feed said of their keys.
+    FeedRows {
+        feed: String,
+        rows: Vec<FeedRow>,
+        /// In order.
+        gone: Vec<u32>,
+        rejected: u32,
+        letters: Vec<DeadLetter>,
+    },
 }
 
 /// What a command answers.

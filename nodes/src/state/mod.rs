@@ -52,7 +52,7 @@ pub use conditions::{Comparison, Conditions, Found, Trial};
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use dedup::Dedup;
 pub use feature_views::{KnownView, ViewRecord, Views};
-pub use feeds::{Fed, FeedRow, FeedSpec, Feeds};
+pub use feeds::{Fed, FeedRow, FeedSpec, Feeds, Tombstones};
 pub use ledger::{DecisionRecord, Entry, Ledger, ObservedRecord, ReviewRecord, Written};
 pub use model_changes::{ModelAction, ModelPush, ModelRecord, ModelReport, ModelStep};
 pub use newest_scores::NewestScore;

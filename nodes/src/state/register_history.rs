@@ -38,8 +38,8 @@ pub(crate) fn is_kept(table: &Table) -> bool {
 impl State {
     /// `seq` orders the changes of an entry; `events_before` says how many events of the entry came
     /// before the change, and so counted for the row as it stood.
-    pub(crate) fn keep_history(&mut self, table: &Table, row: &[Cell]) {
-        let Some(key) = row.first().and_then(Cell::as_text) else { return };
+    /// A row that is gone has no cells.
+    pub(crate) fn keep_history(&mut self, table: &Table, key: &str, row: Option<&[Cell]>) {
         let history = vec![
             Cell::text(table.name),
             Cell::text(key),
@@ -47,7 +47,7 @@ impl State {
             Cell::Int(i64::from(self.entry_rows)),
             Cell::Int(i64::from(self.entry_events)),
             Cell::Time(self.clock_us),
-            Cell::Text(cells(table, row)),
+            row.map_or(Cell::Null, |row| Cell::Text(cells(table, row))),
         ];
         self.entry_rows += 1;
         self.append("register_history", history);

@@ -5,7 +5,7 @@ use super::dedup::Order;
 use super::rules::RuleHistory;
 use super::{
     Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, FrozenRows, Ledger,
-    ModelRecord, Once, Rows, Rules, Scores, State, Views, Watched,
+    ModelRecord, Once, Rows, Rules, Scores, State, Tombstones, Views, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;
@@ -40,6 +40,7 @@ struct Parts<Registered, Seen> {
     checks: Checks,
     once: Once,
     feeds: Feeds,
+    tombstones: Tombstones,
     dead_letters: DeadLetters,
     events_total: u64,
     alerts_total: u64,
@@ -96,6 +97,7 @@ impl State {
             checks: self.checks.clone(),
             once: self.once.clone(),
             feeds: self.feeds.clone(),
+            tombstones: self.tombstones.clone(),
             dead_letters: self.dead_letters.clone(),
             events_total: self.events_total,
             alerts_total: self.alerts_total,
@@ -151,6 +153,7 @@ impl State {
             checks: parts.checks,
             once: parts.once,
             feeds: parts.feeds,
+            tombstones: parts.tombstones,
             dead_letters: parts.dead_letters,
             events_total: parts.events_total,
             alerts_total: parts.alerts_total,

@@ -56,7 +56,7 @@ async fn a_feed_is_loaded_twice_late_and_wrong() {
     text.push_str(&line(501, now_us - 2 * DAY_US, "r1", 4));
     text.push_str(&line(502, now_us, "r2", 3));
     text.push_str("{\"seq\":503,\"row\":{}}\n");
-    text.push_str(&line(504, now_us, "r3", 2).replace("disab_level", "living"));
+    text.push_str(&line(504, now_us, "r3", 2).replace("\"disab_level\":2", "\"living\":\"alone\""));
     let file = write(folder.path(), "rows.ndjson", &text);
     let loaded = run(&cluster, &["feed", "load", "disabled-persons", &file]).await;
     assert!(
@@ -99,6 +99,15 @@ async fn a_feed_is_loaded_twice_late_and_wrong() {
     }
     let letters = run(&cluster, &["events", "dead-letters", "--format", "json"]).await;
     assert!(letters.contains("does not own resident.living"), "{letters}");
+    // Once the department owns the column, what was refused can be sent again.
+    let wider = SPEC
+        .replace("version = 1", "version = 2")
+        .replace("\"disab_level\"]", "\"disab_level\", \"living\"]");
+    let wider = write(folder.path(), "wider.toml", &wider);
+    run(&cluster, &["feed", "push", &wider]).await;
+    let sent = run(&cluster, &["events", "dead-letters", "--retry"]).await;
+    let told = "feed disabled-persons: 1 applied, 0 superseded, 0 duplicates, 1 rejected of 2";
+    assert!(sent.starts_with(told), "{sent}");
     let listed = run(&cluster, &["feed", "show", "disabled-persons"]).await;
     assert!(listed.contains("lateness_h = 24"), "{listed}");
     cluster.same_state().await;
@@ -139,4 +148,79 @@ async fn checks_of_institutions_are_history_from_a_csv_file() {
     }
     let refused = cluster.run(&["feed", "load", "nobody", &file]).await;
     assert_eq!(refused.status.code(), Some(3));
+}
+
+const RECORDS: &str = r#"
+feed = "registry"
+version = 1
+department = "民政"
+table = "resident"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_was_taken_back_is_gone_and_its_past_is_not() {
+    let mut cluster = Cluster::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let spec = write(folder.path(), "feed.toml", RECORDS);
+    run(&cluster, &["feed", "push", &spec]).await;
+    let begun_us = nodes::clock::now_us();
+    let line = |seq: u64, at: i64, key: &str, deleted: bool| {
+        format!(
+            "{{\"seq\":{seq},\"time_us\":{},\"deleted\":{deleted},\"row\":{{\"resident_key\":\"{key}\",\"disab_level\":3}}}}\n",
+            begun_us - HOUR_US + at
+        )
+    };
+    let load = async |cluster: &Cluster, text: &str| {
+        let file = write(folder.path(), "rows.ndjson", text);
+        run(cluster, &["feed", "load", "registry", &file]).await
+    };
+    let text: String = (1..=3).map(|seq| line(seq, 0, &format!("r{seq}"), false)).collect();
+    load(&cluster, &text).await;
+    let stood_us = nodes::clock::now_us();
+    // One is taken back, one before its own row has come, one twice and then told again.
+    let text = [
+        line(4, 9, "r1", true),
+        line(6, 9, "r4", true),
+        line(5, 1, "r4", false),
+        line(7, 9, "r2", true),
+        line(7, 9, "r2", true),
+        line(8, 10, "r2", false),
+    ]
+    .concat();
+    let said = load(&cluster, &text).await;
+    assert!(
+        said.starts_with("6 rows: 4 applied (3 withdrawn), 1 superseded, 1 duplicates"),
+        "{said}"
+    );
+    let leader = cluster.leader().await;
+    cluster.nodes[leader].kill();
+    cluster.nodes[leader].start();
+    cluster.nodes[leader].wait_up().await;
+    let again = load(&cluster, &text).await;
+    assert!(again.starts_with("6 rows: 0 applied"), "{again}");
+    let index = cluster.nodes[cluster.leader().await].status().await.unwrap().applied_index;
+    let now_us = nodes::clock::now_us();
+    for node in &cluster.nodes {
+        node.wait_recorded(index).await;
+        let keys = "SELECT resident_key FROM resident ORDER BY 1";
+        assert_eq!(rows(node, index, keys).await, [["r2"], ["r3"]], "node {}", node.id);
+        let at = |time_us: i64| {
+            format!(
+                "SELECT disab_level::INT, disab_level_status FROM features_at('subsidy', \
+                 (SELECT 'r1', make_timestamp({time_us}::BIGINT)), provenance := true)"
+            )
+        };
+        assert_eq!(rows(node, index, &at(stood_us)).await, [["3", "present"]]);
+        assert_eq!(rows(node, index, &at(now_us)).await[0][1], "not_found");
+        let provenance = "SELECT row_key, seq FROM row_provenance WHERE withdrawn ORDER BY seq";
+        assert_eq!(rows(node, index, provenance).await, [["r1", "4"], ["r4", "6"], ["r2", "7"]]);
+        let status = "SELECT withdrawn, applied, rows FROM feed_status";
+        assert_eq!(rows(node, index, status).await, [["3", "7", "15"]]);
+        let gone = node.get("/v1/portrait/r1").await;
+        assert!(gone.1.contains("no resident"), "{gone:?}");
+    }
+    let held = cluster.run(&["verify-parity", "--view", "subsidy"]).await;
+    let said = String::from_utf8_lossy(&held.stdout).into_owned();
+    assert!(held.status.success() && said.contains(" 0 differ"), "{said}");
+    cluster.same_state().await;
 }

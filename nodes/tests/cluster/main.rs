@@ -33,6 +33,7 @@ mod people;
 mod read_levels;
 mod rebuild;
 mod replay;
+mod request_values;
 mod restart;
 mod rules;
 mod sheng;

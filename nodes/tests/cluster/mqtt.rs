@@ -179,6 +179,40 @@ async fn brokers_and_leaders_die_and_every_event_counts_once() {
     println!("{sent} events");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_subscription_goes_on_with_the_next_leader() {
+    let mosquitto = Mosquitto::start().await;
+    let text = "name = 'shared'\ntopics = ['$share/hearth/shared/#']";
+    let mqtt = vec![broker(text, &mosquitto.address)];
+    let mut cluster = Cluster::shaped(Shape { mqtt, ..Shape::default() }).await;
+    subscribed(&cluster.nodes[cluster.leader().await]).await;
+    let gateway = Gateway::new(5, "shared", "gw-shared");
+    let task = gateway.start(&mosquitto.address);
+    for _ in 0..2 {
+        gateway.goes_on().await;
+        let leader = cluster.leader().await;
+        cluster.nodes[leader].kill();
+        gateway.goes_on().await;
+        cluster.nodes[leader].start();
+        cluster.nodes[leader].wait_up().await;
+    }
+    gateway.stop.store(true, Ordering::Relaxed);
+    task.await.unwrap();
+    let sent = gateway.sent.load(Ordering::Relaxed);
+    for node in &cluster.nodes {
+        within(LONG, &format!("{sent} events on node {}", node.id), async || {
+            (node.metric("hearth_events").await == sent).then_some(())
+        })
+        .await;
+    }
+    let index = cluster.nodes[cluster.leader().await].status().await.unwrap().applied_index;
+    for node in &cluster.nodes {
+        node.wait_recorded(index).await;
+        every_event_once(node, &gateway).await;
+    }
+    cluster.same_state().await;
+}
+
 /// Waits until a node takes from each of its brokers.
 async fn subscribed(node: &Process) {
     eventually(&format!("node {} subscribes", node.id), async || {

@@ -66,6 +66,24 @@ async fn parity_holds_and_a_planted_reading_breaks_it() {
     assert_eq!(held.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&held.stderr));
     assert!(said.contains(" 0 differ") && said.contains(" from 400 events"), "{said}");
 
+    // A part at a time comes to the same: each entity is of one.
+    let json = async |part: &str| {
+        let held = cluster.run(&["verify-parity", "--part", part, "--format", "json"]).await;
+        let said: serde_json::Value = serde_json::from_slice(&held.stdout).unwrap();
+        assert_eq!(said["differing"], 0, "{said}");
+        (said["entities"].as_u64().unwrap(), said["events"].as_u64().unwrap())
+    };
+    let whole = json("1/1").await;
+    let (mut entities, mut fewest) = (0, whole.1);
+    for part in ["1/3", "2/3", "3/3"] {
+        let (here, events) = json(part).await;
+        assert!(here < whole.0, "{part}: {here} of {whole:?}");
+        entities += here;
+        fewest = fewest.min(events);
+    }
+    assert_eq!(entities, whole.0);
+    assert!(fewest < whole.1, "a part needs its own events only");
+
     // What DuckDB has and the memory never heard of: the planted reading is of door3 and its home.
     let node = &mut cluster.nodes[0];
     node.kill();

@@ -1,31 +1,19 @@
 //! A real house, replayed by the command line.
 
+#[path = "../../src/real_data.rs"]
+mod real_data;
+
 use crate::local::{Cluster, Shape};
 use crate::tables::rows;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 const EVENTS: usize = 19_075;
 /// The sensors of the file that sit on the front door.
 const DOORS: [&str; 2] = ["4", "7"];
 
-/// The folder of recorded data; a test without it is skipped and says so.
-fn recorded(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("HEARTH_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is missing; set HEARTH_DATA to its folder", path.display());
-    None
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn house_b_counts_once_and_its_doors_are_those_of_the_file() {
-    let Some(file) = recorded("kasteren/houseB.sensors") else { return };
+    let Some(file) = real_data::real("kasteren/houseB.sensors") else { return };
     let cluster = Cluster::shaped(Shape { nodes: 1, ..Shape::default() }).await;
     let replay = ["replay", file.to_str().unwrap(), "--mapping", "kasteren-houseB"];
     let mut log_index = 0;

@@ -4,7 +4,7 @@
 use features::table::{Cell, encode_row};
 use features::{EntityKind, Event, civil};
 use flight::{Settings, WAREHOUSE_FILE, Warehouse};
-use nodes::state::{Command, State};
+use nodes::state::{Command, FeedRow, FeedSpec, State};
 use raft::Position;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -32,6 +32,24 @@ pub(crate) struct Seen {
     pub(crate) moves: usize,
     /// Entries in which events and register rows take turns.
     pub(crate) mixed: usize,
+    /// Rows that their department took back.
+    pub(crate) gone: usize,
+}
+
+/// Of which rows are taken back, each by a feed of its name.
+const REGISTERS: [&str; 6] =
+    ["resident", "household", "device", "dwelling", "subsidy", "health_summary"];
+
+fn feed(table: &str) -> Command {
+    Command::DeclareFeed(Box::new(FeedSpec {
+        feed: table.to_owned(),
+        version: 1,
+        department: "d".to_owned(),
+        table: table.to_owned(),
+        columns: Vec::new(),
+        lateness_h: 48,
+        stale_after_h: 48,
+    }))
 }
 
 pub(crate) struct Street {
@@ -69,6 +87,8 @@ impl Street {
         for view in crate::view::all() {
             assert!(street.state.views.current(view.name()).is_some(), "{}", view.name());
         }
+        let feeds: Vec<Command> = REGISTERS.iter().map(|table| feed(table)).collect();
+        street.apply(CLOCK_US, &feeds);
         // A third of everything is not in the registers from the beginning.
         let first: Vec<Command> = (0..40).map(|_| street.register()).collect();
         street.apply(CLOCK_US, &first);
@@ -226,6 +246,20 @@ impl Street {
         };
         cells.push(("as_of", as_of));
         let table = civil::table(table).unwrap();
+        if self.random.random_bool(0.2) {
+            self.seen.gone += 1;
+            let mut row = vec![Cell::Null; table.columns.len()];
+            row[0] = cells[0].1.clone();
+            let time_us = self.state.clock_us.max(CLOCK_US);
+            let row = FeedRow { seq: 0, time_us, row: encode_row(&row).unwrap() };
+            return Command::FeedRows {
+                feed: table.name.to_owned(),
+                rows: vec![row],
+                gone: vec![0],
+                rejected: 0,
+                letters: Vec::new(),
+            };
+        }
         let mut row = vec![Cell::Null; table.columns.len()];
         for (name, cell) in cells {
             row[table.position(name).unwrap()] = cell;
@@ -291,19 +325,27 @@ impl Street {
         keys.into_iter().filter(|_| self.random.random_bool(0.3)).collect()
     }
 
-    /// Puts an event into the warehouse that the state never had; says which residents it is of.
-    pub(crate) fn plant_reading(&mut self, at_us: i64) -> Vec<String> {
-        let device = (0..DEVICES)
-            .map(|at| format!("d{at}"))
-            .find(|device| {
-                self.state.homes().dwelling_of_device(device).is_some_and(|dwelling| {
-                    !self.state.homes().residents_of_dwelling(dwelling).is_empty()
-                })
-            })
-            .unwrap();
-        let dwelling = self.state.homes().dwelling_of_device(&device).unwrap().to_owned();
-        let residents = self.state.homes().residents_of_dwelling(&dwelling);
-        let residents = residents.into_iter().map(str::to_owned).collect();
+    /// A device, its dwelling and who lives there.
+    pub(crate) fn home(&self) -> (String, String, Vec<String>) {
+        let homes = self.state.homes();
+        let home_of = |device: String| {
+            let dwelling = homes.dwelling_of_device(&device)?.to_owned();
+            let residents = homes.residents_of_dwelling(&dwelling);
+            let residents: Vec<String> = residents.into_iter().map(str::to_owned).collect();
+            (!residents.is_empty()).then_some((device, dwelling, residents))
+        };
+        (0..DEVICES).find_map(|at| home_of(format!("d{at}"))).unwrap()
+    }
+
+    /// Puts an event into the warehouse that the state never had, as the last of what had been recorded
+    /// at an index.
+    pub(crate) fn plant_reading(
+        &mut self,
+        at_us: i64,
+        index: u64,
+        device: String,
+        dwelling: String,
+    ) {
         let table = civil::table("sensor_event").unwrap();
         let mut row = vec![Cell::Null; table.columns.len()];
         for (name, cell) in [
@@ -315,14 +357,12 @@ impl Street {
             ("recv_ts", Cell::Time(at_us)),
             ("kind", Cell::text("door")),
             ("value", Cell::Real(1.0)),
-            // As the last of what had been recorded before the street stood still.
-            ("log_index", Cell::Int(self.state.applied as i64 - 6)),
+            ("log_index", Cell::Int(index as i64)),
         ] {
             row[table.position(name).unwrap()] = cell;
         }
         let mut recording = crate::recording(self.state.applied + 1, Vec::new());
         recording.appends.push((table, vec![row]));
         self.warehouse.record(&recording).unwrap();
-        residents
     }
 }

@@ -1,5 +1,6 @@
 """The HTTP port: health, metrics, the cockpit, events as NDJSON and CloudEvents, reports."""
 
+import gzip
 import io
 import json
 import re
@@ -9,6 +10,8 @@ import urllib.request
 import zipfile
 
 import pytest
+from conftest import connect, hearth
+from test_cli import done
 
 WITHIN_S = 15
 # A time that is in the window of what is taken, and too old to page anyone.
@@ -130,6 +133,123 @@ def test_not_utf8_and_too_large(cluster, district):
     assert post(cluster.http[0], b"\xff\xfe", "application/x-ndjson")[0] == 400
     status, _, said = call(cluster.http[0], "/v1/events", b" " * (9 << 20), {"content-type": "application/x-ndjson"})
     assert status == 413 and said, said
+
+
+def test_what_programs_put_around_lines(http):
+    name = http.replace(":", "-")
+    body = b"\xef\xbb\xbf" + lines(reading(f"{name}-bom"), reading(f"{name}-crlf")).replace("\n", "\r\n").encode() + b"\r\n"
+    status, answer = post(http, body, "application/x-ndjson")
+    assert (status, answer.get("accepted")) == (200, 2), answer
+    status, answer = post(http, gzip.compress(body), "application/x-ndjson", content_encoding="GZIP")
+    assert (status, answer.get("duplicates")) == (200, 2), answer
+    status, answer = post(http, gzip.compress(body)[:-9], "application/x-ndjson", content_encoding="gzip")
+    assert status == 400 and "gzip" in answer["error"], answer
+    assert post(http, body, "application/x-ndjson", content_encoding="br")[0] == 415
+
+
+def test_of_a_body_with_a_bad_line_the_others_can_be_taken(cluster, district):
+    good = [json.dumps(reading(f"around-{at}")) for at in range(3)]
+    body = "\r\n".join([good[0], "", '{"value":', good[1], good[2]]).encode()
+    status, _, said = call(cluster.http[0], "/v1/events?bad_lines=skip", body, {"content-type": "application/x-ndjson"})
+    answer = json.loads(said)
+    assert (status, answer["accepted"], len(answer["rejected"])) == (200, 3, 1), answer
+    assert answer["rejected"][0]["reason"].startswith("line 3: "), answer
+
+
+def test_rows_of_a_feed_and_a_record_that_is_taken_back(cluster, district, tmp_path):
+    http, at_us = cluster.http[1], int(time.time() * 1e6) - 60_000_000
+    spec = tmp_path / "feed.toml"
+    spec.write_text('feed = "py-grids"\nversion = 1\ndepartment = "d"\ntable = "grid"\n')
+    done(hearth("feed", "push", spec, address=cluster.grpc[0]))
+    url, kind = "/v1/feeds/py-grids", {"content-type": "application/x-ndjson"}
+
+    def send(*rows):
+        body = "\r\n".join(json.dumps(row) if isinstance(row, dict) else row for row in rows).encode()
+        status, _, said = call(http, url, b"\xef\xbb\xbf" + body, kind)
+        return status, json.loads(said)
+
+    row = {"seq": 1, "time_us": at_us, "row": {"grid_id": "py-g1", "households": 5}}
+    status, answer = send(row, "{", {"seq": 3, "time_us": at_us, "row": {"grid_id": "py-g1", "house": 5}})
+    assert (status, answer["applied"]) == (200, 1), answer
+    assert [each["position"] for each in answer["rejected"]] == [1, 2] and "house" in answer["rejected"][1]["reason"]
+    status, answer = send({"seq": 4, "time_us": at_us + 1, "deleted": True, "row": {"grid_id": "py-g1"}})
+    assert (status, answer["applied"], answer["withdrawn"]) == (200, 1, 1), answer
+    with connect(cluster.flight[1]) as connection, connection.cursor() as cursor:
+        wait_for(cursor, "SELECT count(*) = 0 FROM grid WHERE grid_id = 'py-g1'")
+        cursor.execute("SELECT withdrawn FROM row_provenance WHERE row_key = 'py-g1' ORDER BY seq")
+        assert cursor.fetchall() == [(False,), (True,)]
+    assert send(*[row] * 10_001)[0] == 413
+
+
+def test_feast_in_json_takes_values_of_the_call(cluster, residents, tmp_path):
+    view = tmp_path / "view.toml"
+    view.write_text("""name = "py_called"
+entity = "resident"
+version = 1
+request = [{ name = "visits" }]
+feature = [{ name = "twice", expression = "2 * request.visits" }]
+""")
+    done(hearth("view", "push", view, address=cluster.grpc[0]))
+
+    def ask(**fields):
+        body = {"features": ["py_called:twice"], "entities": {"resident_key": residents[:2]}} | fields
+        status, _, said = call(cluster.http[0], "/get-online-features", json.dumps(body).encode())
+        if status != 200:
+            return status, json.loads(said)["error"]
+        told = json.loads(said)
+        at = told["metadata"]["feature_names"].index("twice")
+        return told["results"][at]["values"], told["results"][at]["statuses"]
+
+    wait_until(lambda: ask()[0] != 404)
+    assert ask(request_context={"visits": [1, 4.5]}) == ([2.0, 9.0], ["PRESENT"] * 2)
+    assert ask(request_context={"visits": [3]}) == ([6.0, 6.0], ["PRESENT"] * 2)
+    assert ask(entities={"resident_key": residents[:2], "visits": [1, 2]}) == ([2.0, 4.0], ["PRESENT"] * 2)
+    assert ask() == ([None, None], ["NULL_VALUE"] * 2)
+    status, error = ask(request_context={"visits": [1, 2, 3]})
+    assert status == 400 and "3 numbers for 2 entities" in error
+
+
+def test_feast_in_json_tells_old_missing_and_unknown_apart(cluster, residents, tmp_path):
+    view = tmp_path / "view.toml"
+    view.write_text("""name = "py_aged"
+entity = "resident"
+version = 1
+feature = [
+    { name = "age", column = "resident.birth_ym", transform = "years_since", ttl_us = 1 },
+    { name = "spoken", kind = "tamper", aggregate = "last", default = 9 },
+]
+""")
+    done(hearth("view", "push", view, address=cluster.grpc[0]))
+
+    def ask(**fields):
+        body = {"feature_service": "py_aged", "entities": {"resident_key": [residents[0], "nobody"]},
+                "full_feature_names": True} | fields
+        status, _, said = call(cluster.http[0], "/get-online-features", json.dumps(body).encode())
+        told = json.loads(said)
+        return status, dict(zip(told["metadata"]["feature_names"], told["results"])) if status == 200 else told
+
+    wait_until(lambda: ask()[0] == 200)
+    told = ask()[1]
+    assert set(told) == {"resident_key", "py_aged__age", "py_aged__spoken"}
+    assert told["py_aged__age"]["statuses"] == ["OUTSIDE_MAX_AGE", "NOT_FOUND"]
+    assert told["py_aged__age"]["values"][0] >= 50 and told["py_aged__age"]["values"][1] is None
+    assert told["py_aged__spoken"]["statuses"] == ["NULL_VALUE", "NOT_FOUND"]
+    assert ask(hearth_defaults=True)[1]["py_aged__spoken"]["values"] == [9.0, 9.0]
+
+
+def wait_until(holds):
+    until = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def wait_for(cursor, query):
+    def holds():
+        cursor.execute(query)
+        return cursor.fetchone()[0]
+
+    wait_until(holds)
 
 
 def cloud(event_id, **fields):

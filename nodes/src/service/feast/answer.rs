@@ -7,10 +7,12 @@ use crate::proto::feast::serving::{
     GetOnlineFeaturesResponseMetadata,
 };
 use crate::proto::feast::types::{Value, value::Val};
+use crate::serving::Sent;
 use crate::state::State;
-use features::{FeatureVector, FeatureView, Status};
+use features::{FeatureVector, FeatureView, Status as Found};
 use prost_types::Timestamp;
 use std::collections::BTreeMap;
+use tonic::Status;
 
 /// The columns in the order of their names, those of the entities first.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn read(state: &State, asked: Asked, wanted: &[Wanted]) -> Self {
+    pub(super) fn read(state: &State, asked: Asked, wanted: &[Wanted]) -> Result<Self, Status> {
         let known_us = state.clock_us;
         let rows = asked.rows();
         let mut names: Vec<String> = asked.keys.iter().map(|keys| keys.name.clone()).collect();
@@ -33,12 +35,18 @@ impl Answer {
         // Every view is read once for each of its entities.
         let views: BTreeMap<(&str, usize), &FeatureView> =
             wanted.iter().map(|each| ((each.view.name(), each.keys), &*each.view)).collect();
+        let sent = views.iter().map(|(of, view)| Ok((*of, asked.sent(view)?)));
+        let sent: BTreeMap<(&str, usize), Sent> = sent.collect::<Result<_, Status>>()?;
+        let registers = state.registers();
         for row in 0..rows {
             let read: BTreeMap<(&str, usize), FeatureVector> = views
                 .iter()
                 .map(|(of, view)| {
                     let key = key_text(&asked.keys[of.1].values[row]);
-                    (*of, state.features.read(view, &key, known_us, state.registers()))
+                    let request = sent.get(of).map_or(&[][..], |sent| sent.row(row));
+                    let asked =
+                        features::Asked { key: &key, as_of_us: known_us, rows: registers, request };
+                    (*of, state.features.read_asked(view, &asked))
                 })
                 .collect();
             for (each, column) in wanted.iter().zip(&mut columns) {
@@ -51,7 +59,7 @@ impl Answer {
         let mut all: Vec<Column> =
             asked.keys.into_iter().map(|keys| echo(keys, known_us)).collect();
         all.append(&mut columns);
-        Self { names, columns: all, views, log_index: state.applied, known_us }
+        Ok(Self { names, columns: all, views, log_index: state.applied, known_us })
     }
 
     pub(super) fn into_message(self) -> GetOnlineFeaturesResponse {
@@ -69,10 +77,10 @@ impl Answer {
 fn put(column: &mut Column, vector: &FeatureVector, at: usize, with_defaults: bool) {
     let status = match vector.statuses[at] {
         // A value of fewer readings than its window had is a value.
-        Status::Present | Status::Partial => FieldStatus::Present,
-        Status::Default => FieldStatus::NullValue,
-        Status::Stale => FieldStatus::OutsideMaxAge,
-        Status::NotFound => FieldStatus::NotFound,
+        Found::Present | Found::Partial => FieldStatus::Present,
+        Found::Default => FieldStatus::NullValue,
+        Found::Stale => FieldStatus::OutsideMaxAge,
+        Found::NotFound => FieldStatus::NotFound,
     };
     let is_there =
         with_defaults || matches!(status, FieldStatus::Present | FieldStatus::OutsideMaxAge);

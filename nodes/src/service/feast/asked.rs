@@ -3,6 +3,7 @@
 use crate::proto::feast::serving::GetOnlineFeaturesRequest;
 use crate::proto::feast::serving::get_online_features_request::Kind;
 use crate::proto::feast::types::{RepeatedValue, Value, value::Val};
+use crate::serving::Sent;
 use crate::state::State;
 use features::FeatureView;
 use std::collections::BTreeSet;
@@ -36,6 +37,8 @@ pub(super) struct Asked {
     pub(super) full_names: bool,
     pub(super) with_defaults: bool,
     pub(super) with_versions: bool,
+    /// Values that the views' expressions take from the call, by their names.
+    pub(super) context: Vec<(String, Vec<f64>)>,
 }
 
 /// One feature of the answer.
@@ -60,6 +63,11 @@ impl Asked {
             }
         };
         let context = request.request_context.get(DEFAULTS).and_then(|values| values.val.first());
+        let with_defaults = context.is_some_and(|value| value.val == Some(Val::BoolVal(true)));
+        let context = request.request_context.into_iter();
+        let context = context.filter_map(|(name, values)| Some((name, numbers(&values.val)?)));
+        let mut context: Vec<_> = context.collect();
+        context.sort_by(|one, other| one.0.cmp(&other.0));
         let mut keys: Vec<Keys> = request
             .entities
             .into_iter()
@@ -70,7 +78,8 @@ impl Asked {
             which,
             keys,
             full_names: request.full_feature_names,
-            with_defaults: context.is_some_and(|value| value.val == Some(Val::BoolVal(true))),
+            with_defaults,
+            context,
             with_versions: request.include_feature_view_version_metadata,
         };
         asked.checked()
@@ -92,6 +101,25 @@ impl Asked {
             )));
         }
         Ok(self)
+    }
+
+    /// What was sent for a view: in the request's context or, as Feast's client does it, as a column
+    /// beside the keys.
+    pub(super) fn sent(&self, view: &FeatureView) -> Result<Sent, Status> {
+        let is_of_view = |name: &str| view.request().iter().any(|value| value.name == name);
+        let mut columns: Vec<(&str, Vec<f64>)> = self
+            .context
+            .iter()
+            .filter(|(name, _)| is_of_view(name))
+            .map(|(name, numbers)| (name.as_str(), numbers.clone()))
+            .collect();
+        for keys in self.keys.iter().filter(|keys| is_of_view(&keys.name)) {
+            let numbers = numbers(&keys.values).ok_or_else(|| {
+                Status::invalid_argument(format!("request value {} is no number", keys.name))
+            })?;
+            columns.push((&keys.name, numbers));
+        }
+        Sent::of(view, self.rows(), &columns).map_err(Status::invalid_argument)
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -182,6 +210,19 @@ fn of_service(state: &State, name: &str) -> Result<Arc<FeatureView>, Status> {
     find(state, name).or_else(of_model).ok_or_else(|| {
         Status::not_found(format!("feature service {name:?} is neither a view nor an active model"))
     })
+}
+
+/// The column as numbers, where it is one.
+pub(super) fn numbers(values: &[Value]) -> Option<Vec<f64>> {
+    let number = |value: &Value| match value.val {
+        Some(Val::DoubleVal(number)) => Some(number),
+        Some(Val::FloatVal(number)) => Some(f64::from(number)),
+        Some(Val::Int64Val(number)) => Some(number as f64),
+        Some(Val::Int32Val(number)) => Some(f64::from(number)),
+        Some(Val::BoolVal(truth)) => Some(f64::from(u8::from(truth))),
+        _ => None,
+    };
+    values.iter().map(number).collect()
 }
 
 /// The text that a key stands for.

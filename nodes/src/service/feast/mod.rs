@@ -65,7 +65,7 @@ fn read(node: &Node, asked: Asked) -> Result<Answer, Status> {
     }
     let state = node.machine().read();
     let wanted = asked.wanted(&state)?;
-    Ok(Answer::read(&state, asked, &wanted))
+    Answer::read(&state, asked, &wanted)
 }
 
 #[tonic::async_trait]

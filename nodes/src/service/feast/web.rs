@@ -1,7 +1,7 @@
 //! `POST /get-online-features`: the same in JSON, as Feast's Python server has it.
 
 use super::answer::Answer;
-use super::asked::{Asked, Keys, Which};
+use super::asked::{Asked, Keys, Which, numbers};
 use super::{KNOWN_AT_HEADER, LOG_INDEX_HEADER, read};
 use crate::clock;
 use crate::node::Node;
@@ -27,6 +27,9 @@ struct Body {
     /// Fills empty values with the view's defaults.
     #[serde(default)]
     hearth_defaults: bool,
+    /// Values that the views' expressions take from the call.
+    #[serde(default)]
+    request_context: BTreeMap<String, Vec<Json>>,
 }
 
 /// Log index and known-at time.
@@ -44,6 +47,10 @@ pub(crate) fn get_online_features(node: &Node, body: &[u8]) -> Result<(Headers, 
         (None, Some(list)) => Which::Features(list),
         _ => return Err(Status::invalid_argument("name either features or a feature_service")),
     };
+    let context = body.request_context.into_iter().filter_map(|(name, values)| {
+        let values: Vec<Value> = values.into_iter().map(key).collect();
+        Some((name, numbers(&values)?))
+    });
     let keys = body
         .entities
         .into_iter()
@@ -54,6 +61,7 @@ pub(crate) fn get_online_features(node: &Node, body: &[u8]) -> Result<(Headers, 
         full_names: body.full_feature_names,
         with_defaults: body.hearth_defaults,
         with_versions: body.include_feature_view_version_metadata,
+        context: context.collect(),
     };
     let answer = read(node, asked.checked()?)?;
     let headers = [

@@ -153,6 +153,20 @@ fn stated(node: &Node, loaded: &Loaded) -> HashMap<String, ModelParameter> {
             "entity_input",
             format!("{ENTITY} BYTES [-1,1]: a {kind} key, the node reads the features"),
         ));
+        let values: Vec<String> = view
+            .request()
+            .iter()
+            .map(|value| {
+                let default = value.default.map_or_else(
+                    || "must be sent".to_owned(),
+                    |default| format!("{default} where it is left out"),
+                );
+                format!("{} FP32 [-1,1]: {default}", value.name)
+            })
+            .collect();
+        if !values.is_empty() {
+            stated.push(("request_inputs", values.join("; ")));
+        }
     }
     let parameter = |string_value| ModelParameter { string_value };
     stated.into_iter().map(|(key, value)| (key.to_owned(), parameter(value))).collect()

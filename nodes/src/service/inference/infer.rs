@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::trace::Traced;
 use super::versions::{self, Chosen};
-use super::{Surface, classification, parameters, tensors, told};
+use super::{Surface, classification, parameters, sent, tensors, told};
 use crate::node::Node;
 use crate::proto::inference::infer_parameter::ParameterChoice;
 use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
@@ -200,7 +200,7 @@ fn chosen(
         Chosen::Split { canary, rows } => (canary, rows),
     };
     let mut side = |loaded: &Loaded, side| {
-        let part = [versions::part(inputs, &rows, side)?];
+        let part = versions::part(inputs, &rows, side)?;
         let wanted: Vec<String> =
             wanted.iter().filter(|name| *name != versions::VERSION).cloned().collect();
         answer(node, loaded, &part, &wanted, explain, moments)
@@ -234,7 +234,8 @@ fn answer(
     explain: bool,
     moments: &mut Moments,
 ) -> Result<Answer, ServingError> {
-    let rows = inputs.first().map_or(0, Tensor::rows);
+    let keyed = inputs.iter().find(|input| input.name == ENTITY);
+    let rows = keyed.or(inputs.first()).map_or(0, Tensor::rows);
     let rows_max = node.config().limits.rows_per_request;
     if rows > rows_max {
         return Err(ServingError::Invalid(format!(
@@ -246,9 +247,6 @@ fn answer(
         !takes_features(loaded) && loaded.model().inputs().iter().any(|spec| spec.name == name)
     };
     match inputs {
-        [one] if one.name == ENTITY && !own(ENTITY) => {
-            by_entity(node, loaded, one, wanted, explain, moments)
-        }
         [one] if one.name == FEATURES && !own(FEATURES) => {
             let values = matrix(loaded, one)?;
             let tensors = scored(loaded, (&values, &[]), rows, wanted, explain, moments)?;
@@ -256,9 +254,7 @@ fn answer(
             Ok(Answer { values, ..Answer::of_tensors(tensors, rows) })
         }
         several if several.iter().any(|each| each.name == ENTITY && !own(ENTITY)) => {
-            Err(ServingError::Invalid(
-                "send `entity` alone: the node reads the features itself".to_owned(),
-            ))
+            by_entity(node, loaded, several, wanted, explain, moments)
         }
         _ => by_own_inputs(loaded, inputs, rows, wanted, explain, moments),
     }
@@ -273,23 +269,22 @@ pub(super) fn takes_features(loaded: &Loaded) -> bool {
 fn by_entity(
     node: &Node,
     loaded: &Loaded,
-    input: &Tensor,
+    inputs: &[Tensor],
     wanted: &[String],
     explain: bool,
     moments: &mut Moments,
 ) -> Result<Answer, ServingError> {
-    let Data::Bytes(keys) = &input.data else {
-        let said = format!(
-            "input `{ENTITY}` must be BYTES [-1, 1], got {} {:?}",
-            input.datatype, input.shape
-        );
-        return Err(ServingError::Invalid(said));
-    };
+    if inputs.iter().any(|input| input.name == FEATURES) {
+        return Err(ServingError::Invalid(
+            "send `entity` without `features`: the node reads the features itself".to_owned(),
+        ));
+    }
+    let (keys, sent) = sent::read(loaded, inputs)?;
     let entities = keys.iter().map(|key| std::str::from_utf8(key)).collect::<Result<Vec<_>, _>>();
     let entities = entities
         .map_err(|_| ServingError::Invalid(format!("input `{ENTITY}` is not UTF-8")))?
         .into_iter();
-    let rows = node.serving().read_rows(&node.machine().read(), loaded, entities)?;
+    let rows = node.serving().read_rows(&node.machine().read(), loaded, entities, &sent)?;
     let read = (rows.features.values.as_slice(), rows.unknown.as_slice());
     let mut tensors = scored(loaded, read, keys.len(), wanted, explain, moments)?;
     observe(loaded, (read.0, &rows.features.statuses), &tensors, &rows.groups);

@@ -10,6 +10,7 @@ mod mlserver;
 mod parameters;
 mod record;
 mod repository;
+mod sent;
 mod shared_memory;
 mod statistics;
 mod tensors;

@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::infer::{ENTITY, FEATURES, SCORE, in_order, matrix, takes_features, write_all};
 use super::versions::{self, Chosen};
-use super::{Surface, parameters, tensors};
+use super::{Surface, parameters, sent, tensors};
 use crate::node::Node;
 use crate::proto::inference::infer_parameter::ParameterChoice;
 use crate::proto::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
@@ -152,7 +152,8 @@ fn read(
     inputs: &[Tensor],
     entity: &str,
 ) -> Result<ToScore, ServingError> {
-    let count = inputs.first().map_or(0, Tensor::rows);
+    let keyed = inputs.iter().find(|input| input.name == ENTITY);
+    let count = keyed.or(inputs.first()).map_or(0, Tensor::rows);
     if count > ROWS_MAX {
         return Err(ServingError::Invalid(format!(
             "a request with record=true may have {ROWS_MAX} rows, this one has {count}"
@@ -162,11 +163,8 @@ fn read(
         let stable = routed.stable();
         !takes_features(stable) && stable.model().inputs().iter().any(|spec| spec.name == name)
     };
-    if let [one] = inputs
-        && one.name == ENTITY
-        && !own(ENTITY)
-    {
-        let rows = by_entity(node, routed, one)?;
+    if inputs.iter().any(|input| input.name == ENTITY) && !own(ENTITY) {
+        let rows = by_entity(node, routed, inputs)?;
         return Ok(ToScore { rows, given: false, own_inputs: None });
     }
     let by = match versions::choose(routed, inputs)? {
@@ -216,18 +214,23 @@ fn as_recorded(
 fn by_entity(
     node: &Node,
     routed: &Routed,
-    input: &Tensor,
+    inputs: &[Tensor],
 ) -> Result<Vec<(Arc<Loaded>, Row)>, ServingError> {
-    let Data::Bytes(keys) = &input.data else {
-        return Err(ServingError::Invalid(format!("input `{ENTITY}` must be BYTES [-1, 1]")));
-    };
+    let (keys, of_stable) = sent::read(routed.stable(), inputs)?;
     let state = node.machine().read();
     let mut rows = Vec::with_capacity(keys.len());
-    for key in keys {
+    for (at, key) in keys.iter().enumerate() {
         let by = routed.of(key)?;
+        let of_other;
+        let sent = if Arc::ptr_eq(by, routed.stable()) {
+            &of_stable
+        } else {
+            of_other = sent::read(by, inputs)?.1;
+            &of_other
+        };
         let key = std::str::from_utf8(key)
             .map_err(|_| ServingError::Invalid(format!("input `{ENTITY}` is not UTF-8")))?;
-        rows.push((Arc::clone(by), node.serving().read_row(&state, by, key)?));
+        rows.push((Arc::clone(by), node.serving().read_row(&state, by, (key, sent.row(at)))?));
     }
     Ok(rows)
 }

@@ -52,13 +52,8 @@ pub(super) fn choose<'a>(
 }
 
 fn entities<'a>(loaded: &Loaded, inputs: &'a [Tensor]) -> Option<&'a [Vec<u8>]> {
-    match inputs {
-        [one] if one.name == ENTITY && takes_features(loaded) => match &one.data {
-            Data::Bytes(keys) => Some(keys),
-            _ => None,
-        },
-        _ => None,
-    }
+    let keys = inputs.iter().find(|input| input.name == ENTITY && takes_features(loaded))?;
+    if let Data::Bytes(keys) = &keys.data { Some(keys) } else { None }
 }
 
 /// The bytes of the first row of the first input.
@@ -76,18 +71,33 @@ fn first_row(inputs: &[Tensor]) -> Vec<u8> {
     }
 }
 
-/// The rows of one side as a request of its own.
-pub(super) fn part(inputs: &[Tensor], rows: &[bool], side: bool) -> Result<Tensor, ServingError> {
-    let Some(Tensor { name, data: Data::Bytes(keys), .. }) = inputs.first() else {
-        return Err(ServingError::Failed("only entities are split".to_owned()));
+/// The rows of one side as a request of its own: keys, and what was sent with them.
+pub(super) fn part(
+    inputs: &[Tensor],
+    rows: &[bool],
+    side: bool,
+) -> Result<Vec<Tensor>, ServingError> {
+    fn own<T: Clone>(all: &[T], rows: &[bool], side: bool) -> Vec<T> {
+        let kept = all.iter().zip(rows).filter(|(_, each)| **each == side);
+        kept.map(|(each, _)| each.clone()).collect()
+    }
+    let part = |input: &Tensor| {
+        // One value for all of them is one for each side.
+        if input.data.len() == 1 && rows.len() > 1 {
+            return Ok(input.clone());
+        }
+        let data = match &input.data {
+            Data::Bytes(all) => Data::Bytes(own(all, rows, side)),
+            Data::Fp32(all) => Data::Fp32(own(all, rows, side)),
+            Data::Fp64(all) => Data::Fp64(own(all, rows, side)),
+            Data::Int32(all) => Data::Int32(own(all, rows, side)),
+            Data::Int64(all) => Data::Int64(own(all, rows, side)),
+            // Refused by whoever reads it.
+            _ => return Ok(input.clone()),
+        };
+        Ok(Tensor::new(input.name.as_str(), [data.len() as i64, 1], data)?)
     };
-    let own: Vec<Vec<u8>> = keys
-        .iter()
-        .zip(rows)
-        .filter(|(_, each)| **each == side)
-        .map(|(key, _)| key.clone())
-        .collect();
-    Ok(Tensor::new(name, [own.len() as i64, 1], Data::Bytes(own))?)
+    inputs.iter().map(part).collect()
 }
 
 /// Puts the answers of both sides together, row by row.

@@ -14,7 +14,9 @@ impl State {
         }
         let residents = self.homes().residents_of_dwelling(&alert.dwelling_id);
         let consenting = self.rows.residents_of_relative(person);
-        consenting.iter().any(|each| residents.contains(&each.as_str()) || *each == alert.resident_key)
+        consenting
+            .iter()
+            .any(|each| residents.contains(&each.as_str()) || *each == alert.resident_key)
     }
 
     /// Takes notices back that wait for those whose consent the entry's rows do not give.

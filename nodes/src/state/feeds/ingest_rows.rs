@@ -27,13 +27,21 @@ pub struct Fed {
     pub duplicates: u32,
     pub late: u32,
     pub rejected: u32,
+    /// Of the applied: took back what the feed had said.
+    pub withdrawn: u32,
 }
+
+/// Why a row of a history table cannot be taken back.
+pub(crate) const NO_WAY_BACK: &str =
+    "rows of a history table are never deleted: send a row that says what holds now";
 
 /// The feed that rows are of.
 struct Feeding {
     number: u16,
     spec: Arc<FeedSpec>,
     table: &'static Table,
+    /// The row takes back what the feed said.
+    takes_back: bool,
 }
 
 enum Outcome {
@@ -51,51 +59,25 @@ impl State {
         }
     }
 
+    /// Of the rows, those at the places of `gone` take back what the feed said.
     pub(crate) fn ingest_rows(
         &mut self,
         at: Position,
         feed: &str,
-        rows: &[FeedRow],
+        (rows, gone): (&[FeedRow], &[u32]),
         (rejected, letters): (u32, Vec<DeadLetter>),
     ) -> Reply {
-        let Some(known) = self.feeds.get(feed) else {
-            let said = format!("no feed {feed:?}: declare it with `hearth feed push FILE`");
-            return Reply::Refused(Refusal::NotFound(said));
+        let mut feeding = match self.feeding(feed) {
+            Ok(feeding) => feeding,
+            Err(reply) => return reply,
         };
-        let (number, spec) = (known.number, Arc::clone(&known.spec));
-        let Some(table) = FeedSpec::table_of(&spec.table) else {
-            let said = format!("feed {feed}: there is no table {}", spec.table);
-            return Reply::Refused(Refusal::Precondition(said));
-        };
-        let feeding = Feeding { number, spec, table };
-        let mut fed = Fed { rejected, ..Fed::default() };
         for letter in letters {
             self.keep_letter(at, letter);
         }
-        for row in rows {
-            match self.take_row(at, &feeding, row) {
-                Outcome::Applied { columns, row: cells } => {
-                    fed.applied += 1;
-                    self.count(&feeding, row, &mut fed, false);
-                    self.write_provenance(at, &feeding, row, (&cells, columns));
-                }
-                Outcome::Superseded => {
-                    fed.superseded += 1;
-                    self.count(&feeding, row, &mut fed, false);
-                }
-                Outcome::Duplicate => {
-                    fed.duplicates += 1;
-                    self.count(&feeding, row, &mut fed, true);
-                }
-                Outcome::Rejected(reason) => {
-                    fed.rejected += 1;
-                    let payload = format!("seq {} at {} us", row.seq, row.time_us);
-                    self.keep_letter(
-                        at,
-                        DeadLetter::new("feed", feed, &reason, payload.as_bytes()),
-                    );
-                }
-            }
+        let mut fed = Fed { rejected, ..Fed::default() };
+        for (place, row) in (0_u32..).zip(rows) {
+            feeding.takes_back = gone.binary_search(&place).is_ok();
+            self.ingest_row(at, &feeding, row, &mut fed);
         }
         if let Some(feed) = self.feeds.get_mut(feed) {
             feed.status.applied += u64::from(fed.applied);
@@ -103,8 +85,47 @@ impl State {
             feed.status.duplicates += u64::from(fed.duplicates);
             feed.status.late += u64::from(fed.late);
             feed.status.rejected += u64::from(fed.rejected);
+            feed.status.withdrawn += u64::from(fed.withdrawn);
         }
         Reply::Fed(fed)
+    }
+
+    fn feeding(&self, feed: &str) -> Result<Feeding, Reply> {
+        let Some(known) = self.feeds.get(feed) else {
+            let said = format!("no feed {feed:?}: declare it with `hearth feed push FILE`");
+            return Err(Reply::Refused(Refusal::NotFound(said)));
+        };
+        let (number, spec) = (known.number, Arc::clone(&known.spec));
+        let Some(table) = FeedSpec::table_of(&spec.table) else {
+            let said = format!("feed {feed}: there is no table {}", spec.table);
+            return Err(Reply::Refused(Refusal::Precondition(said)));
+        };
+        Ok(Feeding { number, spec, table, takes_back: false })
+    }
+
+    fn ingest_row(&mut self, at: Position, feeding: &Feeding, row: &FeedRow, fed: &mut Fed) {
+        match self.take_row(at, feeding, row) {
+            Outcome::Applied { columns, row: cells } => {
+                fed.applied += 1;
+                fed.withdrawn += u32::from(feeding.takes_back);
+                self.count(feeding, row, fed, false);
+                self.write_provenance(at, feeding, row, (&cells, columns));
+            }
+            Outcome::Superseded => {
+                fed.superseded += 1;
+                self.count(feeding, row, fed, false);
+            }
+            Outcome::Duplicate => {
+                fed.duplicates += 1;
+                self.count(feeding, row, fed, true);
+            }
+            Outcome::Rejected(reason) => {
+                fed.rejected += 1;
+                let payload = format!("seq {} at {} us", row.seq, row.time_us);
+                let feed = &feeding.spec.feed;
+                self.keep_letter(at, DeadLetter::new("feed", feed, &reason, payload.as_bytes()));
+            }
+        }
     }
 
     fn take_row(&mut self, at: Position, feeding: &Feeding, row: &FeedRow) -> Outcome {
@@ -112,13 +133,20 @@ impl State {
             feeding.table.check(&cells)?;
             feeding.table.key_of(&cells).map(|_| cells)
         });
-        let cells = match cells {
+        let mut cells = match cells {
             Ok(cells) => cells,
             Err(error) => return Outcome::Rejected(error.to_string()),
         };
+        if feeding.takes_back {
+            // Its key is all that counts.
+            cells.iter_mut().skip(feeding.table.key).for_each(|cell| *cell = Cell::Null);
+        }
         let Some(feed) = self.feeds.get_mut(&feeding.spec.feed) else { return Outcome::Duplicate };
         let is_known = row.seq > 0 && feed.status.seen.contains(row.seq);
         if feeding.table.mode == Mode::History {
+            if feeding.takes_back {
+                return Outcome::Rejected(NO_WAY_BACK.to_owned());
+            }
             if row.seq == 0 {
                 let said = "rows of a history table need a seq: a repeat is known by nothing else";
                 return Outcome::Rejected(said.to_owned());
@@ -151,15 +179,28 @@ impl State {
     ) -> Result<Merged, String> {
         let table = feeding.table;
         let version = Version { time_us: row.time_us, seq: row.seq, feed: feeding.number };
+        let version = if feeding.takes_back { version.taking_back() } else { version };
         let write = Write { cells, columns: feeding.spec.owned(table), version };
+        let key = table.key_of(cells).map_err(|error| error.to_string())?;
+        let was_gone = self.put_back(table, cells);
+        let before =
+            if was_gone || !feeding.takes_back { None } else { self.rows.get(table.name, &key) };
         let departments = self.feeds.departments();
         let merged = self.rows.merge(table, &write, &departments);
-        let merged = merged.map_err(|error| error.to_string())?;
-        if let Merged::Written { row, .. } = &merged {
+        if (was_gone || feeding.takes_back)
+            && let Some(stored) = self.rows.take_back(table, &key)
+        {
+            if let Some(before) = before {
+                self.forget_row(table, &before);
+                let key = before.into_iter().take(table.key).collect();
+                self.changes.push(Change::Delete { table, key });
+            }
+            self.tombstones.keep(table, &key, stored);
+        } else if let Ok(Merged::Written { row, .. }) = &merged {
             self.learn_row(table, row);
             self.changes.push(Change::Upsert { table, row: row.clone() });
         }
-        Ok(merged)
+        merged.map_err(|error| error.to_string())
     }
 
     fn write_history(
@@ -226,6 +267,7 @@ impl State {
                 Cell::Time(row.time_us),
                 Cell::Time(self.clock_us),
                 Cell::Int(at.index as i64),
+                Cell::Bool(feeding.takes_back),
             ],
         );
     }

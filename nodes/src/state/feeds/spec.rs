@@ -12,7 +12,7 @@ const DEPARTMENT_BYTES_MAX: usize = 128;
 const HOURS_MAX: u32 = 10 * 366 * 24;
 const HOUR_US: i64 = 3_600_000_000;
 /// What the state itself writes of a feed's row.
-const KEPT_BY_STATE: [&str; 3] = ["src_dept", "as_of", "log_index"];
+pub(super) const KEPT_BY_STATE: [&str; 3] = ["src_dept", "as_of", "log_index"];
 
 /// One department's stream of rows into one table, as its file declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

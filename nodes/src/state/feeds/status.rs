@@ -37,6 +37,8 @@ pub struct FeedStatus {
     /// Were behind the watermark.
     pub late: u64,
     pub rejected: u64,
+    /// Of the applied: took back what the feed had said.
+    pub withdrawn: u64,
     /// The latest time that the source gave.
     pub newest_us: i64,
     /// The log's clock at the last row.

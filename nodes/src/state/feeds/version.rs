@@ -4,16 +4,35 @@
 //! greater version stands, whatever came first, so the rows depend on what was sent and not on the
 //! order it came in. Columns of one version share one [`Stamp`], a few bytes behind the row itself.
 
-use super::spec::bit;
-use features::table::{Cell, RowError, Table};
+use super::spec::{KEPT_BY_STATE, bit};
+use features::table::{Cell, Column, RowError, Table};
 use serde::{Deserialize, Serialize};
 
-/// Later is greater; of one instant the greater number of the feed, then the later declared feed.
+/// Beside the feed's number: it took back what it had said.
+const TAKES_BACK: u16 = 1 << 15;
+
+/// Later is greater; of one instant the greater number of the feed, then whoever takes back, then the
+/// later declared feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Version {
     pub(crate) time_us: i64,
     pub(crate) seq: u64,
+    /// The feed's number, and [`TAKES_BACK`].
     pub(crate) feed: u16,
+}
+
+impl Version {
+    pub(crate) fn taking_back(self) -> Self {
+        Self { feed: self.feed | TAKES_BACK, ..self }
+    }
+
+    pub(crate) fn takes_back(self) -> bool {
+        self.feed & TAKES_BACK != 0
+    }
+
+    fn feed_number(self) -> usize {
+        usize::from(self.feed & !TAKES_BACK)
+    }
 }
 
 /// The columns of a row, by bits, that came with one version.
@@ -94,12 +113,22 @@ pub(crate) fn sign(table: &Table, row: &mut [Cell], stamps: &[Stamp], department
     if let Some(cell) = table.position("as_of").and_then(|at| row.get_mut(at)) {
         *cell = Cell::Time(newest.version.time_us);
     }
-    let department = departments.get(usize::from(newest.version.feed));
+    let department = departments.get(newest.version.feed_number());
     if let (Some(department), Some(cell)) =
         (department, table.position("src_dept").and_then(|at| row.get_mut(at)))
     {
         *cell = Cell::text(*department);
     }
+}
+
+/// Whether nobody says anything of a row any more, and a department took it back.
+pub(crate) fn is_taken_back(table: &Table, row: &[Cell], stamps: &[Stamp]) -> bool {
+    let is_said = |(column, cell): (&Column, &Cell)| {
+        !matches!(cell, Cell::Null) && !KEPT_BY_STATE.contains(&column.name)
+    };
+    !stamps.is_empty()
+        && stamps.iter().all(|stamp| stamp.version.takes_back())
+        && !table.columns.iter().zip(row).skip(table.key).any(is_said)
 }
 
 fn encoded(cell: &Cell) -> Result<Vec<u8>, RowError> {

@@ -24,7 +24,7 @@ pub(super) struct Marked<'a> {
 
 impl Page {
     pub(super) fn of(rows: &[Marked<'_>]) -> Self {
-        debug_assert!(rows.len() == 1 || fits(rows));
+        debug_assert!(rows.len() <= 1 || fits(rows));
         let mut bytes = Vec::with_capacity(bytes_of(rows));
         bytes.push(rows.len() as u8);
         bytes.extend(rows.iter().map(|each| each.mark));

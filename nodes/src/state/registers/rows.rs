@@ -7,10 +7,11 @@ use super::index::{self, Index};
 use super::relatives::RELATION;
 use super::shelf::{Shelf, hash_of};
 use super::stored::FrozenRows;
-use crate::state::feeds::{Merged, Stamp, Write, merge, sign, stands};
+use crate::state::feeds::{Merged, Stamp, Write, is_taken_back, merge, sign, stands};
 use features::shorthand::has_plain_key;
 use features::table::{Cell, Mode, ROW_BYTES_MAX, ROW_VERSION, RowError, Table};
 use features::{Cells, RowSource, Shorthand, civil};
+use std::sync::Arc;
 
 /// Rows of every reference table, packed; reads decode the one row they need.
 #[derive(Debug)]
@@ -126,13 +127,32 @@ impl Rows {
         self.relation_changes += u64::from(table.name == RELATION);
         let put = shelf.put(key, &brief);
         for index in &mut self.indexes[place] {
-            index.follow(shelf, &put, &brief);
+            index.follow(shelf, &put, Some(&brief));
         }
         Ok(true)
     }
 
-    /// A row as a snapshot has it.
-    pub(super) fn put_stored(
+    /// Takes a row out of which nothing is said any more; gives what was stored of it.
+    pub(crate) fn take_back(&mut self, table: &Table, key: &[u8]) -> Option<Arc<[u8]>> {
+        let place = place_of(table.name)?;
+        let shelf = self.shelves.get_mut(place)?;
+        let brief = shelf.get(key)?;
+        let (row, stamps) = shelf.stamped(brief).ok()?;
+        if !is_taken_back(table, &row, &read_stamps(stamps).ok()?) {
+            return None;
+        }
+        let stored = shelf.stored(brief).into();
+        let taken = shelf.take(key)?;
+        for index in &mut self.indexes[place] {
+            index.follow(shelf, &taken, None);
+        }
+        self.moves += u64::from(belonging_of(table.name).is_some());
+        self.relation_changes += u64::from(table.name == RELATION);
+        Some(stored)
+    }
+
+    /// A row as a snapshot has it, or as it was taken back.
+    pub(crate) fn put_stored(
         &mut self,
         table: &Table,
         key: &[u8],

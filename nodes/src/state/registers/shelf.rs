@@ -20,14 +20,14 @@ pub(super) struct Shelf {
     len: usize,
 }
 
-/// What became of the pages when a row was put into its place.
+/// What became of the pages when a row was put into its place, or taken from it.
 #[derive(Debug)]
 pub(super) struct Put {
     /// The page that the row belonged to, as it was.
     pub(super) before: Option<Page>,
     /// What of the table is on that page now, and on new ones behind it.
     pub(super) pages: Vec<u32>,
-    /// The place of the row that stood there on `before`.
+    /// The place of the row that stood there, on `before`.
     pub(super) replaced: Option<usize>,
 }
 
@@ -156,6 +156,18 @@ impl Shelf {
             pages.push(number);
         }
         Put { before: Some(before), pages, replaced }
+    }
+
+    /// Takes a row from its place. Its page stays, also when it is empty.
+    pub(super) fn take(&mut self, key: &[u8]) -> Option<Put> {
+        let number = self.page_for(key)?;
+        let before = self.page(number)?.clone();
+        let at = self.place_on(&before, key, mark_of(hash_of(key)))?;
+        let rows = before.all().enumerate().filter(|(each, _)| *each != at);
+        let rows: Vec<Marked<'_>> = rows.map(|(_, row)| row).collect();
+        *self.pages.get_mut(number as usize)? = Page::of(&rows);
+        self.len -= 1;
+        Some(Put { before: Some(before), pages: vec![number], replaced: Some(at) })
     }
 
     /// Where a key that is not on the page belongs.

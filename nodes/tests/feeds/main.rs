@@ -7,13 +7,14 @@
     reason = "a test may stop at once"
 )]
 
+mod offline;
+mod withdrawn;
+
 use features::civil;
 use features::table::{Cell, ColumnType, Mode, Table, encode_row};
-use features::{EntityKind, Event, Window};
 use nodes::state::feeds::FeedStatus;
 use nodes::state::{Change, Command, DeadLetter, Fed, FeedRow, FeedSpec, Refusal, Reply, State};
 use raft::Position;
-use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -71,6 +72,8 @@ struct Sent {
     feed: usize,
     arrives_us: i64,
     row: FeedRow,
+    /// The department takes back what it said of the key.
+    gone: bool,
 }
 
 fn any_cell(kind: ColumnType, dice: &mut ChaCha8Rng) -> Cell {
@@ -106,6 +109,7 @@ fn said(rows_per_feed: u64, dice: &mut ChaCha8Rng) -> Vec<Sent> {
             .collect();
         times.sort_unstable();
         for (seq, time_us) in (1..).zip(times) {
+            let gone = table.mode != Mode::History && dice.random_ratio(1, 6);
             let mut row = vec![Cell::Null; table.columns.len()];
             for (at, cell) in row.iter_mut().enumerate() {
                 if at < table.key {
@@ -114,12 +118,12 @@ fn said(rows_per_feed: u64, dice: &mut ChaCha8Rng) -> Vec<Sent> {
                         ColumnType::Int => Cell::Int(key),
                         _ => Cell::text(format!("k{key}")),
                     };
-                } else if is_owned(table, columns, at) {
+                } else if !gone && is_owned(table, columns, at) {
                     *cell = any_cell(table.columns[at].kind, dice);
                 }
             }
             let row = FeedRow { seq, time_us, row: encode_row(&row).unwrap() };
-            all.push(Sent { feed, arrives_us: time_us, row });
+            all.push(Sent { feed, arrives_us: time_us, row, gone });
         }
     }
     all.sort_by_key(|sent| (sent.row.time_us, sent.row.seq, sent.feed));
@@ -152,12 +156,19 @@ struct Replica {
     index: u64,
     history: Vec<Vec<Cell>>,
     provenance: usize,
+    /// What follows from the changes for the tables of registers.
+    warehouse: BTreeMap<&'static str, Vec<Vec<Cell>>>,
 }
 
 impl Replica {
     fn new(specs: &[FeedSpec]) -> Self {
-        let mut replica =
-            Self { state: State::new(), index: 0, history: Vec::new(), provenance: 0 };
+        let mut replica = Self {
+            state: State::new(),
+            index: 0,
+            history: Vec::new(),
+            provenance: 0,
+            warehouse: BTreeMap::new(),
+        };
         for spec in specs {
             let command = Command::DeclareFeed(Box::new(spec.clone()));
             assert_eq!(replica.apply(BEGIN_US, &command), Reply::Done);
@@ -178,6 +189,17 @@ impl Replica {
                 Change::Append { table, .. } if table.name == "row_provenance" => {
                     self.provenance += 1;
                 }
+                Change::Upsert { table, row } => {
+                    let rows = self.warehouse.entry(table.name).or_default();
+                    rows.retain(|each| each[..table.key] != row[..table.key]);
+                    rows.push(row);
+                }
+                Change::Delete { table, key } => {
+                    let rows = self.warehouse.entry(table.name).or_default();
+                    let before = rows.len();
+                    rows.retain(|each| each[..table.key] != key);
+                    assert_eq!(before, rows.len() + 1, "{} {key:?} was there", table.name);
+                }
                 _ => {}
             }
         }
@@ -189,15 +211,14 @@ impl Replica {
         let mut left = all;
         while let Some(first) = left.first() {
             let most = dice.random_range(1..200);
-            let same = left.iter().take(most).take_while(|sent| sent.feed == first.feed).count();
+            let is_same = |sent: &&Sent| (sent.feed, sent.gone) == (first.feed, first.gone);
+            let same = left.iter().take(most).take_while(is_same).count();
             let (part, rest) = left.split_at(same);
             left = rest;
-            let command = Command::IngestRows {
-                feed: specs[first.feed].feed.clone(),
-                rows: part.iter().map(|sent| sent.row.clone()).collect(),
-                rejected: 0,
-                letters: Vec::new(),
-            };
+            let feed = specs[first.feed].feed.clone();
+            let sent = part.iter().map(|sent| sent.row.clone()).collect();
+            let command =
+                if first.gone { withdrawn::withdraw(&feed, sent) } else { rows(&feed, sent) };
             let reply = self.apply(part.last().unwrap().arrives_us, &command);
             assert!(matches!(reply, Reply::Fed(Fed { rejected: 0, .. })), "{reply:?}");
         }
@@ -212,6 +233,22 @@ impl Replica {
         tables.map(|table| (table.name, self.state.rows.scan(table.name).collect())).collect()
     }
 
+    /// The same, as the warehouse was told.
+    fn told(&self) -> BTreeMap<&'static str, Vec<Vec<Cell>>> {
+        let mut tables: BTreeMap<_, Vec<Vec<Cell>>> =
+            self.tables().into_keys().map(|name| (name, Vec::new())).collect();
+        for (name, rows) in &self.warehouse {
+            if !tables.contains_key(name) {
+                continue;
+            }
+            let table = civil::table(name).unwrap();
+            let mut rows = rows.clone();
+            rows.sort_by_key(|row| table.key_of(row).unwrap());
+            tables.insert(name, rows);
+        }
+        tables
+    }
+
     fn restarted(&mut self) {
         let bytes = self.state.to_bytes().unwrap();
         self.state = State::from_reader(&mut bytes.as_slice()).unwrap();
@@ -219,9 +256,10 @@ impl Replica {
     }
 }
 
-/// The newest value of each column by itself, the slow and plain way.
-fn newest_by_column(said: &[Sent]) -> BTreeMap<(&'static str, Vec<u8>, usize), Cell> {
-    let mut newest: BTreeMap<_, ((i64, u64, usize), Cell)> = BTreeMap::new();
+/// The newest value of each column by itself, and whether its department took it back: the slow and
+/// plain way.
+fn newest_by_column(said: &[Sent]) -> BTreeMap<(&'static str, Vec<u8>, usize), (Cell, bool)> {
+    let mut newest: BTreeMap<_, ((i64, u64, bool, usize), Cell)> = BTreeMap::new();
     for sent in said {
         let (_, _, table, columns) = FEEDS[sent.feed];
         let table = civil::table(table).unwrap();
@@ -230,7 +268,7 @@ fn newest_by_column(said: &[Sent]) -> BTreeMap<(&'static str, Vec<u8>, usize), C
         }
         let row = features::table::decode_row(&sent.row.row).unwrap();
         let key = table.key_of(&row).unwrap();
-        let version = (sent.row.time_us, sent.row.seq, sent.feed);
+        let version = (sent.row.time_us, sent.row.seq, sent.gone, sent.feed);
         for (at, cell) in row.iter().enumerate().filter(|(at, _)| is_owned(table, columns, *at)) {
             let place = newest.entry((table.name, key.clone(), at));
             let place = place.or_insert((version, cell.clone()));
@@ -239,7 +277,7 @@ fn newest_by_column(said: &[Sent]) -> BTreeMap<(&'static str, Vec<u8>, usize), C
             }
         }
     }
-    newest.into_iter().map(|(place, (_, cell))| (place, cell)).collect()
+    newest.into_iter().map(|(place, (version, cell))| (place, (cell, version.2))).collect()
 }
 
 #[test]
@@ -267,18 +305,28 @@ fn nineteen_feeds_late_doubled_and_out_of_order_end_as_a_clean_replay() {
     assert_eq!(rough.state.rows, clean.state.rows);
     assert_eq!(rough.tables(), clean.tables());
     let mut cells = 0;
-    for ((table, key, at), cell) in newest_by_column(&said) {
-        let row = rough.state.rows.get(table, &key).unwrap();
-        assert_eq!(row[at], cell, "{table} {at}");
+    let newest = newest_by_column(&said);
+    let mut stands: BTreeMap<_, bool> = BTreeMap::new();
+    for ((table, key, _), (_, gone)) in &newest {
+        *stands.entry((*table, key.clone())).or_default() |= !gone;
+    }
+    for ((table, key, at), (cell, _)) in &newest {
+        let row = rough.state.rows.get(table, key);
+        assert_eq!(row.is_some(), stands[&(*table, key.clone())], "{table} {key:?}");
+        assert!(row.is_none_or(|row| row[*at] == *cell), "{table} {at}");
         cells += 1;
     }
     assert!(cells > 1_000, "{cells}");
+    assert!(rough.state.tombstones.iter().eq(clean.state.tombstones.iter()));
+    let gone = stands.values().filter(|stands| !**stands).count();
+    assert!(gone > 5 && rough.state.tombstones.len() == gone, "{gone} rows are gone");
     rough.history.sort_by_key(|row| format!("{row:?}"));
     clean.history.sort_by_key(|row| format!("{row:?}"));
     assert_eq!(rough.history, clean.history);
     assert_eq!(rough.history.len(), 400, "each row of a history table once");
     assert!(rough.provenance > 0);
 
+    assert_eq!(rough.told(), rough.tables());
     for (feed, (name, _, _, _)) in FEEDS.iter().enumerate() {
         let (ours, theirs) = (rough.status(name), clean.status(name));
         assert_eq!(ours.duplicates, repeats[feed], "{name}");
@@ -404,75 +452,4 @@ fn refused_rows_are_dead_letters_and_history_needs_numbers() {
     assert_eq!(letters[1].letter.payload, "{\"x\":1}");
     replica.restarted();
     assert_eq!(replica.state.dead_letters.counts().collect::<Vec<_>>(), [("feed", 2)]);
-}
-
-/// R49: 47 grids of an island, three days without a network, then everything at once: some of it sent
-/// two or three times, in any order.
-#[test]
-fn offline_grids_come_back_after_three_days() {
-    let mut dice = ChaCha8Rng::seed_from_u64(seed());
-    let specs: Vec<FeedSpec> = (0..47)
-        .map(|grid| spec(&format!("grid-{grid}"), &format!("网格{grid}"), "visit", &[]))
-        .collect();
-    let visit = |grid: usize, number: u64, time_us: i64, finding: i64| {
-        let named = [
-            ("visit_id", Cell::text(format!("v{grid}-{}", number % 20))),
-            ("finding", Cell::text(finding.to_string())),
-        ];
-        // Part-time workers' telephones do not number their rows.
-        FeedRow { seq: 0, time_us, row: cells("visit", &named) }
-    };
-    let event = |grid: usize, number: u64, time_us: i64| Event {
-        event_id: number.to_string(),
-        device_id: format!("door-{grid}"),
-        kind: "door".to_owned(),
-        event_time_us: time_us,
-        value: 1.0,
-        source: format!("grid-{grid}"),
-        ..Event::default()
-    };
-    let mut batches: Vec<(usize, Vec<FeedRow>, Vec<Event>)> = Vec::new();
-    for grid in 0..47 {
-        for batch in 0..6_u64 {
-            let mut time = || BEGIN_US + dice.random_range(0..3 * DAY_US);
-            let numbers = batch * 10..(batch + 1) * 10;
-            let events = numbers.clone().map(|n| event(grid, n, time())).collect();
-            let mut findings = ChaCha8Rng::seed_from_u64(batch);
-            let visits =
-                numbers.map(|n| visit(grid, n, time(), findings.random_range(0..9))).collect();
-            batches.push((grid, visits, events));
-        }
-    }
-    let now_us = BEGIN_US + 3 * DAY_US;
-    let deliver = |batches: &[(usize, Vec<FeedRow>, Vec<Event>)]| {
-        let mut replica = Replica::new(&specs);
-        for (at, (grid, visits, events)) in batches.iter().enumerate() {
-            let time_us = now_us + at as i64;
-            replica.apply(time_us, &rows(&specs[*grid].feed, visits.clone()));
-            replica.apply(time_us, &Command::IngestEvents { events: events.clone() });
-        }
-        replica.apply(now_us + HOUR_US, &Command::Tick);
-        replica
-    };
-    let clean = deliver(&batches);
-    let mut burst = batches.clone();
-    for batch in &batches {
-        for _ in 0..dice.random_range(0..3) {
-            burst.push(batch.clone());
-        }
-    }
-    burst.shuffle(&mut dice);
-    let burst = deliver(&burst);
-    assert_eq!(burst.state.rows, clean.state.rows);
-    assert_eq!(burst.state.events_total, 47 * 60);
-    assert_eq!(clean.state.events_total, 47 * 60);
-    for grid in 0..47 {
-        let summary = |replica: &Replica| {
-            let (device, at_us) = (format!("door-{grid}"), now_us + HOUR_US);
-            let window = Some(Window::D7);
-            replica.state.features.summary(EntityKind::Device, &device, None, window, at_us)
-        };
-        assert_eq!(summary(&burst), summary(&clean));
-        assert_eq!(summary(&burst).unwrap().count, 60);
-    }
 }
