@@ -179,20 +179,20 @@ impl Home {
         self.replica.apply(NOON_US + 9, &Command::IngestEvents { events: vec![event] });
         let state = &self.replica.state;
         let now_us = state.clock_us;
-        let read = state.features.read(&self.view, "r1", now_us, &state.registers());
+        let read = state.features.read(&self.view, "r1", now_us, state.registers());
         // What is derived from the rows is the same after a restore.
         let bytes = state.to_bytes().unwrap();
         let again = nodes::state::State::from_reader(&mut bytes.as_slice()).unwrap();
-        let restored = again.features.read(&self.view, "r1", now_us, &again.registers());
+        let restored = again.features.read(&self.view, "r1", now_us, again.registers());
         assert_eq!(read.values, restored.values);
         for of in [state, &again] {
             let homes = (
-                of.homes.residents_of_dwelling("w1").to_vec(),
-                of.homes.dwelling_of_device("d1").map(str::to_owned),
+                of.homes().residents_of_dwelling("w1"),
+                of.homes().dwelling_of_device("d1").map(str::to_owned),
             );
             let first = (
-                state.homes.residents_of_dwelling("w1").to_vec(),
-                state.homes.dwelling_of_device("d1").map(str::to_owned),
+                state.homes().residents_of_dwelling("w1"),
+                state.homes().dwelling_of_device("d1").map(str::to_owned),
             );
             assert_eq!(homes, first);
         }
@@ -218,7 +218,7 @@ fn who_is_gone_lives_nowhere_and_reads_as_unknown() {
     assert_eq!(statuses[1], Status::Default, "there are readings, so somebody was there");
     let state = &home.replica.state;
     assert!(state.features.find(EntityKind::Resident, "r1").is_some());
-    assert!(state.homes.residents_of_dwelling("w1").is_empty());
+    assert!(state.homes().residents_of_dwelling("w1").is_empty());
 }
 
 #[test]
