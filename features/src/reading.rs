@@ -244,8 +244,10 @@ const OWN_ROWS: usize = 3;
 
 /// The first register rows of a plan, where they are found by the entity's own key.
 fn own_rows<'a>(plan: &Plan, asked: &Asked<'a>) -> [Option<Cells<'a>>; OWN_ROWS] {
-    let own = |at| plan.rows.get(at).filter(|row| row.key.is_none());
-    std::array::from_fn(|at| own(at).and_then(|row| asked.rows.row(row.table, asked.key)))
+    std::array::from_fn(|at| {
+        let row = plan.rows.get(at).filter(|row| row.key.is_none())?;
+        asked.rows.row(row.table, asked.key)
+    })
 }
 
 /// One row while it is being read.
