@@ -239,9 +239,7 @@ mod tests {
         let text = prop_oneof!["[a-c]{0,2}", ".{0,90}", "[居民姓名]{0,8}"];
         let value = match kind {
             ColumnType::Bool => any::<bool>().prop_map(Cell::Bool).boxed(),
-            ColumnType::Int => {
-                prop_oneof![any::<i64>(), -3_i64..3].prop_map(Cell::Int).boxed()
-            }
+            ColumnType::Int => prop_oneof![any::<i64>(), -3_i64..3].prop_map(Cell::Int).boxed(),
             ColumnType::Real => {
                 let rounded = (-90_000_000_i64..90_000_000, 0..9)
                     .prop_map(|(digits, decimals)| digits as f64 / 10_f64.powi(decimals));
@@ -255,10 +253,10 @@ mod tests {
                 prop_oneof![any::<i64>(), seconds].prop_map(Cell::Time).boxed()
             }
             ColumnType::Date => any::<i32>().prop_map(Cell::Date).boxed(),
-            ColumnType::Texts => {
-                prop::collection::vec(text, 0..3).prop_map(Cell::Texts).boxed()
+            ColumnType::Texts => prop::collection::vec(text, 0..3).prop_map(Cell::Texts).boxed(),
+            ColumnType::Ints => {
+                prop::collection::vec(any::<i64>(), 0..3).prop_map(Cell::Ints).boxed()
             }
-            ColumnType::Ints => prop::collection::vec(any::<i64>(), 0..3).prop_map(Cell::Ints).boxed(),
             ColumnType::Reasons => prop::collection::vec((text, any::<f64>(), any::<f64>()), 0..3)
                 .prop_map(Cell::Reasons)
                 .boxed(),

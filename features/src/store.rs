@@ -394,10 +394,10 @@ mod tests {
         let mut store = Store::new();
         for step in 0..2_000 {
             store.advance(NOW_US + step * 5 * MINUTE_US);
-            for device in 0..20 {
-                let key = format!("d-{device}");
+            for resident in 0..20 {
+                let key = format!("r-{resident}");
                 store.record(
-                    EntityKind::Device,
+                    EntityKind::Resident,
                     &key,
                     Kind::Gas,
                     store.now_us(),
@@ -409,9 +409,9 @@ mod tests {
         for hour in 0..24 * 10 {
             store.advance(NOW_US + 7 * DAY_US + hour * HOUR_US);
         }
-        let series: usize = store.rosters[0]
+        let series: usize = store.rosters[EntityKind::Resident as usize]
             .keys()
-            .flat_map(|key| store.series(EntityKind::Device, key))
+            .flat_map(|key| store.series(EntityKind::Resident, key))
             .map(Series::heap_bytes)
             .sum();
         assert_eq!(series, 0);

@@ -79,15 +79,15 @@ fn age(state: &State, resident_key: &str) -> Option<i64> {
 /// The newest score of every model, then the live features of the resident's view.
 fn indicators(state: &State, resident_key: &str) -> Vec<Indicator> {
     let scores = state.scores.of(resident_key).map(|score| Indicator {
-        name: score.model.clone(),
-        value: Some(score.score),
-        band: Some(score.band.clone()),
-        model: Some(score.model.clone()),
-        version: Some(score.version.clone()),
-        event_time_us: Some(score.scored_us),
+        name: score.model().to_owned(),
+        value: Some(score.score()),
+        band: Some(score.band().to_owned()),
+        model: Some(score.model().to_owned()),
+        version: Some(score.version().to_owned()),
+        event_time_us: Some(score.scored_us()),
         known_us: Some(state.clock_us),
         status: Status::Present.as_str().to_owned(),
-        log_index: Some(score.read_index),
+        log_index: Some(score.read_index()),
     });
     let features = state.views.current("resident_activity").into_iter().flat_map(|view| {
         let vector = state.features.read(view, resident_key, state.clock_us, state.registers());

@@ -149,9 +149,7 @@ impl<'a> Part<'a> {
             let is_known = part.rows.add(state, model, resident).unwrap_or(false);
             let hash = feature_hash(view, &part.rows.features.values[from..]);
             let old = state.scores.latest(resident, model.name());
-            let is_old = old.is_some_and(|old| {
-                old.feature_hash == hash && old.model_sha256 == model.sha256_hex()
-            });
+            let is_old = old.is_some_and(|old| old.is_of(&hash, model.sha256_hex()));
             if !is_known || is_old {
                 part.rows.features.truncate(from);
                 continue;

@@ -10,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The set is kept in so many parts, so that none takes long when it grows.
-const PARTS: usize = 1024;
+/// The set is kept in so many parts, so that none takes long when it grows; and so that a full one stays
+/// below half of what 8,192 places hold, which is where a table that is written for ever stops growing.
+const PARTS: usize = 1200;
 /// What is hashed in one piece.
 const TEXT_BYTES: usize = 96;
 /// Keys in one stretch of the order.
@@ -20,7 +21,8 @@ const STRETCH: usize = 4096;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<u128>", into = "Vec<u128>")]
 pub struct Dedup {
-    seen: Vec<HashTable<u128>>,
+    /// Numbers of keys: where a key stands in the order.
+    seen: Vec<HashTable<u32>>,
     order: Order,
 }
 
@@ -44,9 +46,23 @@ pub(crate) struct Order {
     /// How many keys of the first stretch are forgotten.
     forgotten: usize,
     len: usize,
+    /// The number of the oldest key. They go up by one and around; fewer are remembered than there are.
+    first: u32,
 }
 
 impl Order {
+    /// The number that the next key will have.
+    fn next(&self) -> u32 {
+        self.first.wrapping_add(self.len as u32)
+    }
+
+    /// The key of a number.
+    #[inline]
+    fn get(&self, number: u32) -> Option<u128> {
+        let at = self.forgotten + number.wrapping_sub(self.first) as usize;
+        self.stretches.get(at / STRETCH)?.get(at % STRETCH).copied()
+    }
+
     fn push(&mut self, key: u128) {
         if self.stretches.back().is_none_or(|last| last.len() == STRETCH) {
             self.stretches.push_back(Arc::new(Vec::with_capacity(STRETCH)));
@@ -61,6 +77,7 @@ impl Order {
         let key = *self.stretches.front()?.get(self.forgotten)?;
         self.forgotten += 1;
         self.len -= 1;
+        self.first = self.first.wrapping_add(1);
         if self.forgotten == STRETCH {
             self.stretches.pop_front();
             self.forgotten = 0;
@@ -92,7 +109,7 @@ impl Serialize for Order {
 }
 
 impl Dedup {
-    /// At most this many event keys are remembered (32 bytes each and the set's slack).
+    /// At most this many event keys are remembered (16 bytes each, and 12 in the set).
     pub const HORIZON_EVENTS: usize = 4_000_000;
 
     /// True the first time; false for a repeat within the horizon.
@@ -105,10 +122,11 @@ impl Dedup {
         if !self.remember(key) {
             return false;
         }
+        let number = self.order.first;
         if self.order.len > Self::HORIZON_EVENTS
             && let Some(oldest) = self.order.pop()
             && let Some(part) = self.seen.get_mut(part_of(oldest))
-            && let Ok(found) = part.find_entry(oldest as u64, |each| *each == oldest)
+            && let Ok(found) = part.find_entry(oldest as u64, |each| *each == number)
         {
             found.remove();
         }
@@ -116,14 +134,17 @@ impl Dedup {
     }
 
     fn remember(&mut self, key: u128) -> bool {
-        let Some(part) = self.seen.get_mut(part_of(key)) else { return false };
+        let Self { seen, order } = self;
+        let Some(part) = seen.get_mut(part_of(key)) else { return false };
         // The key is random already: its lower half is its hash.
-        let Entry::Vacant(place) = part.entry(key as u64, |each| *each == key, |each| *each as u64)
+        let hash = |number: &u32| order.get(*number).unwrap_or_default() as u64;
+        let Entry::Vacant(place) =
+            part.entry(key as u64, |number| order.get(*number) == Some(key), hash)
         else {
             return false;
         };
-        place.insert(key);
-        self.order.push(key);
+        place.insert(order.next());
+        order.push(key);
         true
     }
 
@@ -140,7 +161,9 @@ impl Dedup {
 
     fn holds(&self, key: u128) -> bool {
         let part = self.seen.get(part_of(key));
-        part.is_some_and(|part| part.find(key as u64, |each| *each == key).is_some())
+        part.is_some_and(|part| {
+            part.find(key as u64, |number| self.order.get(*number) == Some(key)).is_some()
+        })
     }
 
     /// The keys in their order, which says all there is; as cheap as a copy of a thousand handles.
@@ -230,6 +253,27 @@ mod tests {
                 assert_eq!(fingerprint(&source, &id), u128::from_le_bytes(first));
             }
         }
+    }
+
+    /// Numbers go around, and a set that has forgotten as many as it holds finds the same keys.
+    #[test]
+    fn numbers_go_around_and_every_key_is_found_by_its_own() {
+        let mut dedup = Dedup::default();
+        dedup.order.first = u32::MAX - 3_000;
+        let key = |at: u32| fingerprint("s", &at.to_string());
+        for at in 0..20_000 {
+            assert!(dedup.admit_key(key(at)) && !dedup.admit_key(key(at)), "{at}");
+            if at >= 7_000 {
+                let (number, oldest) = (dedup.order.first, dedup.order.pop().unwrap());
+                assert_eq!(oldest, key(at - 7_000));
+                let part = &mut dedup.seen[part_of(oldest)];
+                part.find_entry(oldest as u64, |each| *each == number).unwrap().remove();
+                assert!(!dedup.holds(oldest) && dedup.holds(key(at - 6_999)));
+            }
+        }
+        assert_eq!(dedup.len(), 7_000);
+        let kept: usize = dedup.seen.iter().map(HashTable::len).sum();
+        assert_eq!(kept, 7_000);
     }
 
     #[test]

@@ -18,14 +18,16 @@ pub(crate) struct Place {
     pub(crate) home: Option<u32>,
     /// Some resident has no slot: the features have no room left, or the key is unusable.
     pub(crate) is_partial: bool,
-    seen: u64,
+    seen: u32,
 }
 
-/// What is known of a device: as of which state of the registers, and its place.
-#[derive(Clone, Copy, Debug, Default)]
+const NOWHERE: u32 = u32::MAX;
+
+/// What is known of a device: as of which state of the registers, and the number of its place.
+#[derive(Clone, Copy, Debug)]
 struct Known {
-    seen: u64,
-    place: Option<u32>,
+    seen: u32,
+    place: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,7 +42,7 @@ impl Places {
     /// The place of a device, where it is known as the registers stand now.
     pub(crate) fn known(&self, slot: usize, homes: Homes<'_>) -> Option<&Place> {
         let known = self.devices.get(slot).filter(|known| known.seen == homes.changes())?;
-        self.get(known.place?)
+        self.get(known.place)
     }
 
     pub(crate) fn get(&self, place: u32) -> Option<&Place> {
@@ -57,7 +59,7 @@ impl Places {
     ) -> Option<(u32, &Place)> {
         let seen = homes.changes();
         if self.devices.len() <= slot {
-            self.devices.resize(slot + 1, Known::default());
+            self.devices.resize(slot + 1, Known { seen: 0, place: NOWHERE });
         }
         let known = self.devices.get_mut(slot)?;
         if known.seen != seen {
@@ -74,9 +76,9 @@ impl Places {
                 self.all.push(Place { dwelling, residents, home, is_partial: false, seen: 0 });
                 next
             });
-            *known = Known { seen, place };
+            *known = Known { seen, place: place.unwrap_or(NOWHERE) };
         }
-        let number = known.place?;
+        let number = known.place;
         let place = self.all.get_mut(number as usize)?;
         if place.seen != seen {
             place.seen = seen;

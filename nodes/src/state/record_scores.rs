@@ -1,13 +1,12 @@
 //! What the leader's scorer found. Results are replicated, computation is not.
 
 use super::cases::Raise;
+use super::newest_scores::{NewestScore, NewestScores};
 use super::{Reply, Severity, State};
 use features::table::Cell;
 use features::{EntityKind, Paged};
-use imbl::OrdMap;
 use raft::Position;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// The alert that a score asks for, by its model's manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +48,7 @@ struct Turn {
 /// The newest score by resident and model, and who is waiting to be scored again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    latest: OrdMap<(String, String), Arc<ScoreRecord>>,
+    latest: NewestScores,
     /// By the resident's slot in the features.
     turns: Paged<Turn>,
     /// Features up to this index were read by the scorer.
@@ -84,18 +83,13 @@ impl Scores {
         }
     }
 
-    pub fn latest(&self, resident: &str, model: &str) -> Option<&ScoreRecord> {
-        self.latest.get(&(resident.to_owned(), model.to_owned())).map(Arc::as_ref)
+    pub fn latest(&self, resident: &str, model: &str) -> Option<NewestScore<'_>> {
+        self.latest.get(resident, model)
     }
 
     /// The newest scores of a resident, by model name.
-    pub fn of(&self, resident: &str) -> impl Iterator<Item = &ScoreRecord> {
-        let from = (resident.to_owned(), String::new());
-        let resident = resident.to_owned();
-        self.latest
-            .range(from..)
-            .take_while(move |((key, _), _)| *key == resident)
-            .map(|(_, score)| score.as_ref())
+    pub fn of(&self, resident: &str) -> impl Iterator<Item = NewestScore<'_>> {
+        self.latest.of(resident)
     }
 }
 
@@ -141,19 +135,16 @@ impl State {
             }
         }
         for score in scores {
-            let key = (score.resident_key.clone(), score.model.clone());
             // The same vector under the same model says nothing new.
-            let same = self.scores.latest.get(&key).is_some_and(|old| {
-                old.feature_hash == score.feature_hash && old.model_sha256 == score.model_sha256
-            });
-            if same {
+            let old = self.scores.latest.get(&score.resident_key, &score.model);
+            if old.is_some_and(|old| old.is_of(&score.feature_hash, &score.model_sha256)) {
                 continue;
             }
             self.append("risk_score", score_row(at, &score));
             if let Some(alert) = &score.alert {
                 self.raise_from_score(at, &score, alert);
             }
-            self.scores.latest.insert(key, Arc::new(score));
+            self.scores.latest.put(&score);
         }
         Reply::Done
     }

@@ -4,8 +4,8 @@ use super::conditions::{Kept, Registers};
 use super::dedup::Order;
 use super::rules::RuleHistory;
 use super::{
-    Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, FrozenRows, Ledger, ModelRecord,
-    Once, Rows, Rules, Scores, State, Views, Watched,
+    Alerts, Casework, Checks, Conditions, DeadLetters, Dedup, Feeds, FrozenRows, Ledger,
+    ModelRecord, Once, Rows, Rules, Scores, State, Views, Watched,
 };
 use features::{FrozenStore, Store};
 use imbl::OrdMap;

@@ -6,8 +6,8 @@ use super::kept::Kept;
 use super::sight::{PlaceId, Sight};
 use super::tick::TICK_US;
 use super::verdict::{Spot, What};
-use crate::state::rules::{DeviceClass, Rules};
 use crate::state::Rows;
+use crate::state::rules::{DeviceClass, Rules};
 use features::table::Cell;
 use features::{EntityKind, Kind, Store, civil};
 

@@ -58,8 +58,7 @@ impl State {
     fn tell(&mut self, at: Position, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
             let Self { rows, features, .. } = &*self;
-            let (dwelling, other) =
-                Registers { rows, store: features }.names_of(&verdict.spot);
+            let (dwelling, other) = Registers { rows, store: features }.names_of(&verdict.spot);
             let place = if dwelling.is_empty() { &other } else { &dwelling };
             // What fires joins the case of the same hazard; what is over ends only its own kind's.
             let joins = matches!(verdict.what, What::Fire { .. } | What::Again { .. });

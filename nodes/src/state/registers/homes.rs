@@ -14,8 +14,8 @@ pub(super) const BELONGING: [(&str, &str); 3] =
     [("device", "dwelling_id"), ("household", "dwelling_id"), ("resident", "household_id")];
 
 impl<'a> Homes<'a> {
-    /// Grows when somebody moved; never 0 where anybody is known.
-    pub(crate) fn changes(self) -> u64 {
+    /// Another number when somebody moved; never 0 where anybody is known.
+    pub(crate) fn changes(self) -> u32 {
         self.rows.moves()
     }
 
@@ -116,7 +116,10 @@ mod tests {
         learn(&mut rows, "device", [("device_id", "d1"), ("dwelling_id", "w1")]);
         learn_no(&mut rows, "device", ("device_id", "d1"));
         let homes = rows.homes();
-        assert_eq!((homes.dwelling_of_device("d1"), homes.devices_of_dwelling("w1").count()), (None, 0));
+        assert_eq!(
+            (homes.dwelling_of_device("d1"), homes.devices_of_dwelling("w1").count()),
+            (None, 0)
+        );
         learn_no(&mut rows, "resident", ("resident_key", "r1"));
         assert!(rows.homes().residents_of_dwelling("w1").is_empty());
         assert_eq!(rows.homes().dwelling_of_resident("r1"), None);

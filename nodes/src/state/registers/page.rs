@@ -117,7 +117,9 @@ mod tests {
 
     #[test]
     fn rows_of_any_length_come_back_and_pages_are_small() {
-        for lengths in [vec![0], vec![9; 12], vec![0; 400], vec![200_000], vec![700, 200_000, 3, 700, 700]] {
+        for lengths in
+            [vec![0], vec![9; 12], vec![0; 400], vec![200_000], vec![700, 200_000, 3, 700, 700]]
+        {
             let rows: Vec<Vec<u8>> =
                 lengths.iter().enumerate().map(|(at, length)| vec![at as u8; *length]).collect();
             let marked: Vec<Marked<'_>> = rows

@@ -36,9 +36,9 @@ pub(super) fn hash_of(bytes: &[u8]) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(bytes)
 }
 
-/// Bits that no index uses.
-fn mark_of(key: &[u8]) -> u8 {
-    (hash_of(key) >> 40) as u8
+/// Of the hash of a key: bits that no index uses.
+fn mark_of(hash: u64) -> u8 {
+    (hash >> 40) as u8
 }
 
 impl Shelf {
@@ -105,23 +105,25 @@ impl Shelf {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.get_on(self.page_for(key)?, key)
+        self.get_on(self.page_for(key)?, key, hash_of(key))
     }
 
-    pub(super) fn get_on(&self, page: u32, key: &[u8]) -> Option<&[u8]> {
+    /// The row of a key with this hash, where it is on that page.
+    #[inline]
+    pub(super) fn get_on(&self, page: u32, key: &[u8], hash: u64) -> Option<&[u8]> {
         let page = self.page(page)?;
-        self.place_on(page, key).map(|at| page.row(at))
+        self.place_on(page, key, mark_of(hash)).map(|at| page.row(at))
     }
 
     #[inline]
-    fn place_on(&self, page: &Page, key: &[u8]) -> Option<usize> {
+    fn place_on(&self, page: &Page, key: &[u8], mark: u8) -> Option<usize> {
         let mut scratch = Vec::new();
-        page.marked(mark_of(key)).find(|at| self.key_of(page.row(*at), &mut scratch) == key)
+        page.marked(mark).find(|at| self.key_of(page.row(*at), &mut scratch) == key)
     }
 
     /// Puts a row into its place.
     pub(super) fn put(&mut self, key: &[u8], row: &[u8]) -> Put {
-        let new = Marked { mark: mark_of(key), row };
+        let new = Marked { mark: mark_of(hash_of(key)), row };
         let Some(number) = self.page_for(key) else {
             self.pages.push(Page::of(&[new]));
             self.order.insert([].into(), 0);
@@ -131,7 +133,7 @@ impl Shelf {
         let Some(before) = self.page(number).cloned() else {
             return Put { before: None, pages: Vec::new(), replaced: None };
         };
-        let replaced = self.place_on(&before, key);
+        let replaced = self.place_on(&before, key, new.mark);
         let at = replaced.unwrap_or_else(|| self.place_for(&before, key));
         let mut rows: Vec<Marked<'_>> = Vec::with_capacity(before.len() + 1);
         rows.extend(before.all());

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn damage_is_refused_with_a_word() {
         let bytes = postcard::to_stdvec(&rows(0).freeze()).unwrap();
-        for at in (0..bytes.len()).step_by(97) {
+        for at in (0..bytes.len()).step_by(1_999) {
             assert!(postcard::from_bytes::<Rows>(&bytes[..at]).is_err());
             let mut wrong = bytes.clone();
             wrong[at] ^= 0x55;

@@ -1,0 +1,273 @@
+//! The newest score by resident and model, in as little as the portrait shows of it and the scorer needs
+//! to tell the next one from it. All of a score, with its reasons, is in the table `risk_score`.
+
+use super::ScoreRecord;
+use imbl::{OrdMap, Vector};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use sha2::{Digest as _, Sha256};
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+/// What scores have in common, by number: a model's version, and one of its bands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Said {
+    model: String,
+    version: String,
+    model_sha256: String,
+    band: String,
+}
+
+/// One score: 64 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Kept {
+    score: f64,
+    feature_hash: [u8; 32],
+    read_index: u64,
+    scored_us: i64,
+    /// Its place among what is said.
+    said: u32,
+}
+
+/// The newest score of a resident by one model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NewestScore<'a> {
+    kept: &'a Kept,
+    said: &'a Said,
+}
+
+impl<'a> NewestScore<'a> {
+    pub fn model(&self) -> &'a str {
+        &self.said.model
+    }
+
+    pub fn version(&self) -> &'a str {
+        &self.said.version
+    }
+
+    pub fn band(&self) -> &'a str {
+        &self.said.band
+    }
+
+    pub fn score(&self) -> f64 {
+        self.kept.score
+    }
+
+    pub fn read_index(&self) -> u64 {
+        self.kept.read_index
+    }
+
+    pub fn scored_us(&self) -> i64 {
+        self.kept.scored_us
+    }
+
+    /// Whether it was made of these features by this model.
+    pub fn is_of(&self, feature_hash: &str, model_sha256: &str) -> bool {
+        self.kept.feature_hash == hash_bytes(feature_hash) && self.said.model_sha256 == model_sha256
+    }
+}
+
+/// Copies share all of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct NewestScores {
+    /// By resident; the scores of one in the order of the models' names.
+    all: OrdMap<Arc<str>, Arc<[Kept]>>,
+    /// As many as versions of models have bands.
+    said: Vector<Arc<Said>>,
+    len: usize,
+}
+
+/// Feature hashes are SHA-256 in hex; whatever else one is, its own hash stands for it.
+fn hash_bytes(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let is_plain = pairs.len() == bytes.len()
+        && rest.is_empty()
+        && pairs.iter().zip(&mut bytes).all(|(pair, byte)| {
+            let digits = pair.map(|digit| (digit as char).to_digit(16));
+            let is_lower = !pair.iter().any(u8::is_ascii_uppercase);
+            match digits {
+                [Some(high), Some(low)] if is_lower => {
+                    *byte = (high << 4 | low) as u8;
+                    true
+                }
+                _ => false,
+            }
+        });
+    if is_plain { bytes } else { Sha256::digest(text).into() }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+impl NewestScores {
+    pub(super) fn get(&self, resident: &str, model: &str) -> Option<NewestScore<'_>> {
+        self.of(resident).find(|score| score.model() == model)
+    }
+
+    /// Those of a resident, in the order of the models' names.
+    pub(super) fn of(&self, resident: &str) -> impl Iterator<Item = NewestScore<'_>> {
+        let kept = self.all.get(resident).map_or(&[][..], |kept| kept);
+        kept.iter()
+            .filter_map(|kept| Some(NewestScore { kept, said: self.said.get(kept.said as usize)? }))
+    }
+
+    /// Puts a score in the place of the one before.
+    pub(super) fn put(&mut self, score: &ScoreRecord) {
+        let said = Said {
+            model: score.model.clone(),
+            version: score.version.clone(),
+            model_sha256: score.model_sha256.clone(),
+            band: score.band.clone(),
+        };
+        let known = self.said.iter().position(|each| **each == said);
+        let number = known.unwrap_or_else(|| {
+            self.said.push_back(Arc::new(said));
+            self.said.len() - 1
+        });
+        let kept = Kept {
+            score: score.score,
+            feature_hash: hash_bytes(&score.feature_hash),
+            read_index: score.read_index,
+            scored_us: score.scored_us,
+            said: number as u32,
+        };
+        let resident = score.resident_key.as_str();
+        let mut all: Vec<Kept> = self.all.get(resident).map_or_else(Vec::new, |all| all.to_vec());
+        let model = |kept: &Kept| self.said.get(kept.said as usize).map(|said| said.model.as_str());
+        match all.binary_search_by(|each| model(each).cmp(&Some(score.model.as_str()))) {
+            Ok(at) => all[at] = kept,
+            Err(at) => {
+                all.insert(at, kept);
+                self.len += 1;
+            }
+        }
+        if let Some(place) = self.all.get_mut(resident) {
+            *place = all.into();
+        } else {
+            self.all.insert(resident.into(), all.into());
+        }
+    }
+}
+
+/// As snapshots have had it from the first: whole scores by resident and model. Reasons stay out.
+impl Serialize for NewestScores {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.len))?;
+        for resident in self.all.keys() {
+            for score in self.of(resident) {
+                let record = ScoreRecord {
+                    resident_key: resident.to_string(),
+                    model: score.model().to_owned(),
+                    version: score.version().to_owned(),
+                    model_sha256: score.said.model_sha256.clone(),
+                    score: score.score(),
+                    band: score.band().to_owned(),
+                    reasons: Vec::new(),
+                    feature_hash: hex(&score.kept.feature_hash),
+                    read_index: score.read_index(),
+                    scored_us: score.scored_us(),
+                    alert: None,
+                };
+                map.serialize_entry(&(&**resident, score.model()), &record)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for NewestScores {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Records;
+        impl<'de> Visitor<'de> for Records {
+            type Value = NewestScores;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("scores by resident and model")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<NewestScores, A::Error> {
+                let mut scores = NewestScores::default();
+                while let Some((_, record)) = from.next_entry::<(String, String), ScoreRecord>()? {
+                    scores.put(&record);
+                }
+                Ok(scores)
+            }
+        }
+        from.deserialize_map(Records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn record(resident: &str, model: &str, step: u64) -> ScoreRecord {
+        ScoreRecord {
+            resident_key: resident.to_owned(),
+            model: model.to_owned(),
+            version: (1 + step / 3).to_string(),
+            model_sha256: "5".repeat(64),
+            score: step as f64 / 10.0,
+            band: ["low", "high"][step as usize % 2].to_owned(),
+            reasons: vec![("age".to_owned(), 80.0, 0.3)],
+            feature_hash: if step == 4 { "no hex".to_owned() } else { format!("{step:064x}") },
+            read_index: step,
+            scored_us: step as i64 * 7,
+            alert: None,
+        }
+    }
+
+    #[test]
+    fn the_newest_of_each_model_is_kept_and_known_again_after_a_snapshot() {
+        let mut scores = NewestScores::default();
+        let mut want = BTreeMap::new();
+        for step in 0..6 {
+            for (resident, model) in [("r2", "fall_risk"), ("r1", "subsidy"), ("r1", "fall_risk")] {
+                let record = record(resident, model, step + u64::from(model == "subsidy"));
+                scores.put(&record);
+                want.insert((resident.to_owned(), model.to_owned()), record);
+            }
+        }
+        let bytes = postcard::to_stdvec(&scores).unwrap();
+        let again: NewestScores = postcard::from_bytes(&bytes).unwrap();
+        // A snapshot of an older program has the reasons, too.
+        let older: NewestScores =
+            postcard::from_bytes(&postcard::to_stdvec(&want).unwrap()).unwrap();
+        for scores in [&scores, &again, &older] {
+            assert_eq!(postcard::to_stdvec(scores).unwrap(), bytes);
+            let models: Vec<&str> = scores.of("r1").map(|score| score.model()).collect();
+            assert_eq!(models, ["fall_risk", "subsidy"]);
+            assert_eq!(scores.of("r3").count(), 0);
+            for ((resident, model), record) in &want {
+                let score = scores.get(resident, model).unwrap();
+                assert!(score.is_of(&record.feature_hash, &record.model_sha256));
+                assert!(!score.is_of(&format!("{:064x}", 77), &record.model_sha256));
+                assert!(!score.is_of(&record.feature_hash, "6"));
+                assert_eq!((score.version(), score.band()), (&*record.version, &*record.band));
+                assert_eq!((score.score(), score.read_index()), (record.score, record.read_index));
+                assert_eq!(score.scored_us(), record.scored_us);
+            }
+        }
+        assert_eq!((scores.len, size_of::<Kept>()), (3, 64));
+    }
+
+    #[test]
+    fn a_hash_that_is_no_hex_is_told_from_others() {
+        assert_eq!(hash_bytes(&"0a".repeat(32)), [10; 32]);
+        assert_eq!(hex(&[10; 32]), "0a".repeat(32));
+        let others = ["", "0a", &"0A".repeat(32), &"zz".repeat(32)].map(hash_bytes);
+        for (at, other) in others.iter().enumerate() {
+            assert!(!others[..at].contains(other) && *other != [10; 32]);
+            // What a snapshot says of it leads to it.
+            assert_eq!(hash_bytes(&hex(other)), *other);
+        }
+    }
+}
