@@ -83,7 +83,10 @@ fn measure(people: u32, (name, rhythm): (&str, Rhythm)) -> anyhow::Result<String
     let start_us = district.plan().start_us;
     drop(district);
     lay_down(&mut state, &devices, rhythm);
-    send(&mut state, &devices, start_us)?;
+    // In a small district, a short look, fewer than are remembered.
+    let events =
+        if people < USUAL { 3 * devices.len() } else { Dedup::HORIZON_EVENTS + EVENTS_A_COMMAND };
+    send(&mut state, &devices, (start_us, events))?;
     score(&mut state, &keys)?;
     let open = state.alerts.iter().filter(|alert| alert.is_open()).count();
     let mut text = format!(
@@ -100,8 +103,12 @@ fn measure(people: u32, (name, rhythm): (&str, Rhythm)) -> anyhow::Result<String
         let bytes = (left - allocated()) as f64;
         left = allocated();
         // What is remembered of events does not grow with the district.
-        let is_fixed = part.starts_with("events");
-        let whole = if is_fixed { bytes } else { bytes * f64::from(DISTRICT) / f64::from(people) };
+        let share = if part.starts_with("events") {
+            (events as f64 / Dedup::HORIZON_EVENTS as f64).min(1.0)
+        } else {
+            f64::from(people) / f64::from(DISTRICT)
+        };
+        let whole = bytes / share;
         (sum, scaled) = (sum + bytes, scaled + whole);
         line(&mut text, part, (bytes, people), whole);
     }
@@ -241,20 +248,24 @@ fn value(kind: Kind, rng: &mut ChaCha8Rng) -> f64 {
     }
 }
 
-/// As many events as are remembered, of every device in turn.
-fn send(state: &mut State, devices: &[(String, Kind)], start_us: i64) -> anyhow::Result<()> {
+/// So many events, of every device in turn.
+fn send(
+    state: &mut State,
+    devices: &[(String, Kind)],
+    (start_us, events): (i64, usize),
+) -> anyhow::Result<()> {
     let mut rng = benches::rng(10);
     let mut at_us = state.clock_us.max(start_us);
     let mut turn = devices.iter().cycle();
     let mut sent = 0;
-    while sent < Dedup::HORIZON_EVENTS + EVENTS_A_COMMAND {
-        let mut events = Vec::with_capacity(EVENTS_A_COMMAND);
+    while sent < events {
+        let mut batch = Vec::with_capacity(EVENTS_A_COMMAND);
         for _ in 0..EVENTS_A_COMMAND {
             let Some((device, kind)) = turn.next() else { return Ok(()) };
             at_us += 50;
             sent += 1;
             let leaks = *kind == Kind::Gas && rng.random_ratio(1, LEAKS);
-            events.push(Event {
+            batch.push(Event {
                 event_id: format!("e-{sent:012}"),
                 device_id: device.clone(),
                 kind: kind.as_str().to_owned(),
@@ -267,7 +278,7 @@ fn send(state: &mut State, devices: &[(String, Kind)], start_us: i64) -> anyhow:
                 attributes: BTreeMap::new(),
             });
         }
-        put(state, at_us, &Command::IngestEvents { events })?;
+        put(state, at_us, &Command::IngestEvents { events: batch })?;
     }
     Ok(())
 }

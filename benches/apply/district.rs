@@ -32,7 +32,7 @@ const AHEAD_MAX_US: i64 = 240_000_000;
 /// How far back a double reaches.
 const DOUBLES_KEPT: usize = 5_000;
 /// Between what was said before and the first event that is applied.
-pub const PAUSE_US: i64 = 10_000_000;
+pub(crate) const PAUSE_US: i64 = 10_000_000;
 const ROWS_PER_COMMAND: usize = 4_000;
 /// Prime to every number of homes that it does not divide.
 const SPREAD: u64 = 104_729;
@@ -62,7 +62,7 @@ fn has(home: u32, kind: usize) -> bool {
     (kind as u32) < COMMON || home.is_multiple_of(SMOKE_EVERY)
 }
 
-pub fn residents_of(home: u32) -> u32 {
+pub(crate) fn residents_of(home: u32) -> u32 {
     RESIDENTS[home as usize % RESIDENTS.len()]
 }
 
@@ -74,7 +74,7 @@ fn first_resident(home: u32) -> u32 {
 }
 
 /// The registers as commands, home by home.
-pub fn registers(homes: u32, mut put: impl FnMut(Vec<u8>)) {
+pub(crate) fn registers(homes: u32, mut put: impl FnMut(Vec<u8>)) {
     let mut tables: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
     let mut add = |name: &'static str, cells: &[(&str, String)]| {
         let row = civil::table(name).and_then(|table| encode_row(&row(table, cells)).ok());
@@ -127,7 +127,7 @@ fn row(table: &Table, given: &[(&str, String)]) -> Vec<Cell> {
 }
 
 /// What was said in the week before, so that every series has its tiles: some in each zone.
-pub fn history(state: &mut State, homes: u32) {
+pub(crate) fn history(state: &mut State, homes: u32) {
     let mut rng = rng(11);
     let ages_us: Vec<i64> = (0..7)
         .map(|n| n * 60_000_000)
@@ -168,7 +168,7 @@ fn value(rng: &mut ChaCha8Rng, kind: &str) -> f64 {
 }
 
 /// The events of the district, in the order of their arrival.
-pub struct Stream {
+pub(crate) struct Stream {
     rng: ChaCha8Rng,
     homes: u32,
     sent: u64,
@@ -177,15 +177,15 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(homes: u32) -> Self {
+    pub(crate) fn new(homes: u32) -> Self {
         Self { rng: rng(12), homes, sent: 0, now_us: BEGIN_US, newest: VecDeque::new() }
     }
 
-    pub fn now_us(&self) -> i64 {
+    pub(crate) fn now_us(&self) -> i64 {
         self.now_us
     }
 
-    pub fn take(&mut self, events: usize) -> Vec<Event> {
+    pub(crate) fn take(&mut self, events: usize) -> Vec<Event> {
         (0..events).map(|_| self.event()).collect()
     }
 
@@ -205,6 +205,18 @@ impl Stream {
             }
         }
         event
+    }
+
+    /// What every device of a home says first.
+    pub(crate) fn of_home(&mut self, home: u32) -> Vec<Event> {
+        let devices = MIX.iter().filter(|(_, kind, at)| has(home, *at) && *kind != "battery");
+        let kinds: Vec<_> = devices.map(|(_, kind, at)| (*kind, *at)).collect();
+        let first = kinds.into_iter().map(|(kind, at)| {
+            self.now_us += STEP_US;
+            self.sent += 1;
+            self.said(home, (kind, at), self.now_us - 50_000)
+        });
+        first.collect()
     }
 
     fn fresh(&mut self) -> Event {
@@ -227,6 +239,10 @@ impl Stream {
         } else {
             self.now_us - self.rng.random_range(50_000..2_000_000)
         };
+        self.said(home, (kind, at), event_time_us)
+    }
+
+    fn said(&mut self, home: u32, (kind, at): (&str, usize), event_time_us: i64) -> Event {
         let unit = match kind {
             "gas" => "%LEL",
             "respiration" => "/min",

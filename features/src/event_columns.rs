@@ -95,16 +95,16 @@ impl EventColumns {
     /// Room for so many usual rows.
     pub fn with_capacity(rows: usize) -> Self {
         Self {
-            source: Texts::with_capacity(rows, 12),
-            event_id: Texts::with_capacity(rows, 16),
-            device_id: Texts::with_capacity(rows, 16),
+            source: Texts::with_capacity(rows, 20),
+            event_id: Texts::with_capacity(rows, 24),
+            device_id: Texts::with_capacity(rows, 20),
             dwelling_id: Texts::with_capacity(rows, 16),
             has_dwelling: Vec::with_capacity(rows),
             event_time_us: Vec::with_capacity(rows),
-            kind: Texts::with_capacity(rows, 8),
+            kind: Texts::with_capacity(rows, 12),
             value: Vec::with_capacity(rows),
             unit: Texts::with_capacity(rows, 5),
-            quality: Texts::with_capacity(rows, 6),
+            quality: Texts::with_capacity(rows, 8),
             received_us: Vec::with_capacity(rows),
             boot_id: Vec::with_capacity(rows),
             seq: Vec::with_capacity(rows),
