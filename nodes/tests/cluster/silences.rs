@@ -2,11 +2,12 @@
 
 use crate::gather::reading;
 use crate::local::{Cluster, Shape};
-use crate::people::settle;
+use crate::people::{relate, settle};
 use crate::tables::rows;
 use nodes::client::alerts_client;
-use nodes::proto::hearth::{Alert, ListAlertsRequest};
+use nodes::proto::hearth::{Alert, FamilyFeedRequest, ListAlertsRequest};
 use std::process::Output;
+use std::time::Duration;
 
 fn said(output: &Output) -> serde_json::Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -25,6 +26,10 @@ async fn a_home_is_silenced_looked_at_and_heard_again() {
     let cluster = Cluster::shaped(Shape { nodes: 1, ..Shape::default() }).await;
     let node = &cluster.nodes[0];
     settle(node, 0..2).await;
+    relate(node, "r1", "daughter", "child", true).await;
+    let request = FamilyFeedRequest { relative_key: "daughter".to_owned() };
+    let feed = alerts_client(node.channel()).family_feed(request).await;
+    let mut feed = feed.unwrap().into_inner();
     let silence = [
         "alert",
         "silence",
@@ -51,6 +56,8 @@ async fn a_home_is_silenced_looked_at_and_heard_again() {
     let alert = only_alert(&cluster).await;
     assert_eq!((alert.kind.as_str(), alert.suppressed_by.as_str()), ("gas_leak", id.as_str()));
     assert_eq!((alert.due_us, alert.told.len()), (0, 0));
+    let nothing = tokio::time::timeout(Duration::from_millis(500), feed.message()).await;
+    assert!(nothing.is_err(), "relatives are not told either: {nothing:?}");
     let (status, cockpit) = node.get("/v1/silences").await;
     assert_eq!(status, 200);
     let cockpit: serde_json::Value = serde_json::from_str(&cockpit).unwrap();
@@ -62,6 +69,7 @@ async fn a_home_is_silenced_looked_at_and_heard_again() {
     let alert = only_alert(&cluster).await;
     assert_eq!((alert.suppressed_by.as_str(), alert.work.as_str()), ("", "l1_notified"));
     assert!(!alert.told.is_empty() && alert.due_us > 0);
+    assert_eq!(feed.message().await.unwrap().unwrap().kind, "gas_leak");
     let list = ["alert", "silences", "--format", "json"];
     assert_eq!(said(&cluster.run(&list).await), serde_json::json!([]));
     let index = cluster.same_state().await;

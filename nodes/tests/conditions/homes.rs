@@ -1,7 +1,9 @@
 //! Homes in which nobody moves.
 
 use crate::street::{DAY_US, HOUR_US, MINUTE_US, SECOND_US, Street};
-use nodes::state::{Condition, InactivityRule, Rules, Severity};
+use nodes::state::{
+    Command, Condition, InactivityRule, Reply, Rules, Scope, Severity, SilenceMode, SilenceWanted,
+};
 
 fn still(limit_h: f64, habit_times: f64) -> InactivityRule {
     InactivityRule {
@@ -253,4 +255,29 @@ fn a_home_without_a_habit_is_given_more_time_for_a_week() {
     street.now("pir", "motion", 1.0);
     street.wait(4 * HOUR_US + MINUTE_US);
     assert_eq!(street.condition("inactivity"), Some(Condition::Firing), "{told}");
+}
+
+#[test]
+fn a_home_whose_gateway_is_worked_on_is_missed_when_that_is_over() {
+    let mut street = street(vec![still(4.0, 0.0)]);
+    street.now("pir", "motion", 1.0);
+    let silence = SilenceWanted {
+        scope: Scope::Gateway,
+        key: "gw".to_owned(),
+        kinds: Vec::new(),
+        mode: SilenceMode::Maintenance,
+        for_s: 6 * 3_600,
+        actor: "fitter".to_owned(),
+        reason: "a new gateway".to_owned(),
+        request_id: String::new(),
+    };
+    let reply = street.apply(&Command::BeginSilence(Box::new(silence)));
+    assert!(matches!(reply, Reply::Silence(_)), "{reply:?}");
+    street.wait(5 * HOUR_US);
+    let alert = street.alerts("inactivity").pop().unwrap();
+    assert!(!alert.suppressed_by.is_empty() && street.state.casework.outbox.is_empty());
+    street.wait(HOUR_US + SECOND_US);
+    let alert = street.alerts("inactivity").pop().unwrap();
+    assert_eq!(alert.suppressed_by, "");
+    assert!(!street.state.casework.outbox.is_empty(), "nobody has moved yet");
 }
