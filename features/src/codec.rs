@@ -141,7 +141,9 @@ fn put_demands(out: &mut Vec<u8>, demands: &Demands) {
         varint::put_signed(out, demand.since_us);
         let (kept, since_min) = demand.reach.parts();
         out.push(kept);
-        since_min.iter().for_each(|since| varint::put_signed(out, *since));
+        for since in since_min {
+            varint::put_signed(out, *since);
+        }
     }
 }
 
