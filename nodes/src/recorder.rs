@@ -200,6 +200,9 @@ pub(crate) fn add_current(recording: &mut Recording, state: &State) {
     }
 }
 
+/// Keys that went, each behind so many upserts of its table.
+type Gone = Vec<(usize, Vec<Value>)>;
+
 /// Rows on their way, by table.
 #[derive(Default)]
 struct Batch {
@@ -208,8 +211,7 @@ struct Batch {
     bytes: usize,
     appends: BTreeMap<&'static str, Rows>,
     upserts: BTreeMap<&'static str, Rows>,
-    /// Keys that went, each behind so many upserts of its table.
-    deletes: BTreeMap<&'static str, (&'static Table, Vec<(usize, Vec<Value>)>)>,
+    deletes: BTreeMap<&'static str, (&'static Table, Gone)>,
     events: EventColumns,
 }
 

@@ -64,12 +64,11 @@ impl FromStr for Part {
             )
         };
         let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong());
-        let (at, of) = match text.split_once('/') {
-            Some((at, of)) => (number(at)?, number(of)?),
-            None => {
-                let (of, day) = (number(text)?, clock::now_us() / DAY_US);
-                (day.unsigned_abs().checked_rem(of).ok_or_else(wrong)? + 1, of)
-            }
+        let (at, of) = if let Some((at, of)) = text.split_once('/') {
+            (number(at)?, number(of)?)
+        } else {
+            let (of, day) = (number(text)?, clock::now_us() / DAY_US);
+            (day.unsigned_abs().checked_rem(of).ok_or_else(wrong)? + 1, of)
         };
         if of > PARTS_MAX || at == 0 || at > of {
             return Err(wrong());

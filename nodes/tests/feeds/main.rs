@@ -256,10 +256,13 @@ impl Replica {
     }
 }
 
+/// Time, number, whether it takes back, feed: the greater one stands.
+type Turn = (i64, u64, bool, usize);
+
 /// The newest value of each column by itself, and whether its department took it back: the slow and
 /// plain way.
 fn newest_by_column(said: &[Sent]) -> BTreeMap<(&'static str, Vec<u8>, usize), (Cell, bool)> {
-    let mut newest: BTreeMap<_, ((i64, u64, bool, usize), Cell)> = BTreeMap::new();
+    let mut newest: BTreeMap<_, (Turn, Cell)> = BTreeMap::new();
     for sent in said {
         let (_, _, table, columns) = FEEDS[sent.feed];
         let table = civil::table(table).unwrap();

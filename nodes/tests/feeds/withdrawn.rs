@@ -165,7 +165,7 @@ impl Home {
     }
 
     /// A door opens; then how many doors, which level, how large a household.
-    fn opens(&mut self) -> ([f32; 3], Vec<Status>) {
+    fn opens(&mut self) -> ([u32; 3], Vec<Status>) {
         self.events += 1;
         let event = Event {
             event_id: format!("e{}", self.events),
@@ -196,25 +196,26 @@ impl Home {
             );
             assert_eq!(homes, first);
         }
-        (read.values.try_into().unwrap(), read.statuses)
+        let counts: Vec<u32> = read.values.iter().map(|value| *value as u32).collect();
+        (counts.try_into().unwrap(), read.statuses)
     }
 }
 
 #[test]
 fn who_is_gone_lives_nowhere_and_reads_as_unknown() {
     let mut home = Home::new();
-    assert_eq!(home.opens().0, [1.0, 2.0, 4.0]);
+    assert_eq!(home.opens().0, [1, 2, 4]);
     home.send("household", 2, true);
     // The readings until then stay; what comes now belongs to nobody.
-    assert_eq!(home.opens().0, [1.0, 2.0, 9.0]);
+    assert_eq!(home.opens().0, [1, 2, 9]);
     home.send("household", 3, false);
-    assert_eq!(home.opens().0, [2.0, 2.0, 4.0]);
+    assert_eq!(home.opens().0, [2, 2, 4]);
     home.send("device", 4, true);
-    assert_eq!(home.opens().0, [2.0, 2.0, 4.0]);
+    assert_eq!(home.opens().0, [2, 2, 4]);
     home.send("device", 5, false);
     home.send("resident", 6, true);
     let (values, statuses) = home.opens();
-    assert_eq!(values, [2.0, 7.0, 9.0]);
+    assert_eq!(values, [2, 7, 9]);
     assert_eq!(statuses[1], Status::Default, "there are readings, so somebody was there");
     let state = &home.replica.state;
     assert!(state.features.find(EntityKind::Resident, "r1").is_some());

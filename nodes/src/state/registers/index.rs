@@ -40,7 +40,7 @@ struct Place {
 }
 
 /// The table needs a hash that is even in its highest and in its lowest bits.
-fn spread(place: &Place) -> u64 {
+fn spread(place: Place) -> u64 {
     u64::from(place.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
@@ -60,18 +60,18 @@ impl Index {
     #[inline]
     pub(super) fn pages(&self, hash: u64) -> impl Iterator<Item = u32> {
         let hash = hash as u32;
-        let found = self.places.iter_hash(spread(&Place { hash, page: 0 }));
+        let found = self.places.iter_hash(spread(Place { hash, page: 0 }));
         found.filter(move |place| place.hash == hash).map(|place| place.page)
     }
 
     fn add(&mut self, place: Place) {
-        if self.places.find(spread(&place), |each| *each == place).is_none() {
-            self.places.insert_unique(spread(&place), place, spread);
+        if self.places.find(spread(place), |each| *each == place).is_none() {
+            self.places.insert_unique(spread(place), place, |each| spread(*each));
         }
     }
 
     fn remove(&mut self, place: Place) {
-        if let Ok(found) = self.places.find_entry(spread(&place), |each| *each == place) {
+        if let Ok(found) = self.places.find_entry(spread(place), |each| *each == place) {
             found.remove();
         }
     }

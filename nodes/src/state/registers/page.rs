@@ -33,7 +33,9 @@ impl Page {
             start += each.row.len();
             bytes.extend_from_slice(&(start as u16).to_le_bytes());
         }
-        rows.iter().for_each(|each| bytes.extend_from_slice(each.row));
+        for each in rows {
+            bytes.extend_from_slice(each.row);
+        }
         Self(bytes.into())
     }
 

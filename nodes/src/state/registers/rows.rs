@@ -4,6 +4,7 @@
 
 use super::homes::{Homes, belonging_of};
 use super::index::{self, Index};
+use super::page::Page;
 use super::relatives::RELATION;
 use super::shelf::{Shelf, hash_of};
 use super::stored::FrozenRows;
@@ -278,8 +279,7 @@ impl Rows {
             let pages: Vec<_> =
                 index.pages(hash_of(&text)).filter_map(|number| shelf.page(number)).collect();
             let (text, column) = (text.clone(), index.column());
-            let cells =
-                pages.into_iter().flat_map(|page| page.rows()).map(move |row| shelf.cells(row));
+            let cells = pages.into_iter().flat_map(Page::rows).map(move |row| shelf.cells(row));
             cells.filter(move |cells| cells.clone().text_at(column) == Some(text.as_slice()))
         })
     }
