@@ -40,7 +40,9 @@ impl Wide {
             let below = self.low.checked_shl(128 - shift).unwrap_or(0) != 0;
             (top | u128::from(below)) as f64 * power_of_two(shift)
         };
-        if self.negative { -magnitude } else { magnitude }
+        // Nothing has no sign.
+        let is_negative = self.negative && (self.high, self.low) != (0, 0);
+        if is_negative { -magnitude } else { magnitude }
     }
 }
 
@@ -72,9 +74,14 @@ mod tests {
 
     #[test]
     fn small_numbers_are_exact() {
-        for (a, b, c, d) in
-            [(3, 5, 2, 7), (-3, 5, 2, 7), (3, -5, -2, 7), (0, 0, 0, 0), (1, 1, 1, 1)]
-        {
+        for (a, b, c, d) in [
+            (3, 5, 2, 7),
+            (-3, 5, 2, 7),
+            (3, -5, -2, 7),
+            (0, 0, 0, 0),
+            (-3, 5, -5, 3),
+            (-3, 0, 0, 2),
+        ] {
             assert_eq!(difference(a, b, c, d), ((a * b - c * d) as f64).to_bits());
         }
     }

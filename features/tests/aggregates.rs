@@ -330,7 +330,7 @@ fn check_same(left: &Store, right: &Store, views: &[FeatureView], as_of_us: i64)
 #[test]
 fn what_is_asked_for_anew_is_partial_until_its_window_has_passed() {
     let old = "name = 'old'\nentity = 'resident'\nversion = 1\n[[feature]]\n\
-               name = 'n'\nkind = 'respiration'\naggregate = 'count'\nwindow = '7d'";
+               name = 'n'\nkind = 'respiration'\naggregate = 'sum'\nwindow = '7d'";
     let old = FeatureView::parse(old).unwrap();
     let new = view("respiration", &[Window::D28]);
     let mut store = Store::serving([old.clone()].iter());

@@ -89,7 +89,8 @@ async fn values_of_the_call_reach_the_view_of_a_trained_model() {
     run(&cluster, &["view", "push", &path("burden.toml")]).await;
     let train = |query: &str, more: &[&str]| {
         let fixed = ["train", query, "--view", "burden", "--family", "linear", "--label", "y"];
-        let named = ["--name", "burden_model", "--holdout", "0", "--author", "li"];
+        let named =
+            ["--name", "burden_model", "--holdout", "0", "--min-leaf", "1", "--author", "li"];
         let all = fixed.iter().chain(&named).chain(more);
         all.map(|word| (*word).to_owned()).collect::<Vec<_>>()
     };
