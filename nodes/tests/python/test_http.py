@@ -175,7 +175,9 @@ def test_rows_of_a_feed_and_a_record_that_is_taken_back(cluster, district, tmp_p
     status, answer = send({"seq": 4, "time_us": at_us + 1, "deleted": True, "row": {"grid_id": "py-g1"}})
     assert (status, answer["applied"], answer["withdrawn"]) == (200, 1, 1), answer
     with connect(cluster.flight[1]) as connection, connection.cursor() as cursor:
-        wait_for(cursor, "SELECT count(*) = 0 FROM grid WHERE grid_id = 'py-g1'")
+        wait_for(cursor, "SELECT count(*) = 2 FROM row_provenance WHERE row_key = 'py-g1'")
+        cursor.execute("SELECT count(*) FROM grid WHERE grid_id = 'py-g1'")
+        assert cursor.fetchone() == (0,)
         cursor.execute("SELECT withdrawn FROM row_provenance WHERE row_key = 'py-g1' ORDER BY seq")
         assert cursor.fetchall() == [(False,), (True,)]
     assert send(*[row] * 10_001)[0] == 413
@@ -216,7 +218,7 @@ entity = "resident"
 version = 1
 feature = [
     { name = "age", column = "resident.birth_ym", transform = "years_since", ttl_us = 1 },
-    { name = "spoken", kind = "tamper", aggregate = "last", default = 9 },
+    { name = "spoken", kind = "sos", aggregate = "last", default = 9 },
 ]
 """)
     done(hearth("view", "push", view, address=cluster.grpc[0]))
