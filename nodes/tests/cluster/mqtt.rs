@@ -83,6 +83,17 @@ impl Gateway {
     }
 }
 
+/// Waits until every node has so many events; gives an index at which all have.
+async fn all_have(cluster: &Cluster, sent: u64) -> u64 {
+    for node in &cluster.nodes {
+        within(LONG, &format!("{sent} events on node {}", node.id), async || {
+            (node.metric("hearth_events").await == sent).then_some(())
+        })
+        .await;
+    }
+    cluster.nodes[cluster.leader().await].status().await.unwrap().applied_index
+}
+
 /// Every event of a gateway is on the node once.
 async fn every_event_once(node: &Process, gateway: &Gateway) {
     let sent = gateway.sent.load(Ordering::Relaxed);
@@ -151,13 +162,7 @@ async fn brokers_and_leaders_die_and_every_event_counts_once() {
         task.await.unwrap();
     }
     let sent: u64 = gateways.iter().map(|gateway| gateway.sent.load(Ordering::Relaxed)).sum();
-    for node in &cluster.nodes {
-        within(LONG, &format!("{sent} events on node {}", node.id), async || {
-            (node.metric("hearth_events").await == sent).then_some(())
-        })
-        .await;
-    }
-    let index = cluster.nodes[cluster.leader().await].status().await.unwrap().applied_index;
+    let index = all_have(&cluster, sent).await;
     for node in &cluster.nodes {
         node.wait_recorded(index).await;
         for gateway in &gateways {
@@ -199,13 +204,7 @@ async fn a_shared_subscription_goes_on_with_the_next_leader() {
     gateway.stop.store(true, Ordering::Relaxed);
     task.await.unwrap();
     let sent = gateway.sent.load(Ordering::Relaxed);
-    for node in &cluster.nodes {
-        within(LONG, &format!("{sent} events on node {}", node.id), async || {
-            (node.metric("hearth_events").await == sent).then_some(())
-        })
-        .await;
-    }
-    let index = cluster.nodes[cluster.leader().await].status().await.unwrap().applied_index;
+    let index = all_have(&cluster, sent).await;
     for node in &cluster.nodes {
         node.wait_recorded(index).await;
         every_event_once(node, &gateway).await;

@@ -1,12 +1,15 @@
 //! The recorded flats of shared data through the default set: every alert listed, and what a person who
 //! falls there would wait. A flat without its data is skipped and says so.
 
+#[path = "../../src/real_data.rs"]
+mod real_data;
+
 use features::Event;
 use features::civil;
 use features::table::Cell;
 use nodes::replay::{Mapping, Reader, builtin};
 use nodes::state::{Found, Rules, Trial};
-use std::path::{Path, PathBuf};
+use real_data::real;
 
 const DAY_US: i64 = 86_400_000_000;
 const WEEK_US: i64 = 7 * DAY_US;
@@ -17,26 +20,12 @@ const HANDLED_US: i64 = 3_600_000_000;
 /// False alarms of inactivity a home and day.
 const GOAL: f64 = 0.05;
 
-#[expect(clippy::disallowed_methods, reason = "a test looks for data that not everybody has")]
-fn recorded(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("HEARTH_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is missing; set HEARTH_DATA to its folder", path.display());
-    None
-}
-
 /// The events of files, moved on by whole weeks, in the order of their times.
 fn events(files: &[&str], mapping: &str) -> Option<Vec<Event>> {
     let mapping = Mapping::parse(builtin(mapping).unwrap()).unwrap();
     let mut all: Vec<Event> = Vec::new();
     for name in files {
-        let path = recorded(name)?;
+        let path = real(name)?;
         all.extend(Reader::open(&path, &mapping).unwrap().filter_map(Result::ok));
     }
     let first_us = all.iter().map(|event| event.event_time_us).min()?;
