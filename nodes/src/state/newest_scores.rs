@@ -2,11 +2,12 @@
 //! to tell the next one from it. All of a score, with its reasons, is in the table `risk_score`.
 
 use super::ScoreRecord;
+use crate::hex;
 use imbl::{OrdMap, Vector};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 /// What scores have in common, by number: a model's version, and one of its bands.
@@ -79,31 +80,9 @@ pub(super) struct NewestScores {
 
 /// Feature hashes are SHA-256 in hex; whatever else one is, its own hash stands for it.
 fn hash_bytes(text: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let is_plain = pairs.len() == bytes.len()
-        && rest.is_empty()
-        && pairs.iter().zip(&mut bytes).all(|(pair, byte)| {
-            let digits = pair.map(|digit| (digit as char).to_digit(16));
-            let is_lower = !pair.iter().any(u8::is_ascii_uppercase);
-            match digits {
-                [Some(high), Some(low)] if is_lower => {
-                    *byte = (high << 4 | low) as u8;
-                    true
-                }
-                _ => false,
-            }
-        });
-    if is_plain { bytes } else { Sha256::digest(text).into() }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let is_plain = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let bytes = if is_plain { hex::decode32(text) } else { None };
+    bytes.unwrap_or_else(|| Sha256::digest(text).into())
 }
 
 impl NewestScores {
@@ -170,7 +149,7 @@ impl Serialize for NewestScores {
                     score: score.score(),
                     band: score.band().to_owned(),
                     reasons: Vec::new(),
-                    feature_hash: hex(&score.kept.feature_hash),
+                    feature_hash: hex::encode(&score.kept.feature_hash),
                     read_index: score.read_index(),
                     scored_us: score.scored_us(),
                     alert: None,
@@ -262,12 +241,12 @@ mod tests {
     #[test]
     fn a_hash_that_is_no_hex_is_told_from_others() {
         assert_eq!(hash_bytes(&"0a".repeat(32)), [10; 32]);
-        assert_eq!(hex(&[10; 32]), "0a".repeat(32));
+        assert_eq!(hex::encode(&[10; 32]), "0a".repeat(32));
         let others = ["", "0a", &"0A".repeat(32), &"zz".repeat(32)].map(hash_bytes);
         for (at, other) in others.iter().enumerate() {
             assert!(!others[..at].contains(other) && *other != [10; 32]);
             // What a snapshot says of it leads to it.
-            assert_eq!(hash_bytes(&hex(other)), *other);
+            assert_eq!(hash_bytes(&hex::encode(other)), *other);
         }
     }
 }
