@@ -3,8 +3,8 @@
 //! A tile is a header and its numbers, each as short as it can be. The header holds the distance to the
 //! newer tile, a hop of any zone in its shortest form, and the tile's form: the same numbers as the newer
 //! tile; one reading; several of one value; several that differ, then with the spread and with what the
-//! sum is above as many of the smallest; one reading of 0, or several. All numbers of a tile count in one unit, the largest of four in
-//! which they are whole.
+//! sum is above as many of the smallest; one reading of 0, two, or several. All numbers of a tile count in
+//! one unit, the largest of four in which they are whole.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -20,13 +20,17 @@ const SAME: u64 = 0;
 const SINGLE: u64 = 0;
 const UNIFORM: u64 = 1;
 const SPREAD: u64 = 2;
-/// One reading of 0, and several: where only their number counts, each is one.
+/// One reading of 0, several, and two: where only their number counts, each is one.
 const ZERO: u64 = 13;
 const ZEROS: u64 = 14;
+const TWO_ZEROS: u64 = 15;
 /// Ones, hundredths, ten-thousandths, millionths: in millionths.
 const UNITS: [i64; 4] = [1_000_000, 10_000, 100, 1];
 /// Minutes in which distances are counted, by the last two bits of their code.
 const STEPS_MIN: [u64; 4] = [1, 5, 60, 360];
+/// A distance has one step at least: what is above that is written, so that two take one byte, too.
+const STEPS_LEAST: u64 = 1;
+
 /// Merges a tile into the tiles of a series, which stand in strictly falling order of their starts, or puts
 /// it in as a new one. Says which, and which of the bytes those in `scratch` replace.
 pub(crate) fn add<T: TilePart>(
@@ -212,7 +216,11 @@ impl TilePart for Tile {
             return;
         }
         if self.min == 0 && self.max == 0 {
-            let form = if self.count == 1 { ZERO } else { ZEROS };
+            let form = match self.count {
+                1 => ZERO,
+                2 => TWO_ZEROS,
+                _ => ZEROS,
+            };
             varint::put_u64(out, header | form);
             if form == ZEROS {
                 varint::put_u64(out, u64::from(self.count));
@@ -239,38 +247,63 @@ impl TilePart for Tile {
         }
     }
 
+    #[inline]
     fn take(bytes: &[u8], at: &mut usize, newer: Option<Self>) -> Option<Self> {
-        let header = varint::take_u64(bytes, at)?;
-        let (code, form) = (header >> FORM_BITS, header & ((1 << FORM_BITS) - 1));
-        let start_min = match newer {
-            Some(newer) => newer.start_min.checked_sub(i64::try_from(distance_of(code)?).ok()?)?,
-            None => (code >> 1) as i64 ^ -((code & 1) as i64),
-        };
-        if form == SAME {
-            return newer.map(|newer| Self { start_min, ..newer });
-        }
-        if form == ZERO || form == ZEROS {
-            let count = if form == ZERO { 1 } else { varint::take_u32(bytes, at)? };
-            let zeros = Self { start_min, count, sum: 0, min: 0, max: 0 };
-            return (count > 0).then_some(zeros);
-        }
-        let (shape, unit) = ((form - 1) / UNITS.len() as u64, (form - 1) as usize % UNITS.len());
-        let scale = UNITS[unit];
-        let count = if shape == SINGLE { 1 } else { varint::take_u32(bytes, at)? };
-        let min = varint::take_signed(bytes, at)?.checked_mul(scale)?;
-        let (mut max, mut sum) = (min, i128::from(min) * i128::from(count));
-        if shape >= SPREAD {
-            let spread = varint::take_u64(bytes, at)?.checked_mul(scale.unsigned_abs())?;
-            max = min.checked_add_unsigned(spread)?;
-            let beyond = varint::take(bytes, at)?.checked_mul(u128::from(scale.unsigned_abs()))?;
-            // No sum is beyond what so many of the largest give.
-            if shape > SPREAD || beyond > u128::from(count) * u128::from(spread) {
-                return None;
-            }
-            sum += beyond as i128;
-        }
-        (count > 0).then_some(Self { start_min, count, sum, min, max })
+        take_by(bytes, at, newer, STEPS_LEAST)
     }
+}
+
+/// The tile at `*at`, where distances are so many steps at least.
+#[inline]
+fn take_by(bytes: &[u8], at: &mut usize, newer: Option<Tile>, steps_least: u64) -> Option<Tile> {
+    let header = varint::take_u64(bytes, at)?;
+    let (code, form) = (header >> FORM_BITS, header & ((1 << FORM_BITS) - 1));
+    let start_min = match newer {
+        Some(newer) => {
+            let distance = distance_of(code, steps_least)?;
+            newer.start_min.checked_sub(i64::try_from(distance).ok()?)?
+        }
+        None => (code >> 1) as i64 ^ -((code & 1) as i64),
+    };
+    if form == SAME {
+        return newer.map(|newer| Tile { start_min, ..newer });
+    }
+    if matches!(form, ZERO | ZEROS | TWO_ZEROS) {
+        let count = match form {
+            ZERO => 1,
+            TWO_ZEROS => 2,
+            _ => varint::take_u32(bytes, at)?,
+        };
+        let zeros = Tile { start_min, count, sum: 0, min: 0, max: 0 };
+        return (count > 0).then_some(zeros);
+    }
+    let (shape, unit) = ((form - 1) / UNITS.len() as u64, (form - 1) as usize % UNITS.len());
+    let scale = UNITS[unit];
+    let count = if shape == SINGLE { 1 } else { varint::take_u32(bytes, at)? };
+    let min = varint::take_signed(bytes, at)?.checked_mul(scale)?;
+    let (mut max, mut sum) = (min, i128::from(min) * i128::from(count));
+    if shape >= SPREAD {
+        let spread = varint::take_u64(bytes, at)?.checked_mul(scale.unsigned_abs())?;
+        max = min.checked_add_unsigned(spread)?;
+        let beyond = varint::take(bytes, at)?.checked_mul(u128::from(scale.unsigned_abs()))?;
+        // No sum is beyond what so many of the largest give.
+        if shape > SPREAD || beyond > u128::from(count) * u128::from(spread) {
+            return None;
+        }
+        sum += beyond as i128;
+    }
+    (count > 0).then_some(Tile { start_min, count, sum, min, max })
+}
+
+/// Tiles of values as stores of version 4 had them: they counted the steps of a distance from 0.
+pub(crate) fn of_version_4(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (mut at, mut newer, mut out) = (0, None, Vec::with_capacity(bytes.len()));
+    while at < bytes.len() {
+        let tile = take_by(bytes, &mut at, newer, 0)?;
+        tile.put(&mut out, newer);
+        newer = Some(tile);
+    }
+    Some(out)
 }
 
 /// A distance in minutes in the largest step that it is a multiple of.
@@ -284,12 +317,14 @@ fn code_of(distance: u64) -> u64 {
     } else {
         3
     };
-    ((distance / STEPS_MIN[step]) << 2) | step as u64
+    ((distance / STEPS_MIN[step] - STEPS_LEAST) << 2) | step as u64
 }
 
 /// What [`code_of`] was made of; nothing where starts would not fall.
-fn distance_of(code: u64) -> Option<u64> {
-    let distance = (code >> 2).checked_mul(STEPS_MIN[(code & 3) as usize])?;
+#[inline]
+fn distance_of(code: u64, steps_least: u64) -> Option<u64> {
+    let steps = (code >> 2) + steps_least;
+    let distance = steps.checked_mul(STEPS_MIN[(code & 3) as usize])?;
     (distance > 0).then_some(distance)
 }
 
@@ -429,15 +464,44 @@ mod tests {
     }
 
     #[test]
+    fn tiles_of_version_4_are_read() {
+        let one = |start_min, value| Tile::of_one(start_min, value);
+        let two = |start_min| Tile { count: 2, ..one(start_min, 0) };
+        let want = [one(600, 7), one(595, 7), two(240), two(235), one(229, 0)];
+        let mut bytes = Vec::new();
+        let mut newer: Option<Tile> = None;
+        for tile in want {
+            let code = newer.map_or(2 * tile.start_min as u64, |newer| {
+                code_of((newer.start_min - tile.start_min) as u64) + 4
+            });
+            let is_same =
+                newer.is_some_and(|newer| newer.count == tile.count && newer.min == tile.min);
+            let (form, rest): (u64, &[u8]) = match (is_same, tile.min, tile.count) {
+                (true, ..) => (SAME, &[]),
+                (_, 7, _) => (4, &[14]),
+                (_, _, 1) => (ZERO, &[]),
+                _ => (ZEROS, &[2]),
+            };
+            varint::put_u64(&mut bytes, code << FORM_BITS | form);
+            bytes.extend_from_slice(rest);
+            newer = Some(tile);
+        }
+        let renewed = of_version_4(&bytes).unwrap();
+        assert_eq!(Tiles::of(&renewed).collect::<Vec<Tile>>(), want);
+        assert_eq!(renewed, packed(&want).0);
+        assert!(renewed.len() < bytes.len());
+        // A second tile at the distance 0 of the first.
+        assert_eq!(of_version_4(&[1, 1, 1, 1]), None);
+    }
+
+    #[test]
     fn damaged_bytes_are_refused() {
         let all = packed(&[Tile::of_one(12, 500), Tile::of_one(7, 9)]);
         assert!(!are_tiles::<Tile>(&all.0[..all.0.len() - 1]));
-        // A second tile at the distance 0 of the first, and a first one like none before it.
-        assert!(!are_tiles::<Tile>(&[1, 1, 1, 1]));
+        // A first one like none before it.
         assert!(!are_tiles::<Tile>(&[0]));
         // Three cannot sum up to more than three of the largest, and there are three shapes.
         assert!(!are_tiles::<Tile>(&[9, 3, 0, 5, 16]));
         assert!(are_tiles::<Tile>(&[9, 3, 0, 5, 15]));
-        assert!(!are_tiles::<Tile>(&[15, 3, 0, 5, 15]));
     }
 }
