@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The set is kept in so many parts, so that none takes long when it grows; and so that a full one fills
-/// three quarters of 4,096 places.
-const PARTS: usize = 1300;
+/// seven tenths of 4,096 places.
+const PARTS: usize = 1400;
 /// What is hashed in one piece.
 const TEXT_BYTES: usize = 96;
 /// Keys in one stretch of the order.
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn a_part_that_is_written_for_ever_does_not_grow() {
         let full = Dedup::HORIZON_EVENTS / PARTS;
-        // So many more than usual are in one part of a thousand.
+        // So many more than usual are in one part of thirty thousand.
         let full = full + 4 * full.isqrt();
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let (mut part, mut order) = (Part::default(), Order::default());
