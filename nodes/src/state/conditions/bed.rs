@@ -34,7 +34,7 @@ impl Conditions {
                 && self.plan.hours.is_night(sight.at_us)
             {
                 let due_us = sight.at_us + i64::from(rule.out_s) * 1_000_000;
-                self.kept.timers.insert((due_us, Timer::Bed(slot, at)));
+                self.kept.timers.insert(due_us, Timer::Bed(slot, at));
             }
         } else if before.told & TOLD != 0 {
             home.told &= !TOLD;
