@@ -4,6 +4,8 @@
 //! seen again, is over or was wrong. It knows no case, no text of a name and no register: the state
 //! names the places and carries the verdicts to its cases (`tell.rs`).
 
+mod age;
+mod battery;
 mod bed;
 mod bits;
 mod device;
@@ -23,6 +25,7 @@ mod kept;
 mod nights;
 mod outage;
 mod plan;
+mod room;
 mod sight;
 mod tell;
 mod tick;
@@ -31,6 +34,7 @@ mod verdict;
 mod watch;
 mod watches;
 mod wheel;
+mod withdrawn;
 
 pub use engine::Conditions;
 pub(crate) use groups::Registers;
