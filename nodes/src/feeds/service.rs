@@ -10,7 +10,7 @@ use crate::proto::hearth::{
 };
 use crate::service::reach_level;
 use crate::service::status::{from_raft, from_refusal};
-use crate::state::feeds::FeedSpec;
+use crate::state::feeds::{Feed, FeedSpec};
 use crate::state::{Command, Reply};
 use raft::ReadLevel;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl FeedsService {
         };
         let released = |name: &str| {
             let state = self.node.machine().read();
-            let columns = state.feeds.get(name).map(|feed| feed.released_columns());
+            let columns = state.feeds.get(name).map(Feed::released_columns);
             columns.unwrap_or_default().into_iter().map(str::to_owned).collect()
         };
         let rows = feed_rows(&self.node).into_iter();

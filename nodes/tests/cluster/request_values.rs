@@ -184,8 +184,10 @@ const OTHER_VIEW: &str = "name = \"burden\"\nentity = \"resident\"\nversion = 2\
                     feature = [\n{ name = \"drugs\", column = \"health_summary.drugs_n\" },\n\
                     { name = \"visits\", expression = \"request.visits\", default = -1 },\n\
                     { name = \"load\", expression = \"drugs + request.weight * request.visits\", default = -1 },\n]\n";
-const OTHER_KNOWN: &str = "SELECT drugs::FLOAT AS drugs, 0::FLOAT AS visits, load::FLOAT AS load, (2 * load)::DOUBLE AS y \
-     FROM (VALUES (0, 7), (1, 3), (2, 11), (3, 5), (4, 30), (5, 2), (6, 19)) AS t(drugs, load)";
+const OTHER_KNOWN: &str = "SELECT drugs::FLOAT AS drugs, visits::FLOAT AS visits, \
+     load::FLOAT AS load, (2 * load)::DOUBLE AS y \
+     FROM (VALUES (0, 3, 7), (1, 1, 3), (2, 5, 11), (3, 2, 5), (4, 9, 30), (5, 4, 2), (6, 8, 19)) \
+     AS t(drugs, visits, load)";
 /// One that needs what nobody sends.
 const NEEDY_VIEW: &str = "name = \"burden\"\nentity = \"resident\"\nversion = 3\n\
                     request = [{ name = \"steps\" }]\n\

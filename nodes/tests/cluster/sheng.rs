@@ -4,7 +4,7 @@
 use crate::gather::reading;
 use crate::local::{Cluster, Process, Shape, eventually};
 use crate::notifier::Notifier;
-use crate::people::{relate, settle};
+use crate::people::{place, relate, settle};
 use crate::tables::rows;
 use nodes::client::alerts_client;
 use nodes::proto::hearth::{ActRequest, Alert, ListAlertsRequest, WatchAlertsRequest};
@@ -53,6 +53,7 @@ async fn three_gas_readings_end_with_a_replaced_pipe() {
     let shape = Shape { outbox: notifier.settings(), ..Shape::default() };
     let cluster = Cluster::shaped(shape).await;
     settle(&cluster.nodes[0], 1..2).await;
+    place(&cluster.nodes[0], 1, "990101001001").await;
     relate(&cluster.nodes[0], "r1", "daughter", "child", true).await;
     relate(&cluster.nodes[0], "r1", "son", "child", false).await;
     let client = cluster.client();

@@ -58,12 +58,12 @@ impl Charge {
         true
     }
 
-    fn span_h(&self) -> u16 {
+    fn span_h(self) -> u16 {
         self.last_h.wrapping_sub(self.from_h)
     }
 
     /// Whole days until it is empty, where it falls.
-    fn days_left(&self) -> Option<i64> {
+    fn days_left(self) -> Option<i64> {
         let fall = self.from.checked_sub(self.last).filter(|fall| *fall >= KNOWN_FALL)?;
         let span = self.span_h();
         let left = i64::from(self.last) * i64::from(span) / i64::from(fall) / 24;
