@@ -7,8 +7,8 @@ fn rule(count: u32, within_s: u32) -> AlertRule {
     AlertRule::counting(("gas", "found"), 5.0, (count, within_s), (Severity::Major, 1))
 }
 
-fn street(rules: Rules) -> Street {
-    let mut street = Street::new(&rules, 1);
+fn street(rules: &Rules) -> Street {
+    let mut street = Street::new(rules, 1);
     for device in ["a", "b"] {
         street.device(device, "", "w0");
     }
@@ -16,7 +16,7 @@ fn street(rules: Rules) -> Street {
 }
 
 fn with(rule: AlertRule) -> Street {
-    street(Rules { alerts: vec![rule], ..Rules::bare() })
+    street(&Rules { alerts: vec![rule], ..Rules::bare() })
 }
 
 /// So many readings of a device, a step apart.
@@ -103,7 +103,7 @@ fn smoke_is_not_pushed_out_by_a_thermometer() {
         level: 3,
         keep_s: 0,
     };
-    let mut street = street(Rules { together: vec![rule], ..Rules::bare() });
+    let mut street = street(&Rules { together: vec![rule], ..Rules::bare() });
     street.now("a", "smoke", 1.0);
     speak(&mut street, "b", "temperature", (200, 10 * SECOND_US), 30.0);
     speak(&mut street, "a", "smoke", (100, 10 * SECOND_US), 0.0);
