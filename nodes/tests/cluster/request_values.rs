@@ -191,9 +191,10 @@ const OTHER_KNOWN: &str = "SELECT drugs::FLOAT AS drugs, visits::FLOAT AS visits
 /// One that needs what nobody sends.
 const NEEDY_VIEW: &str = "name = \"burden\"\nentity = \"resident\"\nversion = 3\n\
                     request = [{ name = \"steps\" }]\n\
-                    feature = [{ name = \"steps\", expression = \"request.steps\", default = 3 }]\n";
-const NEEDY_KNOWN: &str = "SELECT steps::FLOAT AS steps, (2 * steps)::DOUBLE AS y \
-                           FROM (VALUES (1), (2), (3), (4), (5), (6), (7)) AS t(steps)";
+                    feature = [\n{ name = \"drugs\", column = \"health_summary.drugs_n\" },\n\
+                    { name = \"steps\", expression = \"request.steps\", default = 3 },\n]\n";
+const NEEDY_KNOWN: &str = "SELECT drugs::FLOAT AS drugs, steps::FLOAT AS steps, (2 * steps)::DOUBLE AS y \
+     FROM (VALUES (0, 7), (1, 3), (2, 11), (3, 5), (4, 30), (5, 2), (6, 19)) AS t(drugs, steps)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_in_shadow_with_another_view_gets_the_values_of_the_call() {
