@@ -29,7 +29,7 @@ endif
 step = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench bench-peers bench-serving clean
+.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench bench-peers bench-serving soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -147,6 +147,12 @@ bench-serving: native ## Only scores by entity, beside MLServer, Feast with Redi
 	@$(CARGO) build --release $(BENCHES) --bin hearth
 	$(call step,hearth beside its rivals in serving (six minutes); ARGS=--quick for a short look)
 	@$(MEASURE) $(ONE_BENCH) serving -- $(ARGS)
+
+soak: native ## A quarter of an hour of a whole district's events with kills: latency, cases, memory
+	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
+	@$(CARGO) build --release $(ONE_BENCH) soak --bin hearth
+	$(call step,soak of $(or $(HEARTH_MINUTES),15) minutes)
+	@HEARTH_MINUTES=$(or $(HEARTH_MINUTES),15) $(MEASURE) $(ONE_BENCH) soak
 
 clean: ## Remove what was built; the libraries and clients in .native stay
 	@$(CARGO) clean

@@ -2,8 +2,8 @@
 //! arrives: which hazards of the truth became a case and how soon, what was called out for nothing,
 //! and what it cost. Beside it the best that anybody could do who is told by the same events.
 //!
-//! People work on a case as it is raised here and close it two hours later, so that the next hazard of
-//! the same home is a case of its own.
+//! People work on a case as it is opened here and close it two hours later, so that the next hazard of
+//! the same home opens one again.
 
 mod told;
 
@@ -58,21 +58,24 @@ fn main() -> anyhow::Result<()> {
     keep(&text)
 }
 
-/// A case, as its row in the table `alert` says.
+/// A case, each time that it was opened.
 #[derive(Clone, Debug)]
 struct Case {
     kind: String,
     dwelling: String,
-    raised_us: i64,
+    opened_us: i64,
 }
+
+/// Its id, and when it was opened.
+type CaseKey = (String, i64);
 
 /// The state and what has come out of it.
 struct Run {
     state: State,
     now_us: i64,
-    cases: BTreeMap<String, Case>,
-    /// Who is still to be closed, in the order of raising.
-    open: VecDeque<String>,
+    cases: BTreeMap<CaseKey, Case>,
+    /// Which are still to be closed, in the order of opening.
+    open: VecDeque<CaseKey>,
     told: Told,
     events: u64,
     took: Duration,
@@ -116,14 +119,11 @@ impl Run {
 
     fn step(&mut self, command: &Command) -> anyhow::Result<()> {
         self.put(command)?;
-        while let Some(id) = self.open.front() {
-            let raised_us = self.cases.get(id).map_or(0, |case| case.raised_us);
-            if raised_us + CLOSED_AFTER_US > self.now_us {
-                break;
-            }
-            if let Some(id) = self.open.pop_front() {
-                self.work_on(&id)?;
-            }
+        while let Some((id, opened_us)) = self.open.front().cloned()
+            && opened_us + CLOSED_AFTER_US <= self.now_us
+        {
+            self.open.pop_front();
+            self.work_on(&id)?;
         }
         Ok(())
     }
@@ -166,10 +166,14 @@ impl Run {
                 Some(Cell::Text(text)) => text.clone(),
                 _ => String::new(),
             };
-            let Some(Cell::Time(raised_us)) = cell("raised_ts").cloned() else { continue };
             let (id, kind, dwelling) = (text("alert_id"), text("kind"), text("dwelling_id"));
-            if self.cases.insert(id.clone(), Case { kind, dwelling, raised_us }).is_none() {
-                self.open.push_back(id);
+            // A case that fires again soon after it was closed is opened again, and told again.
+            let Some(opened_us) = self.state.alerts.get(&id).map(|alert| alert.opened_us) else {
+                continue;
+            };
+            let key = (id, opened_us);
+            if self.cases.insert(key.clone(), Case { kind, dwelling, opened_us }).is_none() {
+                self.open.push_back(key);
             }
         }
         Ok(())
@@ -241,12 +245,12 @@ pub(crate) struct Hazard {
 impl Hazard {
     fn explains(&self, case: &Case) -> bool {
         self.dwelling == case.dwelling
-            && (self.start_us..=self.end_us + GRACE_US).contains(&case.raised_us)
+            && (self.start_us..=self.end_us + GRACE_US).contains(&case.opened_us)
     }
 
     fn found_after_s(&self, cases: &[&Case]) -> Option<f64> {
-        let raised = cases.iter().filter(|case| self.explains(case)).map(|case| case.raised_us);
-        Some((raised.min()? - self.start_us) as f64 / 1e6)
+        let opened = cases.iter().filter(|case| self.explains(case)).map(|case| case.opened_us);
+        Some((opened.min()? - self.start_us) as f64 / 1e6)
     }
 }
 

@@ -8,6 +8,8 @@ mod trio;
 
 use anyhow::Context as _;
 use benches::Feed;
+use nodes::client::Client;
+use nodes::config::Raft;
 use nodes::proto::hearth::events_client::EventsClient;
 use nodes::proto::hearth::{AppendRequest, Visible};
 use std::fmt::Write as _;
@@ -15,7 +17,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
-use trio::{HOMES, NODES, Trio};
+use trio::{ASK_EVERY, NODES, Trio};
+
+/// Three devices and one resident each.
+const HOMES: u32 = 30_000;
+/// Before anything is measured, about two events a device.
+const EVENTS_BEFORE: usize = 180_000;
+/// A snapshot this often, and hardly any log kept behind it, so that who was away needs it.
+const SNAPSHOT_ENTRIES: u64 = 1_500;
+const KEEP_ENTRIES: u64 = 200;
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// 20,000 events a second: 100 events every 5 ms.
 const EVENTS: usize = 100;
@@ -45,21 +56,29 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(folder: &Path) -> anyhow::Result<String> {
-    let mut nodes = Trio::start(folder).await?;
-    nodes.fill().await?;
+    let raft =
+        Raft { snapshot_entries: SNAPSHOT_ENTRIES, keep_entries: KEEP_ENTRIES, ..Raft::default() };
+    let mut nodes = Trio::start(folder, &raft).await?;
+    nodes.fill(HOMES).await?;
     let leader = nodes.leader().await?;
+    let mut feed = Feed::new(HOMES, nodes::clock::now_us() - 12 * 3_600_000_000, "before");
+    let client = Client::new(&nodes.members[leader].grpc)?;
+    for _ in 0..EVENTS_BEFORE / 1_000 {
+        client.append(feed.take(1_000).into_iter().map(Into::into).collect()).await?;
+    }
     let follower = (0..NODES).find(|node| *node != leader).context("a follower")?;
     let mut stream = Stream::to(&nodes.members[leader].grpc).await?;
     stream.run(Duration::from_secs(5 + USUAL_S)).await?;
     let visible = nodes.visible().await?;
 
     let whole = Duration::from_secs(SNAPSHOTS_S);
-    let (calls, snapshots) = tokio::join!(stream.run(whole), nodes.watch_snapshots(leader, whole));
+    let (calls, snapshots) = tokio::join!(stream.run(whole), watch_snapshots(&client, whole));
     let (calls, snapshots) = (calls?, snapshots?);
     anyhow::ensure!(snapshots.len() >= 2, "no snapshot was written in {SNAPSHOTS_S} s");
     let during = |call: &Call| snapshots.iter().any(|span| call.overlaps(span));
     let (in_snapshot, usual): (Vec<_>, Vec<_>) = calls.into_iter().partition(during);
 
+    let away = Client::new(&nodes.members[follower].grpc)?;
     nodes.kill(follower)?;
     let alone = stream.run(Duration::from_secs(AWAY_S)).await?;
     nodes.spawn(follower)?;
@@ -67,7 +86,7 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     let mut catching = Vec::new();
     loop {
         catching.extend(stream.run(Duration::from_secs(1)).await?);
-        let behind = nodes.behind(leader, follower).await;
+        let behind = behind(&client, &away).await;
         if behind.is_some_and(|behind| behind < NEAR) {
             break;
         }
@@ -107,6 +126,38 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     }
     text.push_str(&visible_table(&visible));
     Ok(text)
+}
+
+/// When the leader was writing one: from when the log was long enough to when it was there.
+async fn watch_snapshots(
+    leader: &Client,
+    length: Duration,
+) -> anyhow::Result<Vec<(Instant, Instant)>> {
+    let begun = Instant::now();
+    let mut spans = Vec::new();
+    let mut last = leader.status().await?.snapshot_index;
+    let mut since: Option<Instant> = None;
+    while begun.elapsed() < length {
+        let status = leader.status().await?;
+        if status.snapshot_index != last {
+            let from = since.take().unwrap_or_else(Instant::now);
+            spans.push((from, Instant::now()));
+            last = status.snapshot_index;
+        } else if since.is_none() && status.applied_index >= last + SNAPSHOT_ENTRIES {
+            since = Some(Instant::now());
+        }
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+    Ok(spans)
+}
+
+/// By how many entries, as far as both answer.
+async fn behind(leader: &Client, follower: &Client) -> Option<u64> {
+    let applied = async |node: &Client| {
+        let status = tokio::time::timeout(ANSWER_WITHIN, node.status()).await.ok()?.ok()?;
+        Some(status.applied_index)
+    };
+    Some(applied(leader).await?.saturating_sub(applied(follower).await?))
 }
 
 /// What the nodes say of themselves while nothing else goes on. The stream's events are six hours old, so

@@ -1,7 +1,7 @@
-//! Three processes of the built program that write snapshots often; they stop with this.
+//! Three processes of the built program; they stop with this.
 
 use anyhow::Context as _;
-use benches::{Feed, registers};
+use benches::registers;
 use nodes::client::Client;
 use nodes::config::{Cluster, Config, Limits, Listen, Member, Models, Native, Node, Raft, Watch};
 use nodes::proto::hearth::Visible;
@@ -11,31 +11,24 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) const NODES: usize = 3;
-/// Three devices and one resident each.
-pub(crate) const HOMES: u32 = 30_000;
 const ROWS_PER_INGEST: usize = 5_000;
-/// Before anything is measured, about two events a device.
-const EVENTS_BEFORE: usize = 180_000;
-/// A snapshot this often, and hardly any log kept behind it, so that who was away needs it.
-const SNAPSHOT_ENTRIES: u64 = 1_500;
-const KEEP_ENTRIES: u64 = 200;
+const HOMES_AT_ONCE: u32 = 30_000;
 const READY_WITHIN: Duration = Duration::from_mins(1);
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-const ASK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const ASK_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(crate) struct Trio {
     pub(crate) members: Vec<Member>,
     configs: Vec<PathBuf>,
-    children: Vec<Child>,
+    pub(crate) children: Vec<Child>,
 }
 
 impl Trio {
-    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(folder: &Path, raft: &Raft) -> anyhow::Result<Self> {
         let members: Vec<Member> = (1..=NODES as u64).map(member).collect::<anyhow::Result<_>>()?;
         let mut nodes = Self { members, configs: Vec::new(), children: Vec::new() };
         for node in 0..NODES {
-            let file = write_config(folder, &nodes.members, node)?;
+            let file = write_config(folder, &nodes.members, node, raft)?;
             nodes.configs.push(file);
             let child = nodes.child(node)?;
             nodes.children.push(child);
@@ -71,50 +64,24 @@ impl Trio {
     }
 
     pub(crate) async fn leader(&self) -> anyhow::Result<usize> {
-        let status = Client::new(&self.members[0].grpc)?.status().await?;
+        let all: Vec<&str> = self.members.iter().map(|member| member.grpc.as_str()).collect();
+        let status = Client::new(&all.join(","))?.status().await?;
         let found = self.members.iter().position(|member| member.id == status.leader_id);
         found.context("no leader")
     }
 
-    pub(crate) async fn fill(&self) -> anyhow::Result<()> {
+    /// The registers of so many homes.
+    pub(crate) async fn fill(&self, homes: u32) -> anyhow::Result<()> {
         let leader = &self.members[self.leader().await?];
         let mut flight = flight::Client::connect(&format!("http://{}", leader.flight)).await?;
-        for (table, rows) in registers(0..HOMES) {
-            for part in rows.chunks(ROWS_PER_INGEST) {
-                flight.ingest_rows(table.name, part).await?;
+        for from in (0..homes).step_by(HOMES_AT_ONCE as usize) {
+            for (table, rows) in registers(from..homes.min(from + HOMES_AT_ONCE)) {
+                for part in rows.chunks(ROWS_PER_INGEST) {
+                    flight.ingest_rows(table.name, part).await?;
+                }
             }
-        }
-        let mut feed = Feed::new(HOMES, nodes::clock::now_us() - 12 * 3_600_000_000, "before");
-        let client = Client::new(&leader.grpc)?;
-        for _ in 0..EVENTS_BEFORE / 1_000 {
-            client.append(feed.take(1_000).into_iter().map(Into::into).collect()).await?;
         }
         Ok(())
-    }
-
-    /// When the leader was writing one: from when the log was long enough to when it was there.
-    pub(crate) async fn watch_snapshots(
-        &self,
-        leader: usize,
-        length: Duration,
-    ) -> anyhow::Result<Vec<(Instant, Instant)>> {
-        let client = Client::new(&self.members[leader].grpc)?;
-        let begun = Instant::now();
-        let mut spans = Vec::new();
-        let mut last = client.status().await?.snapshot_index;
-        let mut since: Option<Instant> = None;
-        while begun.elapsed() < length {
-            let status = client.status().await?;
-            if status.snapshot_index != last {
-                let from = since.take().unwrap_or_else(Instant::now);
-                spans.push((from, Instant::now()));
-                last = status.snapshot_index;
-            } else if since.is_none() && status.applied_index >= last + SNAPSHOT_ENTRIES {
-                since = Some(Instant::now());
-            }
-            tokio::time::sleep(ASK_EVERY).await;
-        }
-        Ok(spans)
     }
 
     /// How soon events could be read at each node in the last minute, by its own counting.
@@ -127,16 +94,6 @@ impl Trio {
         }
         Ok(told)
     }
-
-    /// By how many entries, as far as both answer.
-    pub(crate) async fn behind(&self, leader: usize, follower: usize) -> Option<u64> {
-        let applied = async |node: usize| {
-            let client = Client::new(&self.members[node].grpc).ok()?;
-            let status = tokio::time::timeout(ANSWER_WITHIN, client.status()).await.ok()?.ok()?;
-            Some(status.applied_index)
-        };
-        Some(applied(leader).await?.saturating_sub(applied(follower).await?))
-    }
 }
 
 impl Drop for Trio {
@@ -148,7 +105,12 @@ impl Drop for Trio {
     }
 }
 
-fn write_config(folder: &Path, members: &[Member], node: usize) -> anyhow::Result<PathBuf> {
+fn write_config(
+    folder: &Path,
+    members: &[Member],
+    node: usize,
+    raft: &Raft,
+) -> anyhow::Result<PathBuf> {
     let member = &members[node];
     let home = folder.join(format!("node{}", member.id));
     std::fs::create_dir_all(&home)?;
@@ -156,7 +118,7 @@ fn write_config(folder: &Path, members: &[Member], node: usize) -> anyhow::Resul
         node: Node {
             id: member.id,
             group: "main".to_owned(),
-            cluster_id: "stalls".to_owned(),
+            cluster_id: "bench".to_owned(),
             dir: home.clone(),
             insecure: false,
         },
@@ -169,11 +131,7 @@ fn write_config(folder: &Path, members: &[Member], node: usize) -> anyhow::Resul
         cluster: Cluster { members: members.to_vec(), bootstrap: true },
         native: Native::default(),
         limits: Limits { warehouse_mib: 512, warehouse_threads: 1, ..Limits::default() },
-        raft: Raft {
-            snapshot_entries: SNAPSHOT_ENTRIES,
-            keep_entries: KEEP_ENTRIES,
-            ..Raft::default()
-        },
+        raft: raft.clone(),
         outbox: nodes::config::OutboxSettings::default(),
         mqtt: Vec::new(),
         rules: None,

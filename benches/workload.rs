@@ -158,6 +158,17 @@ impl Feed {
         Self { rng: rng(2), homes, sent: 0, now_us: begin_us, step_us, source: source.to_owned() }
     }
 
+    /// With so much time from one event to the next, on average.
+    #[must_use]
+    pub fn every(self, step_us: i64) -> Self {
+        Self { step_us, ..self }
+    }
+
+    /// How many different ones were made.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// The time of the newest event.
     pub fn now_us(&self) -> i64 {
         self.now_us

@@ -41,14 +41,12 @@ pub(crate) fn voters(node: &Node) -> BTreeSet<u64> {
 pub(crate) async fn report(node: Arc<Node>, mut points: mpsc::Receiver<CheckPoint>) {
     while let Some(CheckPoint { index, frozen }) = points.recv().await {
         let begun = Instant::now();
-        let digest = match tokio::task::spawn_blocking(move || digest(frozen)).await {
-            Ok(Ok(digest)) => digest,
-            Ok(Err(error)) => {
+        let digest = match raft::in_background("check", move || digest(frozen)).await {
+            Ok(digest) => digest,
+            Err(error) => {
                 tracing::warn!(index, %error, "the state could not be hashed for a check");
                 continue;
             }
-            // The runtime is on its way down.
-            Err(_) => return,
         };
         node.check_took_for(begun.elapsed());
         let command = Command::ReportState { node: node.id(), index, digest };

@@ -31,8 +31,7 @@ pub(crate) struct Derived {
 
 impl Derived {
     pub(crate) fn open(config: &Config) -> Result<Self, NodeError> {
-        let file = config.node.dir.join(flight::WAREHOUSE_FILE);
-        let warehouse = Arc::new(Warehouse::open(&file, warehouse_settings(config))?);
+        let warehouse = Arc::new(open_warehouse(config)?);
         let [recorded, durable] =
             [(); 2].map(|()| Arc::new(AtomicU64::new(warehouse.recorded_index())));
         let backlog = Arc::new(Backlog::default());
@@ -63,10 +62,26 @@ impl Derived {
         let filled = Arc::downgrade(&machine);
         let recorder = std::thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || recorder.run(&filled))
+            .spawn(move || {
+                raft::give_way();
+                recorder.run(&filled);
+            })
             .map_err(|error| NodeError::Start(format!("the recorder cannot start: {error}")))?;
         Ok(Self { warehouse, machine, recorder, recorded: recorded_moved, points, peers })
     }
+}
+
+/// DuckDB's threads are as ready to give way as the one that opens it: what is recorded and what analysts
+/// ask takes no core from an alert.
+fn open_warehouse(config: &Config) -> Result<Warehouse, NodeError> {
+    let file = config.node.dir.join(flight::WAREHOUSE_FILE);
+    let open = || {
+        raft::give_way();
+        Warehouse::open(&file, warehouse_settings(config))
+    };
+    let opened = std::thread::scope(|scope| scope.spawn(open).join());
+    let failed = |_| NodeError::Start("opening the warehouse has failed".to_owned());
+    Ok(opened.map_err(failed)??)
 }
 
 pub(crate) fn warehouse_settings(config: &Config) -> flight::Settings {

@@ -225,7 +225,9 @@ impl StateMachine for Machine {
 
     fn restore(&self, at: Position, from: &mut dyn Read) -> Result<()> {
         let state = State::from_reader(from)?;
-        *self.state.write() = state;
+        let before = std::mem::replace(&mut *self.state.write(), state);
+        // Outside of the lock: letting a whole state go takes a while.
+        drop(before);
         self.hand_on(Recorded::Restored { index: at.index });
         self.tell_diverged();
         self.applied.send_replace(at.index);

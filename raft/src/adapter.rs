@@ -254,7 +254,7 @@ impl RaftStateMachine<Types> for Adapter {
         self.membership = meta.last_membership.clone();
         self.time_us = time_us;
         self.progress.ids.lock().clone_from(&file.head().ids);
-        run_blocking(move || {
+        crate::background::in_background("restore", move || {
             // On disk first: once this call returns, the log before it may be purged.
             let file = {
                 let mut current = current.lock();
@@ -321,7 +321,8 @@ impl Builder {
         let frozen = frozen?;
         let dir = self.folder.path().to_owned();
         let head = self.head.clone();
-        let draft = run_blocking(move || snapshot::write(&dir, &head, frozen)).await?;
+        let write = move || snapshot::write(&dir, &head, frozen);
+        let draft = crate::background::in_background("snapshot", write).await?;
         self.wait_durable().await?;
         let folder = self.folder.clone();
         let head = self.head.clone();

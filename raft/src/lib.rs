@@ -5,6 +5,7 @@
 //! [`Raft`].
 
 mod adapter;
+mod background;
 mod batch;
 mod blob;
 mod blocking;
@@ -40,6 +41,7 @@ mod types;
 mod wall;
 mod watch;
 
+pub use background::{give_way, in_background};
 pub use blob::BlobId;
 pub use config::{BLOB_MAX_BYTES, COMMAND_MAX_BYTES, Config, MESSAGE_MAX_BYTES};
 pub use error::Error;
