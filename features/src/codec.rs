@@ -4,18 +4,21 @@
 //! with. Everything else is in the one form that readings and log time determine: how far a replica
 //! has come with compaction cannot be seen.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::ahead::{AHEAD_MAX, Ahead, Owner};
+use crate::bundle::{Bundle, TILE_BYTES_MAX, VALUE_MAX_MICROS};
 use crate::demands::{Demand, Demands};
 use crate::entity::EntityKind;
 use crate::kind::Kind;
+use crate::packed;
 use crate::part::Part;
 use crate::roster::{ENTITIES_MAX, FrozenRoster, Roster};
-use crate::series::{Series, tiles_from_bytes};
+use crate::series::{Head, Series, are_tiles};
 use crate::store::{Store, demand_of};
 use crate::summary::Reading;
 use crate::topic::Topic;
@@ -24,9 +27,10 @@ use crate::window::Window;
 use crate::zones::{Reach, Zones};
 
 /// The version byte that stands before a stored store.
-const STORE_VERSION: u8 = 4;
-/// The one before knew no counts alone; all that it wrote still means the same.
-const STORE_VERSION_BEFORE: u8 = 3;
+const STORE_VERSION: u8 = 5;
+/// Version 3 knew no counts alone; up to 4, tiles of values were a little longer.
+const STORE_VERSION_MIN: u8 = 3;
+const STORE_VERSION_LONG: u8 = 4;
 /// How many demands there may be: every place of every entity kind.
 const DEMANDS_MAX: usize = EntityKind::ALL.len() * (Kind::ALL.len() + 1) * Part::ALL.len();
 
@@ -149,20 +153,21 @@ fn put_demands(out: &mut Vec<u8>, demands: &Demands) {
 
 fn put_series(
     out: &mut Vec<u8>,
-    all: &[Series],
+    all: &Bundle,
     zones: &Zones,
     (demands, entity): (&Demands, EntityKind),
 ) {
-    let kept = |series| demand_of(demands, entity, series);
+    let kept = |series: &Series<'_>| demand_of(demands, entity, series);
     out.push(all.iter().filter(|series| kept(series).is_some()).count() as u8);
-    for (series, demand) in all.iter().filter_map(|series| Some((series, kept(series)?))) {
-        let (lifetime, last, tiles) = series.stored(zones, &demand.reach);
+    for series in all.iter() {
+        let Some(demand) = kept(&series) else { continue };
+        let series = series.pruned(zones, &demand.reach);
         let (topic, part) = series.place();
         out.extend([topic.code(), part as u8]);
-        varint::put(out, u128::from(lifetime));
-        put_reading(out, last);
-        varint::put(out, tiles.as_bytes().len() as u128);
-        out.extend_from_slice(tiles.as_bytes());
+        varint::put(out, u128::from(series.lifetime()));
+        put_reading(out, series.head.last);
+        varint::put(out, series.tiles.len() as u128);
+        out.extend_from_slice(&series.tiles);
     }
 }
 
@@ -180,7 +185,7 @@ struct Input<'a> {
 impl<'a> Input<'a> {
     fn store(&mut self) -> Result<Store, Stop> {
         let version = self.byte()?;
-        if !(STORE_VERSION_BEFORE..=STORE_VERSION).contains(&version) {
+        if !(STORE_VERSION_MIN..=STORE_VERSION).contains(&version) {
             return Err(Stop::Version(version));
         }
         let now_us = self.signed()?;
@@ -189,7 +194,8 @@ impl<'a> Input<'a> {
         store.now_us = now_us;
         store.zones = Zones::at(now_us);
         for (entity, roster) in EntityKind::ALL.into_iter().zip(&mut store.rosters) {
-            self.roster(roster, &|(topic, part)| demands.get((entity, topic, part)).copied())?;
+            let demand = |(topic, part)| demands.get((entity, topic, part)).copied();
+            self.roster(roster, &demand, version)?;
         }
         for _ in 0..self.count(AHEAD_MAX)? {
             let entity = self.entity()?;
@@ -227,6 +233,7 @@ impl<'a> Input<'a> {
         &mut self,
         roster: &mut Roster,
         demand: &dyn Fn((Topic, Part)) -> Option<Demand>,
+        version: u8,
     ) -> Result<(), Stop> {
         for slot in 0..self.count(ENTITIES_MAX)? {
             let bytes = self.sized()?;
@@ -244,9 +251,17 @@ impl<'a> Input<'a> {
                 let demand = demand(place).ok_or(Stop::Damaged)?;
                 let lifetime = varint::take_u32(self.bytes, &mut self.at).ok_or(Stop::Damaged)?;
                 let last = self.reading()?;
-                let tiles = tiles_from_bytes(place.1, self.sized()?).ok_or(Stop::Damaged)?;
-                let place = (place.0, place.1, demand.generation);
-                roster.restore(slot, Series::restored(place, lifetime, last, tiles));
+                let mut tiles = Cow::Borrowed(self.sized()?);
+                if version <= STORE_VERSION_LONG && place.1 == Part::Values {
+                    tiles = Cow::Owned(packed::of_version_4(&tiles).ok_or(Stop::Damaged)?);
+                }
+                let is_small = tiles.len() <= TILE_BYTES_MAX
+                    && (lifetime == 0 || last.value.unsigned_abs() <= VALUE_MAX_MICROS as u64);
+                if !is_small || !are_tiles(place.1, &tiles) {
+                    return Err(Stop::Damaged);
+                }
+                let head = Head { last, lifetime, ..Head::new(place, demand.generation) };
+                roster.restore(slot, &Series { head, tiles });
             }
         }
         Ok(())
@@ -330,6 +345,19 @@ mod tests {
         let mut same = store();
         same.advance(NOW_US + MINUTE_US);
         assert_eq!(restored.hash(), same.hash());
+    }
+
+    /// Where no series has a second tile, versions differ in their number alone.
+    #[test]
+    fn a_store_of_the_version_before_is_read() {
+        let mut store = Store::new();
+        store.advance(NOW_US);
+        store.record(EntityKind::Resident, "r", Kind::Gas, NOW_US, 2.5);
+        store.record(EntityKind::Device, "d", Kind::Gas, NOW_US, 2.5);
+        let mut bytes = Vec::new();
+        store.write(&mut bytes);
+        bytes[0] = STORE_VERSION_LONG;
+        assert_eq!(Store::from_bytes(&bytes).unwrap().hash(), store.hash());
     }
 
     #[test]

@@ -3,16 +3,14 @@
 //! The memory is bounded: the newest [`Dedup::HORIZON_EVENTS`] accepted events are remembered. A sender
 //! that repeats an event after that many others is counted again; the horizon is stated in README.md.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The set is kept in so many parts, so that none takes long when it grows; and so that a full one stays
-/// below half of what 8,192 places hold, which is where a table that is written for ever stops growing.
-const PARTS: usize = 1200;
+/// The set is kept in so many parts, so that none takes long when it grows; and so that a full one fills
+/// seven tenths of 4,096 places.
+const PARTS: usize = 1400;
 /// What is hashed in one piece.
 const TEXT_BYTES: usize = 96;
 /// Keys in one stretch of the order.
@@ -21,15 +19,94 @@ const STRETCH: usize = 4096;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Vec<u128>", into = "Vec<u128>")]
 pub struct Dedup {
-    /// Numbers of keys: where a key stands in the order.
-    seen: Vec<HashTable<u32>>,
+    seen: Vec<Part>,
     order: Order,
 }
 
 impl Default for Dedup {
     fn default() -> Self {
-        Self { seen: vec![HashTable::new(); PARTS], order: Order::default() }
+        Self { seen: vec![Part::default(); PARTS], order: Order::default() }
     }
+}
+
+/// Places that are looked at together: a line of a processor's cache.
+const BUCKET: usize = 16;
+/// A place has so many bits of a key's number, and above them ten of the key; 0 where it is free.
+const NUMBER_BITS: u32 = 22;
+const NUMBER_MASK: u32 = (1 << NUMBER_BITS) - 1;
+const _: () = assert!(Dedup::HORIZON_EVENTS < NUMBER_MASK as usize);
+
+/// Where keys stand in the order, by their hashes. A key is in one of two buckets, the one that was
+/// emptier: so they fill evenly, and nothing is ever moved to make room or left behind by what goes.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    buckets: Vec<[u32; BUCKET]>,
+}
+
+impl Part {
+    fn buckets_of(&self, key: u128) -> [usize; 2] {
+        let mask = self.buckets.len().wrapping_sub(1);
+        [key as usize & mask, (key >> 20) as usize & mask]
+    }
+
+    /// Whether the key of a number that may be this one is.
+    #[inline]
+    fn holds(&self, key: u128, is_it: impl Fn(u32) -> bool) -> bool {
+        let tag = tag_of(key);
+        let is_here = |at: usize| {
+            let bucket = self.buckets.get(at);
+            bucket.is_some_and(|all| {
+                all.iter().any(|place| place >> NUMBER_BITS == tag && is_it(place & NUMBER_MASK))
+            })
+        };
+        let [one, other] = self.buckets_of(key);
+        is_here(one) || is_here(other)
+    }
+
+    /// Puts a key that is not there in its place; false where there is no room.
+    fn put(&mut self, key: u128, number: u32) -> bool {
+        let free = |at: &usize| {
+            let bucket = self.buckets.get(*at);
+            bucket.map_or(0, |all| all.iter().filter(|place| **place == 0).count())
+        };
+        let emptier = self.buckets_of(key).into_iter().rev().max_by_key(free);
+        let bucket = emptier.and_then(|at| self.buckets.get_mut(at));
+        let place = bucket.and_then(|all| all.iter_mut().find(|place| **place == 0));
+        let Some(place) = place else { return false };
+        *place = tag_of(key) << NUMBER_BITS | number & NUMBER_MASK;
+        true
+    }
+
+    fn take(&mut self, key: u128, number: u32) {
+        let wanted = tag_of(key) << NUMBER_BITS | number & NUMBER_MASK;
+        for at in self.buckets_of(key) {
+            let bucket = self.buckets.get_mut(at);
+            if let Some(place) = bucket.and_then(|all| all.iter_mut().find(|it| **it == wanted)) {
+                *place = 0;
+                return;
+            }
+        }
+    }
+
+    /// [`Part::put`], in twice as many buckets where that is needed.
+    fn put_growing(&mut self, key: u128, number: u32, order: &Order) {
+        while !self.put(key, number) {
+            let wanted = (2 * self.buckets.len()).max(1);
+            let old = std::mem::replace(&mut self.buckets, vec![[0; BUCKET]; wanted]);
+            for number in old.iter().flatten().filter(|place| **place != 0) {
+                let number = number & NUMBER_MASK;
+                if let Some(key) = order.get(number) {
+                    self.put_growing(key, number, order);
+                }
+            }
+        }
+    }
+}
+
+/// Bits of a key that say neither its part nor its buckets; never 0.
+fn tag_of(key: u128) -> u32 {
+    const TAGS: u32 = (1 << (u32::BITS - NUMBER_BITS)) - 1;
+    1 + (key >> 40) as u32 % TAGS
 }
 
 impl PartialEq for Dedup {
@@ -46,7 +123,8 @@ pub(crate) struct Order {
     /// How many keys of the first stretch are forgotten.
     forgotten: usize,
     len: usize,
-    /// The number of the oldest key. They go up by one and around; fewer are remembered than there are.
+    /// The number of the oldest key. They go up by one and around, and are told apart by their lowest
+    /// [`NUMBER_BITS`].
     first: u32,
 }
 
@@ -56,10 +134,10 @@ impl Order {
         self.first.wrapping_add(self.len as u32)
     }
 
-    /// The key of a number.
+    /// The key of a number, of which the lowest bits are enough.
     #[inline]
     fn get(&self, number: u32) -> Option<u128> {
-        let at = self.forgotten + number.wrapping_sub(self.first) as usize;
+        let at = self.forgotten + (number.wrapping_sub(self.first) & NUMBER_MASK) as usize;
         self.stretches.get(at / STRETCH)?.get(at % STRETCH).copied()
     }
 
@@ -109,7 +187,7 @@ impl Serialize for Order {
 }
 
 impl Dedup {
-    /// At most this many event keys are remembered (16 bytes each, and 12 in the set).
+    /// At most this many event keys are remembered (16 bytes each, and 5 in the set).
     pub const HORIZON_EVENTS: usize = 4_000_000;
 
     /// True the first time; false for a repeat within the horizon.
@@ -126,9 +204,8 @@ impl Dedup {
         if self.order.len > Self::HORIZON_EVENTS
             && let Some(oldest) = self.order.pop()
             && let Some(part) = self.seen.get_mut(part_of(oldest))
-            && let Ok(found) = part.find_entry(oldest as u64, |each| *each == number)
         {
-            found.remove();
+            part.take(oldest, number);
         }
         true
     }
@@ -136,14 +213,10 @@ impl Dedup {
     fn remember(&mut self, key: u128) -> bool {
         let Self { seen, order } = self;
         let Some(part) = seen.get_mut(part_of(key)) else { return false };
-        // The key is random already: its lower half is its hash.
-        let hash = |number: &u32| order.get(*number).unwrap_or_default() as u64;
-        let Entry::Vacant(place) =
-            part.entry(key as u64, |number| order.get(*number) == Some(key), hash)
-        else {
+        if part.holds(key, |number| order.get(number) == Some(key)) {
             return false;
-        };
-        place.insert(order.next());
+        }
+        part.put_growing(key, order.next(), order);
         order.push(key);
         true
     }
@@ -161,9 +234,7 @@ impl Dedup {
 
     fn holds(&self, key: u128) -> bool {
         let part = self.seen.get(part_of(key));
-        part.is_some_and(|part| {
-            part.find(key as u64, |number| self.order.get(*number) == Some(key)).is_some()
-        })
+        part.is_some_and(|part| part.holds(key, |number| self.order.get(number) == Some(key)))
     }
 
     /// The keys in their order, which says all there is; as cheap as a copy of a thousand handles.
@@ -180,7 +251,7 @@ impl Dedup {
     }
 }
 
-/// By the upper half: the lower one places the key within its part.
+/// By the upper half: the lower one places the key within its part. Keys are random already.
 fn part_of(key: u128) -> usize {
     (key >> 64) as usize % PARTS
 }
@@ -229,6 +300,8 @@ impl From<Dedup> for Vec<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{Rng as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
 
     #[test]
     fn a_repeat_is_seen_and_the_pair_is_the_key() {
@@ -266,14 +339,36 @@ mod tests {
             if at >= 7_000 {
                 let (number, oldest) = (dedup.order.first, dedup.order.pop().unwrap());
                 assert_eq!(oldest, key(at - 7_000));
-                let part = &mut dedup.seen[part_of(oldest)];
-                part.find_entry(oldest as u64, |each| *each == number).unwrap().remove();
+                dedup.seen[part_of(oldest)].take(oldest, number);
                 assert!(!dedup.holds(oldest) && dedup.holds(key(at - 6_999)));
             }
         }
         assert_eq!(dedup.len(), 7_000);
-        let kept: usize = dedup.seen.iter().map(HashTable::len).sum();
-        assert_eq!(kept, 7_000);
+        let places = dedup.seen.iter().flat_map(|part| part.buckets.iter().flatten());
+        assert_eq!(places.filter(|place| **place != 0).count(), 7_000);
+    }
+
+    /// One part as full as it is of a full horizon, and a little more, while keys come and go: it never
+    /// needs more than 4,096 places.
+    #[test]
+    fn a_part_that_is_written_for_ever_does_not_grow() {
+        let full = Dedup::HORIZON_EVENTS / PARTS;
+        // So many more than usual are in one part of thirty thousand.
+        let full = full + 4 * full.isqrt();
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (mut part, mut order) = (Part::default(), Order::default());
+        for turn in 0..40 * full {
+            let key = rng.random();
+            part.put_growing(key, order.next(), &order);
+            order.push(key);
+            if turn >= full {
+                let number = order.first;
+                let oldest = order.pop().unwrap();
+                assert!(part.holds(oldest, |each| each == number & NUMBER_MASK));
+                part.take(oldest, number);
+            }
+        }
+        assert_eq!(part.buckets.len() * BUCKET, 4_096);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 
 use super::conditions::SeenFrom;
 use super::lookahead::{AHEAD, Coming};
-use super::{Places, Recent, Reply, State};
-use features::{EntityKind, EventColumns, EventRef, EventRow, Kind, Quality, effective_time_us};
+use super::places::Hung;
+use super::{Recent, Reply, State};
+use features::{
+    EntityKind, EventColumns, EventRef, EventRow, Kind, Quality, Store, effective_time_us,
+};
 use raft::Position;
 use std::sync::Arc;
 
@@ -21,7 +24,7 @@ struct Received<'a> {
 /// Which dwelling an event is from.
 enum Hangs {
     Nowhere,
-    /// By its number among the places.
+    /// By its slot.
     At(u32),
     Named(Arc<str>),
 }
@@ -71,11 +74,17 @@ impl State {
     /// slots that rules know it by.
     fn fold(&mut self, at: Position, received: &Received<'_>) -> (Hangs, Option<SeenFrom>) {
         let (hangs, from) = self.fold_people(at, received);
-        if self.features.wants(EntityKind::Dwelling)
-            && let Some(dwelling) = name_of(&self.places, &hangs)
-        {
+        if !self.features.wants(EntityKind::Dwelling) {
+            return (hangs, from);
+        }
+        let slot = match &hangs {
+            Hangs::Nowhere => None,
+            Hangs::At(slot) => Some(*slot as usize),
+            Hangs::Named(dwelling) => self.features.slot(EntityKind::Dwelling, dwelling),
+        };
+        if let Some(slot) = slot {
             let Received { event, kind, at_us, .. } = *received;
-            self.features.record(EntityKind::Dwelling, dwelling, kind, at_us, event.value);
+            self.features.record_at(EntityKind::Dwelling, slot, kind, at_us, event.value);
         }
         (hangs, from)
     }
@@ -92,17 +101,18 @@ impl State {
             && let Some(slot) = slot
         {
             features.record_at(EntityKind::Device, slot, kind, at_us, value);
-            let Some((number, place)) = places.of_device(slot, device, homes, features) else {
-                return (Hangs::Nowhere, from);
-            };
-            from = from.map(|from| SeenFrom { home: place.home, ..from });
-            if !place.is_partial {
-                for slot in &place.residents {
-                    let slot = *slot as usize;
-                    features.record_at(EntityKind::Resident, slot, kind, at_us, value);
-                    scores.touch(slot, at.index, interval_us);
+            match places.of_device(slot, device, homes, features) {
+                Hung::Nowhere => return (Hangs::Nowhere, from),
+                Hung::In(home, place) if !place.is_partial => {
+                    for slot in &place.residents {
+                        let slot = *slot as usize;
+                        features.record_at(EntityKind::Resident, slot, kind, at_us, value);
+                        scores.touch(slot, at.index, interval_us);
+                    }
+                    from = from.map(|from| SeenFrom { home: Some(home), ..from });
+                    return (Hangs::At(home), from);
                 }
-                return (Hangs::At(number), from);
+                Hung::In(..) | Hung::Unplaced => {}
             }
         }
         let Some(dwelling) = homes.dwelling_of_device(device) else {
@@ -119,7 +129,7 @@ impl State {
     }
 
     fn write_down(&mut self, at: Position, event: &EventRef<'_>, quality: Quality, hangs: &Hangs) {
-        let dwelling = name_of(&self.places, hangs);
+        let dwelling = name_of(&self.features, hangs);
         let quality = match (dwelling, quality) {
             (None, Quality::Good) => "unknown_device",
             (_, quality) => quality.as_str(),
@@ -143,10 +153,10 @@ impl State {
     }
 }
 
-fn name_of<'a>(places: &'a Places, hangs: &'a Hangs) -> Option<&'a str> {
+fn name_of<'a>(features: &'a Store, hangs: &'a Hangs) -> Option<&'a str> {
     match hangs {
         Hangs::Nowhere => None,
-        Hangs::At(place) => places.get(*place).map(|place| &*place.dwelling),
+        Hangs::At(slot) => Some(features.key(EntityKind::Dwelling, *slot as usize)),
         Hangs::Named(dwelling) => Some(dwelling),
     }
 }

@@ -69,22 +69,26 @@ impl State {
 
     fn warm_homes(&self, coming: &[Coming]) -> usize {
         let homes = self.rows.homes();
+        // The first byte of its name stands for it.
+        let name = |home: u32| {
+            let name = self.features.key(EntityKind::Dwelling, home as usize);
+            name.bytes().next().map_or(0, usize::from)
+        };
         let mut all = 0;
         for Coming { device, .. } in coming {
             let place = device.and_then(|slot| self.places.known(slot, homes));
-            all += place.map_or(0, |place| place.dwelling.len() + place.residents.len());
+            let Some((home, place)) = place else { continue };
+            all += place.residents.len() + name(home);
         }
         for Coming { kind, device, .. } in coming {
             let place = device.and_then(|slot| self.places.known(slot, homes));
-            let Some((place, kind)) = place.zip(*kind) else { continue };
+            let Some(((home, place), kind)) = place.zip(*kind) else { continue };
             for resident in &place.residents {
                 let slot = *resident as usize;
                 all += self.features.warm(EntityKind::Resident, slot, kind);
                 all += self.scores.warm(slot);
             }
-            if let Some(home) = place.home {
-                all += self.conditions.warm_home(PlaceId::home(home), kind);
-            }
+            all += self.conditions.warm_home(PlaceId::home(home), kind);
         }
         all
     }

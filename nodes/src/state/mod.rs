@@ -7,6 +7,7 @@ mod act_on_alert;
 mod alert;
 mod alert_rows;
 mod apply;
+mod by_slot;
 mod cases;
 mod casework;
 mod checks;

@@ -3,10 +3,12 @@
 
 use super::ScoreRecord;
 use crate::hex;
-use imbl::{OrdMap, Vector};
+use imbl::{OrdSet, Vector};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sha2::{Digest as _, Sha256};
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ struct Shared {
     scores: u32,
 }
 
-/// One score: 64 bytes.
+/// One score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Kept {
     score: f64,
@@ -40,7 +42,7 @@ struct Kept {
 /// The newest score of a resident by one model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewestScore<'a> {
-    kept: &'a Kept,
+    kept: Kept,
     said: &'a Said,
 }
 
@@ -75,14 +77,100 @@ impl<'a> NewestScore<'a> {
     }
 }
 
+/// How many bytes of a resident's scores say how long the key is.
+const LENGTH_BYTES: usize = 4;
+const KEPT_BYTES: usize = 60;
+
+impl Kept {
+    fn to_bytes(self) -> [u8; KEPT_BYTES] {
+        let mut bytes = [0; KEPT_BYTES];
+        bytes[..32].copy_from_slice(&self.feature_hash);
+        bytes[32..40].copy_from_slice(&self.score.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.read_index.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.scored_us.to_le_bytes());
+        bytes[56..].copy_from_slice(&self.said.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; KEPT_BYTES]) -> Option<Self> {
+        Some(Self {
+            feature_hash: *bytes.first_chunk()?,
+            score: f64::from_le_bytes(*bytes[32..].first_chunk()?),
+            read_index: u64::from_le_bytes(*bytes[40..].first_chunk()?),
+            scored_us: i64::from_le_bytes(*bytes[48..].first_chunk()?),
+            said: u32::from_le_bytes(*bytes[56..].first_chunk()?),
+        })
+    }
+}
+
+/// A resident's key and scores in one piece of memory, ordered by the key alone. The scores stand in the
+/// order of the models' names.
+#[derive(Clone, Debug)]
+struct Scored(Arc<[u8]>);
+
+impl Scored {
+    fn of(resident: &str, kept: &[Kept]) -> Option<Self> {
+        let length = u32::try_from(resident.len()).ok()?.to_le_bytes();
+        let mut bytes = [&length[..], resident.as_bytes()].concat();
+        bytes.extend(kept.iter().flat_map(|kept| kept.to_bytes()));
+        Some(Self(bytes.into()))
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let length = self.0.first_chunk().copied().map_or(0, u32::from_le_bytes) as usize;
+        let parts = self.0.get(LENGTH_BYTES..).and_then(|bytes| bytes.split_at_checked(length));
+        parts.unwrap_or_default()
+    }
+
+    fn resident(&self) -> &str {
+        std::str::from_utf8(self.parts().0).unwrap_or_default()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = Kept> {
+        self.parts().1.as_chunks().0.iter().filter_map(Kept::from_bytes)
+    }
+}
+
+impl Borrow<[u8]> for Scored {
+    fn borrow(&self) -> &[u8] {
+        self.parts().0
+    }
+}
+
+impl PartialEq for Scored {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Scored {}
+
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scored {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().0.cmp(other.parts().0)
+    }
+}
+
 /// Copies share all of it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NewestScores {
-    /// By resident; the scores of one in the order of the models' names.
-    all: OrdMap<Arc<str>, Arc<[Kept]>>,
+    all: OrdSet<Scored>,
     /// As many as bands of versions stood in newest scores at once.
     said: Vector<Shared>,
     len: usize,
+}
+
+impl PartialEq for NewestScores {
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |scored: &Scored| Arc::clone(&scored.0);
+        self.said == other.said && self.all.iter().map(bytes).eq(other.all.iter().map(bytes))
+    }
 }
 
 /// Feature hashes are SHA-256 in hex; whatever else one is, its own hash stands for it.
@@ -99,9 +187,9 @@ impl NewestScores {
 
     /// Those of a resident, in the order of the models' names.
     pub(super) fn of(&self, resident: &str) -> impl Iterator<Item = NewestScore<'_>> {
-        let kept = self.all.get(resident).map_or(&[][..], |kept| kept);
-        kept.iter().filter_map(|kept| {
-            Some(NewestScore { kept, said: &self.said.get(kept.said as usize)?.said })
+        let kept = self.all.get(resident.as_bytes()).into_iter().flat_map(Scored::kept);
+        kept.filter_map(|kept| {
+            Some(NewestScore { said: &self.said.get(kept.said as usize)?.said, kept })
         })
     }
 
@@ -141,7 +229,8 @@ impl NewestScores {
             said: number,
         };
         let resident = score.resident_key.as_str();
-        let mut all: Vec<Kept> = self.all.get(resident).map_or_else(Vec::new, |all| all.to_vec());
+        let known = self.all.get(resident.as_bytes());
+        let mut all: Vec<Kept> = known.into_iter().flat_map(Scored::kept).collect();
         let model = |kept: &Kept| Some(self.said.get(kept.said as usize)?.said.model.as_str());
         match all.binary_search_by(|each| model(each).cmp(&Some(score.model.as_str()))) {
             Ok(at) => {
@@ -155,10 +244,8 @@ impl NewestScores {
                 self.len += 1;
             }
         }
-        if let Some(place) = self.all.get_mut(resident) {
-            *place = all.into();
-        } else {
-            self.all.insert(resident.into(), all.into());
+        if let Some(scored) = Scored::of(resident, &all) {
+            self.all.insert(scored);
         }
     }
 }
@@ -167,10 +254,10 @@ impl NewestScores {
 impl Serialize for NewestScores {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(Some(self.len))?;
-        for resident in self.all.keys() {
+        for resident in self.all.iter().map(Scored::resident) {
             for score in self.of(resident) {
                 let record = ScoreRecord {
-                    resident_key: resident.to_string(),
+                    resident_key: resident.to_owned(),
                     model: score.model().to_owned(),
                     version: score.version().to_owned(),
                     model_sha256: score.said.model_sha256.clone(),
@@ -182,7 +269,7 @@ impl Serialize for NewestScores {
                     scored_us: score.scored_us(),
                     alert: None,
                 };
-                map.serialize_entry(&(&**resident, score.model()), &record)?;
+                map.serialize_entry(&(resident, score.model()), &record)?;
             }
         }
         map.end()
@@ -263,7 +350,7 @@ mod tests {
                 assert_eq!(score.scored_us(), record.scored_us);
             }
         }
-        assert_eq!((scores.len, size_of::<Kept>()), (3, 64));
+        assert_eq!(scores.len, 3);
     }
 
     /// A model that gets a version a day for years costs what it says now.

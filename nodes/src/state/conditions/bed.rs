@@ -71,7 +71,7 @@ impl Conditions {
             && self.plan.hours.is_night(at_us)
         {
             let due_us = at_us + i64::from(rule.out_s) * 1_000_000;
-            self.kept.timers.insert((due_us, Timer::Bed(slot, at)));
+            self.kept.timers.insert(due_us, Timer::Bed(slot, at));
         }
     }
 

@@ -139,16 +139,18 @@ impl Conditions {
             self.kept.resumed = tick::floor(now_us);
             self.not_before.clear();
         }
-        while let Some(&(due_us, timer)) = self.kept.timers.get_min() {
-            if due_us > now_us {
+        loop {
+            let due = self.kept.timers.take_due(now_us);
+            if due.is_empty() {
                 break;
             }
-            self.kept.timers.remove(&(due_us, timer));
-            match timer {
-                Timer::Watch(place, rule) => self.look_at_watch((place, rule), out),
-                Timer::Flap(device, kind) => self.look_at_flap(device, kind, out),
-                Timer::Bed(home, left) => self.miss_in_bed(home, left, out),
-                Timer::Night(home, rule) => self.end_night(home, rule, out),
+            for timer in due {
+                match timer {
+                    Timer::Watch(place, rule) => self.look_at_watch((place, rule), out),
+                    Timer::Flap(device, kind) => self.look_at_flap(device, kind, out),
+                    Timer::Bed(home, left) => self.miss_in_bed(home, left, out),
+                    Timer::Night(home, rule) => self.end_night(home, rule, out),
+                }
             }
         }
         if tick::floor(now_us) > tick::floor(before_us) {
@@ -246,8 +248,8 @@ impl Conditions {
         }
         let turned = flap.see(flap_plan, sight.value, (sight.at_us, sight.now_us));
         if flap.due_us != due_us {
-            self.kept.timers.remove(&(due_us, Timer::Flap(key.0, key.1)));
-            self.kept.timers.insert((flap.due_us, Timer::Flap(key.0, key.1)));
+            self.kept.timers.remove(due_us, Timer::Flap(key.0, key.1));
+            self.kept.timers.insert(flap.due_us, Timer::Flap(key.0, key.1));
         }
         let is_muted = flap.is_faulty && flap_plan.mute;
         self.kept.flaps.insert(key, Arc::new(flap));
@@ -339,7 +341,7 @@ impl Conditions {
         let plan = Arc::clone(&self.plan);
         let mut watches = OrdMap::new();
         for ((place, rule), watch) in std::mem::take(&mut self.kept.watches) {
-            self.kept.timers.remove(&(watch.due_us, Timer::Watch(place, rule)));
+            self.kept.timers.remove(watch.due_us, Timer::Watch(place, rule));
             let same = before.judge(rule).and_then(|was| {
                 plan.judges.iter().position(|judge| judge.identity == was.identity)
             });
@@ -352,7 +354,7 @@ impl Conditions {
                 continue;
             }
             if watch.due_us > 0 {
-                self.kept.timers.insert((watch.due_us, Timer::Watch(place, rule)));
+                self.kept.timers.insert(watch.due_us, Timer::Watch(place, rule));
             }
             watches.insert((place, rule), watch);
         }
@@ -371,10 +373,7 @@ impl Conditions {
         }
         if old.nights != new.nights {
             self.kept.nights = OrdMap::new();
-            let nights = self.kept.timers.iter().filter(|it| matches!(it.1, Timer::Night(..)));
-            for timer in nights.copied().collect::<Vec<_>>() {
-                self.kept.timers.remove(&timer);
-            }
+            self.kept.timers.forget_nights();
         }
         self.number_classes();
         self.not_before.clear();
@@ -416,7 +415,7 @@ impl Conditions {
 
     /// The next time of the log at which something may happen by itself, wheels apart.
     pub(crate) fn next_timer_us(&self) -> Option<i64> {
-        self.kept.timers.get_min().map(|(due_us, _)| *due_us)
+        self.kept.timers.next_us()
     }
 
     /// About how much memory heartbeat timers take, and what devices have in common.

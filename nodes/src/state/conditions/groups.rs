@@ -4,6 +4,7 @@
 use super::sight::PlaceId;
 use super::verdict::Spot;
 use crate::state::Rows;
+use crate::state::by_slot::extend_to;
 use features::{EntityKind, Store};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -116,10 +117,8 @@ impl Groups {
     /// Puts a device under another gateway.
     pub(crate) fn join_gateway(&mut self, device: u32, old: u32, new: u32) {
         let wanted = device as usize + 1;
-        if self.next.len() < wanted {
-            self.next.resize(wanted, NONE);
-            self.before.resize(wanted, NONE);
-        }
+        extend_to(&mut self.next, wanted, NONE);
+        extend_to(&mut self.before, wanted, NONE);
         if self.first.len() <= new as usize {
             self.first.resize(new as usize + 1, NONE);
         }
@@ -155,9 +154,7 @@ impl Groups {
             Some(self.building(&building, registers))
         });
         let building = building.unwrap_or(NONE);
-        if self.building_of.len() <= device as usize {
-            self.building_of.resize(device as usize + 1, NONE);
-        }
+        extend_to(&mut self.building_of, device as usize + 1, NONE);
         let old = std::mem::replace(&mut self.building_of[device as usize], building);
         if old == building {
             return false;

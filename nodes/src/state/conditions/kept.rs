@@ -6,7 +6,9 @@ use super::flapping::Flap;
 use super::home::Home;
 use super::idle::Idle;
 use super::nights::Nights;
+use super::packed::Packed;
 use super::sight::PlaceId;
+use super::timers::Timers;
 use super::watch::Watch;
 use features::Paged;
 use imbl::{OrdMap, OrdSet, Vector};
@@ -42,13 +44,13 @@ pub(crate) struct Kept {
     pub(crate) resumed: u32,
     pub(crate) watches: OrdMap<(PlaceId, u16), Arc<Watch>>,
     pub(crate) flaps: OrdMap<(u32, u8), Arc<Flap>>,
-    pub(crate) timers: OrdSet<(i64, Timer)>,
+    pub(crate) timers: Timers,
     /// By the home's slot.
     pub(crate) homes: Paged<Home>,
     /// Inactivity that was told, by home and rule.
     pub(crate) idle: OrdMap<(u32, u8), Idle>,
     /// By home and rule.
-    pub(crate) nights: OrdMap<(u32, u8), Arc<Nights>>,
+    pub(crate) nights: OrdMap<(u32, u8), Packed<Nights>>,
     /// By the device's slot.
     pub(crate) devices: Paged<Device>,
     /// Names of `device.kind`, counted from 1 in [`Device::class`].

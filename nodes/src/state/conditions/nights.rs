@@ -3,6 +3,7 @@
 
 use super::engine::Conditions;
 use super::kept::Timer;
+use super::packed::Packed;
 use super::plan::NightPlan;
 use super::sight::{PlaceId, Sight};
 use super::verdict::{Spot, Verdict, What};
@@ -133,19 +134,15 @@ impl Conditions {
                 continue;
             }
             let key = (home, rule as u8);
-            let mut nights = self
-                .kept
-                .nights
-                .get(&key)
-                .map_or_else(Nights::default, |known| Nights::clone(known));
+            let mut nights = self.kept.nights.get(&key).map(Packed::get).unwrap_or_default();
             if nights.dawn_us == 0 {
                 nights.dawn_us = dawn_us;
-                self.kept.timers.insert((dawn_us + GRACE_US, Timer::Night(home, rule as u8)));
+                self.kept.timers.insert(dawn_us + GRACE_US, Timer::Night(home, rule as u8));
             }
             if nights.dawn_us == dawn_us {
                 nights.see(night, (sight.value, counts), sight.at_us);
             }
-            self.kept.nights.insert(key, Arc::new(nights));
+            self.kept.nights.insert(key, Packed::of(&nights));
         }
     }
 
@@ -157,12 +154,12 @@ impl Conditions {
         else {
             return;
         };
-        let mut nights = Nights::clone(known);
+        let mut nights = known.get();
         let dawn_us = nights.dawn_us;
         let found = nights.end(night);
         let was_told = std::mem::replace(&mut nights.is_told, found.is_some());
         let count = nights.past.len();
-        self.kept.nights.insert((home, rule), Arc::new(nights));
+        self.kept.nights.insert((home, rule), Packed::of(&nights));
         let what = match found {
             Some((value, limit, usual)) => What::Fire {
                 severity: night.severity,

@@ -96,9 +96,9 @@ impl Conditions {
         let timer = Timer::Watch(key.0, key.1);
         let due_us = if watch.is_empty() { 0 } else { watch.due_us };
         if was_due_us != due_us {
-            self.kept.timers.remove(&(was_due_us, timer));
+            self.kept.timers.remove(was_due_us, timer);
             if due_us > 0 {
-                self.kept.timers.insert((due_us, timer));
+                self.kept.timers.insert(due_us, timer);
             }
         }
         if watch.is_empty() {

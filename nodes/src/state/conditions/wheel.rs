@@ -4,6 +4,8 @@
 //! asks only when the time has come that it was last told. So an event costs the wheel nothing, and the
 //! wheel is derived: what fires and in which order depends on the owner's times alone.
 
+use crate::state::by_slot::extend_to;
+
 /// Ticks in the innermost ring: 17 minutes.
 const NEAR: u32 = 4_096;
 const NEAR_BITS: u32 = 12;
@@ -52,9 +54,7 @@ impl Wheel {
         if self.is_armed(id) {
             return;
         }
-        if self.next.len() <= id as usize {
-            self.next.resize(id as usize + 1, UNARMED);
-        }
+        extend_to(&mut self.next, id as usize + 1, UNARMED);
         self.armed += 1;
         self.place(id, due);
     }

@@ -88,7 +88,7 @@ impl Conditions {
         let flaps: Vec<_> = all.map(|(key, flap)| (*key, flap.is_faulty, flap.due_us)).collect();
         for (key, _, due_us) in &flaps {
             self.kept.flaps.remove(key);
-            self.kept.timers.remove(&(*due_us, Timer::Flap(key.0, key.1)));
+            self.kept.timers.remove(*due_us, Timer::Flap(key.0, key.1));
         }
         flaps.iter().any(|flap| flap.1)
     }

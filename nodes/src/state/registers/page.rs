@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-/// A page with more than one row is not larger.
-pub(super) const PAGE_BYTES_MAX: usize = 2048;
+/// A page with more than one row is not larger: two KiB with the two counters of its handle.
+pub(super) const PAGE_BYTES_MAX: usize = 2048 - 2 * size_of::<usize>();
 pub(super) const PAGE_ROWS_MAX: usize = u8::MAX as usize;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
