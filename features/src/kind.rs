@@ -34,6 +34,7 @@ kinds! {
     HeartRate "heart_rate", Bed "bed", Water "water", Heartbeat "heartbeat", Battery "battery", Sos "sos",
     Meal "meal", Temperature "temperature", Humidity "humidity", Light "light", Contact "contact",
     Pressure "pressure", GaitSpeed "gait_speed", Steps "steps", Fall "fall", Help "help", Offline "offline",
+    Tamper "tamper",
 }
 
 impl Kind {
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn names_and_codes_lead_back() {
-        assert_eq!(Kind::ALL.len(), 23);
+        assert_eq!(Kind::ALL.len(), 24);
         for (code, kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
             assert_eq!(Kind::from_code(code as u8), Some(*kind));

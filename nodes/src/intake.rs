@@ -143,9 +143,7 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Parsed>, String> {
                 .ok_or_else(|| format!("{name} {value:?} is not percent-encoded UTF-8"))
         };
         let (id, source) = (needed("ce-id")?, needed("ce-source")?);
-        let data = from_json(body, "the event in the body of a binary CloudEvent")?;
-        let cloud = CloudEvent { id, source, time: header("ce-time"), data, data_base64: None };
-        return Ok(vec![Ok(from_cloud(cloud)?)]);
+        return Ok(vec![Ok(from_parts((id, source, header("ce-time")), body)?)]);
     }
     let text = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
     Ok(lines(text).collect())
@@ -199,6 +197,26 @@ pub(crate) fn cloud_event(text: &str) -> Result<Event, String> {
 
 fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8], what: &str) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| format!("the body is not {what}: {error}"))
+}
+
+/// A CloudEvent in binary mode as MQTT 5 has it: attributes under their own names beside the event.
+pub(crate) fn binary_cloud_event(
+    attribute: impl Fn(&str) -> Option<String>,
+    text: &str,
+) -> Result<Event, String> {
+    let needed = |name: &str| {
+        let value = attribute(name).filter(|value| !value.is_empty());
+        value.ok_or_else(|| format!("a binary CloudEvent needs the user property {name}"))
+    };
+    from_parts((needed("id")?, needed("source")?, attribute("time")), text.as_bytes())
+}
+
+fn from_parts(
+    (id, source, time): (String, String, Option<String>),
+    body: &[u8],
+) -> Result<Event, String> {
+    let data = from_json(body, "the event in the body of a binary CloudEvent")?;
+    from_cloud(CloudEvent { id, source, time, data, data_base64: None })
 }
 
 /// `id` and `source` are the key; `time`, where given, is the event time.

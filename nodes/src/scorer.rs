@@ -4,7 +4,7 @@
 //! gives way to calls: its runs are the least urgent of the lane, short, and have pauses between them.
 
 use crate::node::Node;
-use crate::serving::{Beside, Loaded, Routed, Rows, feature_hash};
+use crate::serving::{Beside, Loaded, Routed, Rows, Sent, feature_hash};
 use crate::state::{Command, ScoreAlert, ScoreRecord, Severity, State};
 use crate::watch::{Codes, Groups};
 use models::Priority;
@@ -176,7 +176,9 @@ impl<'a> Part<'a> {
         let scores = model.model().score(values, count);
         model.runs.count(begun, count as u64, scores.is_ok());
         let (scores, took) = (scores?, begun.elapsed());
-        let beside = Beside { routed, answered: model, values, scores: &scores, took };
+        // Nobody has called, so nobody has sent anything.
+        let sent = &Sent::default();
+        let beside = Beside { routed, answered: model, values, scores: &scores, sent, took };
         node.serving().shade(&beside, self.residents.iter().map(|each| each.as_str()));
         let rows = values.chunks_exact(self.rows.width.max(1));
         let statuses = self.rows.features.statuses.chunks_exact(self.rows.width.max(1));

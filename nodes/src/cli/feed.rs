@@ -66,6 +66,9 @@ pub(crate) async fn run(command: FeedCommand, remote: &Remote) -> anyhow::Result
             let feeds = listed(&client, &feed).await?;
             for feed in &feeds {
                 println!("{}", feed.spec);
+                if !feed.released.is_empty() {
+                    println!("# owned by an earlier version: {}", feed.released.join(", "));
+                }
             }
             print_feeds(&feeds, remote);
         }

@@ -10,7 +10,7 @@ use crate::proto::hearth::{
 };
 use crate::service::reach_level;
 use crate::service::status::{from_raft, from_refusal};
-use crate::state::feeds::FeedSpec;
+use crate::state::feeds::{Feed, FeedSpec};
 use crate::state::{Command, Reply};
 use raft::ReadLevel;
 use std::sync::Arc;
@@ -39,11 +39,17 @@ impl FeedsService {
             let spec = state.feeds.get(name).map(|feed| Arc::clone(&feed.spec));
             spec.and_then(|spec| toml::to_string(&*spec).ok()).unwrap_or_default()
         };
+        let released = |name: &str| {
+            let state = self.node.machine().read();
+            let columns = state.feeds.get(name).map(Feed::released_columns);
+            columns.unwrap_or_default().into_iter().map(str::to_owned).collect()
+        };
         let rows = feed_rows(&self.node).into_iter();
         let wanted = rows.filter(|feed| name.is_empty() || feed.feed == name);
         Ok(wanted
             .map(|feed| FeedStatus {
                 spec: declared(&feed.feed),
+                released: released(&feed.feed),
                 feed: feed.feed,
                 department: feed.department,
                 table: feed.table,

@@ -326,6 +326,7 @@ mod tests {
             payload: Bytes::from(vec![0; bytes]),
             id: Some(1),
             over: None,
+            attributes: Vec::new(),
         };
         let mut gathered = Gathered::default();
         gathered.messages.push_back(message("large".to_owned(), 3 * BYTES_PER_BATCH));

@@ -67,6 +67,13 @@ impl Reader {
                 Ok(events.into_iter().map(Ok).collect())
             }
             How::Feed(_) => Ok(Vec::new()),
+            How::Auto if !message.attributes.is_empty() => {
+                let attribute = |name: &str| {
+                    let named = message.attributes.iter().find(|(each, _)| each == name);
+                    named.map(|(_, value)| value.clone())
+                };
+                Ok(vec![self.named(text, |text| intake::binary_cloud_event(attribute, text))])
+            }
             How::Auto => self.auto(&message.topic, text, now_us),
         }
     }
@@ -105,7 +112,7 @@ impl Reader {
     }
 
     #[expect(clippy::unused_self, reason = "reads beside its siblings")]
-    fn named(&self, text: &str, read: fn(&str) -> Result<Event, String>) -> Read {
+    fn named(&self, text: &str, read: impl Fn(&str) -> Result<Event, String>) -> Read {
         read(text).map_err(|reason| (reason, text.to_owned()))
     }
 }
@@ -128,6 +135,7 @@ mod tests {
             payload: Bytes::from(payload.to_owned()),
             id: Some(1),
             over: None,
+            attributes: Vec::new(),
         };
         Reader::new(&plain("b")).unwrap().read(&message, NOW_US)
     }
@@ -158,6 +166,7 @@ mod tests {
             payload: Bytes::new(),
             id: None,
             over: Some(9_999_999),
+            attributes: Vec::new(),
         };
         let said = Reader::new(&plain("b")).unwrap().read(&over, NOW_US).unwrap_err();
         assert!(said.contains("9999999 bytes"), "{said}");

@@ -49,6 +49,22 @@ pub(crate) struct Message {
     pub(crate) id: Option<u16>,
     /// The size of a message that is larger than is allowed.
     pub(crate) over: Option<u64>,
+    /// What a CloudEvent in binary mode says of itself, in the user properties of version 5.
+    pub(crate) attributes: Vec<(String, String)>,
+}
+
+/// User properties by which a message is a CloudEvent, as its MQTT binding names them.
+const SPECVERSION: &str = "specversion";
+const ATTRIBUTES: [&str; 4] = [SPECVERSION, "id", "source", "time"];
+
+/// The attributes of a CloudEvent in binary mode; none of any other message.
+fn attributes(properties: Option<v5::PublishProperties>) -> Vec<(String, String)> {
+    let mut all = properties.map(|it| it.user_properties).unwrap_or_default();
+    all.retain(|(name, _)| ATTRIBUTES.contains(&name.as_str()));
+    if !all.iter().any(|(name, _)| name == SPECVERSION) {
+        all.clear();
+    }
+    all
 }
 
 /// How a connection is opened.
@@ -125,6 +141,7 @@ impl Wire {
             payload: stream.split_to(BEGINNING_BYTES).freeze(),
             id,
             over: Some((rest - before) as u64),
+            attributes: Vec::new(),
         };
         self.passed_over = Some((message, rest - kept));
         self.next(stream)
@@ -156,6 +173,7 @@ impl Wire {
                 payload: publish.payload,
                 id: (publish.qos == basic::QoS::AtLeastOnce).then_some(publish.pkid),
                 over: None,
+                attributes: Vec::new(),
             }),
             v4::Packet::Disconnect => Packet::Closed("it said nothing".to_owned()),
             _ => Packet::Other,
@@ -194,6 +212,7 @@ impl Wire {
                 payload: publish.payload,
                 id: (publish.qos == extended::QoS::AtLeastOnce).then_some(publish.pkid),
                 over: None,
+                attributes: attributes(publish.properties),
             }),
             v5::Packet::Disconnect(end) => Packet::Closed(format!("{:?}", end.reason_code)),
             _ => Packet::Other,

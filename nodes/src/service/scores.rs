@@ -51,7 +51,7 @@ impl ScoresService {
     ) -> Result<(Arc<Loaded>, Scored), Status> {
         let serving = self.node.serving();
         // Version and row are of one index.
-        let (routed, loaded, row) = {
+        let (routed, loaded, row, sent) = {
             let state = self.node.machine().read();
             let routed =
                 serving.route(&state, model, version).map_err(|error| from_serving(&error))?;
@@ -59,14 +59,15 @@ impl ScoresService {
             let loaded = Arc::clone(loaded);
             let sent = sent(&loaded, request).map_err(Status::invalid_argument)?;
             let row = serving.read_row(&state, &loaded, (entity, sent.row(0)));
-            (routed, loaded, row.map_err(|error| from_serving(&error))?)
+            (routed, loaded, row.map_err(|error| from_serving(&error))?, sent)
         };
         let begun = Instant::now();
         let scored =
             serving.score_row(&loaded, row, explain).map_err(|error| from_serving(&error))?;
         let (values, scores) = (&scored.row.vector.values, &[scored.score as f32][..]);
-        let beside =
-            Beside { routed: &routed, answered: &loaded, values, scores, took: begun.elapsed() };
+        let took = begun.elapsed();
+        let (routed, sent) = (&routed, &sent);
+        let beside = Beside { routed, answered: &loaded, values, scores, sent, took };
         serving.shade(&beside, std::iter::once(entity));
         Ok((loaded, scored))
     }

@@ -56,6 +56,24 @@ impl Sent {
         self.values.get(at * self.width..(at + 1) * self.width).unwrap_or(&[])
     }
 
+    /// The values of these entities as another view takes them, by their names; what it does not know is
+    /// left out. The error says what it needs beside.
+    pub(crate) fn translated(
+        &self,
+        rows: &[usize],
+        from: &FeatureView,
+        to: &FeatureView,
+    ) -> Result<Self, String> {
+        let place = |name: &str| from.request().iter().position(|value| value.name == name);
+        let places: Vec<_> = to.request().iter().map(|value| place(&value.name)).collect();
+        let cells = rows.iter().flat_map(|row| {
+            let row = self.row(*row);
+            places.iter().map(move |place| row.get((*place)?).copied().flatten())
+        });
+        let sent = Self { width: places.len(), values: cells.collect() };
+        sent.check(to).map(|()| sent)
+    }
+
     /// Refuses a call that lacks a value for which the view has no default.
     pub(crate) fn check(&self, view: &FeatureView) -> Result<(), String> {
         let mut needed = view.request().iter().enumerate();

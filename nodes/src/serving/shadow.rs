@@ -3,7 +3,7 @@
 //!
 //! The queue is short and never waited for: what does not fit is dropped and counted.
 
-use super::{Loaded, Routed, Serving, ServingError};
+use super::{Loaded, Routed, Sent, Serving, ServingError};
 use crate::node::Node;
 use crate::state::Command;
 use models::{Compared, NANO, Tensor};
@@ -43,8 +43,9 @@ struct Answered {
 
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// Rows of features, and whose they are where that is known.
-    Rows { values: Vec<f32>, entities: Vec<String> },
+    /// Rows of features, whose they are where that is known, and what came with the call where the
+    /// version in shadow has another view.
+    Rows { values: Vec<f32>, entities: Vec<String>, sent: Result<Sent, String> },
     /// The inputs of the file itself.
     Inputs(Vec<Tensor>),
 }
@@ -57,6 +58,8 @@ pub(crate) struct Beside<'a> {
     /// Rows of features, one after the other.
     pub(crate) values: &'a [f32],
     pub(crate) scores: &'a [f32],
+    /// What came with the call, as the view of the version that answered takes it.
+    pub(crate) sent: &'a Sent,
     pub(crate) took: Duration,
 }
 
@@ -68,9 +71,10 @@ impl Serving {
         }
         let width = beside.values.len() / beside.scores.len().max(1);
         let (mut values, mut own, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+        let mut places = Vec::new();
         let mut shadow = None;
         let rows = beside.values.chunks_exact(width.max(1)).zip(beside.scores);
-        for (entity, (row, score)) in entities.zip(rows) {
+        for (place, (entity, (row, score))) in entities.zip(rows).enumerate() {
             // An entity that nobody knows has no score.
             let found = beside.routed.shadow_of(entity.as_bytes(), beside.answered);
             if score.is_nan() || found.is_none() {
@@ -79,10 +83,15 @@ impl Serving {
             shadow = found;
             values.extend_from_slice(row);
             own.push(entity.to_owned());
+            places.push(place);
             scores.push(*score);
         }
         if let Some(shadow) = shadow {
-            self.offer(beside, shadow, (Asked::Rows { values, entities: own }, scores));
+            let sent = match (beside.answered.view(), shadow.view()) {
+                (Some(from), Some(to)) => beside.sent.translated(&places, from, to),
+                _ => Ok(Sent::default()),
+            };
+            self.offer(beside, shadow, (Asked::Rows { values, entities: own, sent }, scores));
         }
     }
 
@@ -197,6 +206,10 @@ fn compare(node: &Node, answered: &Answered) -> Compared {
     let begun = Instant::now();
     let outcome = run(node, answered);
     let shadow_ns = begun.elapsed().as_nanos() as u64;
+    if let Err(error) = &outcome {
+        let (model, version) = (shadow.name(), shadow.version());
+        tracing::debug!(model, version, %error, "a version in shadow gave no answer");
+    }
     let Some(own) = outcome.ok().filter(|own| own.len() == scores.len()) else {
         return Compared { errors: scores.len() as u64, ..Compared::default() };
     };
@@ -222,7 +235,7 @@ fn compare(node: &Node, answered: &Answered) -> Compared {
 /// The scores of the version in shadow for what the active one was asked.
 fn run(node: &Node, answered: &Answered) -> Result<Vec<f32>, ServingError> {
     let Answered { shadow, active, asked, scores, .. } = answered;
-    let (values, entities) = match asked {
+    let (values, entities, sent) = match asked {
         Asked::Inputs(inputs) => {
             let wanted = ["score".to_owned()];
             let tensors = shadow.model().infer(inputs, &wanted)?;
@@ -232,18 +245,24 @@ fn run(node: &Node, answered: &Answered) -> Result<Vec<f32>, ServingError> {
                 _ => Err(ServingError::Failed("the shadow gave no score".to_owned())),
             };
         }
-        Asked::Rows { values, entities } => (values, entities),
+        Asked::Rows { values, entities, sent } => (values, entities, sent),
     };
     let view = |loaded: &Loaded| loaded.view().map(|view| view.fingerprint().to_owned());
-    if view(shadow) == view(active) || entities.is_empty() {
+    if view(shadow) == view(active) {
         let own = shadow.model().score(values, scores.len())?;
         shadow.watch().observe_rows(values, &own);
         return Ok(own);
     }
+    if entities.is_empty() {
+        let said = "the caller sent rows of another view, and not whose they are";
+        return Err(ServingError::Invalid(said.to_owned()));
+    }
     // Another view: its own rows, as they are by now.
+    let sent = sent.as_ref().map_err(|said| ServingError::Invalid(said.clone()))?;
     let mut own = Vec::new();
-    for entity in entities {
-        let row = node.serving().read_row(&node.machine().read(), shadow, (entity, &[]))?;
+    for (at, entity) in entities.iter().enumerate() {
+        let asked = (entity.as_str(), sent.row(at));
+        let row = node.serving().read_row(&node.machine().read(), shadow, asked)?;
         own.extend_from_slice(&row.vector.values);
     }
     let scores = shadow.model().score(&own, entities.len())?;

@@ -227,6 +227,12 @@ impl Alerts {
             .filter_map(|(_, id)| self.get(id))
     }
 
+    /// The open alerts of a kind, by place.
+    pub(crate) fn open_of_kind(&self, kind: &str) -> impl Iterator<Item = &Alert> {
+        let places = self.open.get(kind).into_iter().flat_map(OrdMap::values);
+        places.filter_map(|id| self.get(id))
+    }
+
     /// The open alerts of a place, by kind.
     pub fn open_of(&self, place: &str) -> impl Iterator<Item = &Alert> {
         self.open.values().filter_map(move |places| self.get(places.get(place)?))

@@ -173,6 +173,7 @@ impl State {
                 None => self.carry_out(at, Command::decode(bytes.as_ref())?),
             };
             self.settle_consents(at);
+            self.tell_of_rows(at);
             let reply = reply.encode();
             hash.update(bytes.as_ref());
             hash.update(&reply);

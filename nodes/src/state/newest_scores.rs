@@ -21,6 +21,13 @@ struct Said {
     band: String,
 }
 
+/// What scores have in common, and how many do: with none left its number is the next one's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shared {
+    said: Arc<Said>,
+    scores: u32,
+}
+
 /// One score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Kept {
@@ -154,8 +161,8 @@ impl Ord for Scored {
 #[derive(Clone, Debug, Default)]
 pub(super) struct NewestScores {
     all: OrdSet<Scored>,
-    /// As many as versions of models have bands.
-    said: Vector<Arc<Said>>,
+    /// As many as bands of versions stood in newest scores at once.
+    said: Vector<Shared>,
     len: usize,
 }
 
@@ -181,7 +188,28 @@ impl NewestScores {
     /// Those of a resident, in the order of the models' names.
     pub(super) fn of(&self, resident: &str) -> impl Iterator<Item = NewestScore<'_>> {
         let kept = self.all.get(resident.as_bytes()).into_iter().flat_map(Scored::kept);
-        kept.filter_map(|kept| Some(NewestScore { said: self.said.get(kept.said as usize)?, kept }))
+        kept.filter_map(|kept| {
+            Some(NewestScore { said: &self.said.get(kept.said as usize)?.said, kept })
+        })
+    }
+
+    /// The number of what one more score says.
+    fn number_of(&mut self, said: Said) -> u32 {
+        let known = self.said.iter().position(|each| each.scores > 0 && *each.said == said);
+        if let Some(shared) = known.and_then(|known| self.said.get_mut(known)) {
+            shared.scores += 1;
+        }
+        let number = known.unwrap_or_else(|| {
+            let shared = Shared { said: Arc::new(said), scores: 1 };
+            let free = self.said.iter().position(|each| each.scores == 0);
+            if let Some(place) = free.and_then(|free| self.said.get_mut(free)) {
+                *place = shared;
+            } else {
+                self.said.push_back(shared);
+            }
+            free.unwrap_or(self.said.len() - 1)
+        });
+        number as u32
     }
 
     /// Puts a score in the place of the one before.
@@ -192,24 +220,25 @@ impl NewestScores {
             model_sha256: score.model_sha256.clone(),
             band: score.band.clone(),
         };
-        let known = self.said.iter().position(|each| **each == said);
-        let number = known.unwrap_or_else(|| {
-            self.said.push_back(Arc::new(said));
-            self.said.len() - 1
-        });
+        let number = self.number_of(said);
         let kept = Kept {
             score: score.score,
             feature_hash: hash_bytes(&score.feature_hash),
             read_index: score.read_index,
             scored_us: score.scored_us,
-            said: number as u32,
+            said: number,
         };
         let resident = score.resident_key.as_str();
         let known = self.all.get(resident.as_bytes());
         let mut all: Vec<Kept> = known.into_iter().flat_map(Scored::kept).collect();
-        let model = |kept: &Kept| self.said.get(kept.said as usize).map(|said| said.model.as_str());
+        let model = |kept: &Kept| Some(self.said.get(kept.said as usize)?.said.model.as_str());
         match all.binary_search_by(|each| model(each).cmp(&Some(score.model.as_str()))) {
-            Ok(at) => all[at] = kept,
+            Ok(at) => {
+                let before = std::mem::replace(&mut all[at], kept);
+                if let Some(shared) = self.said.get_mut(before.said as usize) {
+                    shared.scores -= 1;
+                }
+            }
             Err(at) => {
                 all.insert(at, kept);
                 self.len += 1;
@@ -322,6 +351,29 @@ mod tests {
             }
         }
         assert_eq!(scores.len, 3);
+    }
+
+    /// A model that gets a version a day for years costs what it says now.
+    #[test]
+    fn what_no_score_says_any_more_is_dropped() {
+        let mut scores = NewestScores::default();
+        for step in 0..3_000 {
+            for resident in ["r1", "r2", "r3"] {
+                scores.put(&record(resident, "fall_risk", step));
+            }
+            scores.put(&record("r1", "subsidy", 1));
+            // Two bands of a version are on their way while residents are scored anew.
+            assert!(scores.said.len() <= 4, "{} after {step}", scores.said.len());
+            for resident in ["r1", "r2", "r3"] {
+                let score = scores.get(resident, "fall_risk").unwrap();
+                assert_eq!(score.version(), (1 + step / 3).to_string());
+                assert_eq!(score.band(), ["low", "high"][step as usize % 2]);
+            }
+            assert_eq!(scores.get("r1", "subsidy").unwrap().version(), "1");
+        }
+        let again: NewestScores =
+            postcard::from_bytes(&postcard::to_stdvec(&scores).unwrap()).unwrap();
+        assert_eq!(postcard::to_stdvec(&again).unwrap(), postcard::to_stdvec(&scores).unwrap());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::street::{SECOND_US, Street, street};
 use nodes::state::{
-    Action, CaseStep, Command, Condition, PlaceSilence, Reply, RulePush, Scope, SilenceMode,
+    Action, CaseStep, Command, Condition, PlaceSilence, Reply, RulePush, Rules, Scope, SilenceMode,
     SilenceWanted, Work,
 };
 
@@ -229,4 +229,80 @@ fn what_cannot_be_is_refused_in_one_line_and_a_repeat_changes_nothing() {
     }
     let said = street.refused(SilenceWanted { request_id: "r8".to_owned(), ..good });
     assert!(said.contains("8 silences"), "{said}");
+}
+
+fn holds(street: &Street, silence: &PlaceSilence) -> i64 {
+    (silence.hazards_until_us - street.now_us) / SECOND_US
+}
+
+/// However often it is asked for, whether before or just after the one before ends, and by whatever
+/// name the place goes: hazards are silent for the limit, and are told then.
+#[test]
+fn silences_that_follow_each_other_are_no_longer_than_one_may_be() {
+    let limit_s = i64::from(Rules::default().maintenance.hazard_max_s);
+    let scopes = [(Scope::Dwelling, "w1"), (Scope::Device, "d1"), (Scope::Gateway, "gateway")];
+    for first in scopes.into_iter().chain([(Scope::Building, "b1")]) {
+        for second in scopes.into_iter().chain([(Scope::Building, "b1")]) {
+            let mut street = street();
+            street.reads(1, "first", "heartbeat", 1.0);
+            let ends_us = street.now_us + limit_s * SECOND_US;
+            let silence = |street: &mut Street, (scope, key), n: u32| {
+                let request_id = format!("q{n}");
+                street.silence(SilenceWanted { request_id, ..wanted(scope, key, 7_200) })
+            };
+            let one = silence(&mut street, first, 0);
+            assert_eq!(one.hazards_until_us, ends_us);
+            let gas = street.gas(1, "g").alert_id;
+            street.wait_s(limit_s - 60);
+            let two = silence(&mut street, second, 1);
+            assert_eq!(holds(&street, &two), 60, "{first:?} {second:?}");
+            assert_eq!(two.until_us, street.now_us + 7_200 * SECOND_US, "what is no hazard");
+            street.restart();
+            street.wait_s(59);
+            assert!(street.waiting(&gas).is_empty(), "{first:?} {second:?}");
+            street.wait_s(1);
+            assert_eq!(street.waiting(&gas).len(), 3, "{first:?} {second:?}");
+            // The first is over now; a third one next to it begins nothing anew.
+            let three = silence(&mut street, second, 2);
+            assert!(holds(&street, &three) <= 0, "{first:?} {second:?}");
+            street.reads(1, "s", "sos", 1.0);
+            assert!(!street.waiting(&street.newest().alert_id).is_empty(), "{first:?} {second:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pause_in_which_hazards_were_told_begins_a_new_limit() {
+    let mut street = street();
+    let maintenance = street.state.rules.maintenance.clone();
+    let limit_s = i64::from(maintenance.hazard_max_s);
+    let pause_s = i64::from(maintenance.hazard_pause_s);
+    let kinds = || vec!["smoke".to_owned()];
+    street.silence(SilenceWanted { kinds: kinds(), ..wanted(Scope::Dwelling, "w1", 3_600) });
+    // Ended early, it counts to its end; another hazard and another home have their own.
+    let id = street.state.casework.silences.iter().next().unwrap().silence_id.clone();
+    street.wait_s(1_800);
+    let (actor, reason) = ("fitter".to_owned(), "done".to_owned());
+    street.done(&Command::EndSilence { silence_id: id, actor, reason });
+    street.wait_s(60);
+    let other =
+        SilenceWanted { kinds: vec!["sos".to_owned()], ..wanted(Scope::Dwelling, "w1", 7_200) };
+    let other = street.silence(other);
+    assert_eq!(holds(&street, &other), limit_s);
+    let elsewhere = street.silence(wanted(Scope::Dwelling, "w2", 7_200));
+    assert_eq!(holds(&street, &elsewhere), limit_s);
+    let said =
+        street.refused(SilenceWanted { kinds: kinds(), ..wanted(Scope::Dwelling, "w1", 7_200) });
+    assert!(said.contains("5340") && said.lines().count() == 1, "{said}");
+    let rest = SilenceWanted { kinds: kinds(), ..wanted(Scope::Dwelling, "w1", 5_340) };
+    let rest = street.silence(rest);
+    assert_eq!(holds(&street, &rest), 5_340);
+    street.wait_s(5_340 + pause_s - 1);
+    let said =
+        street.refused(SilenceWanted { kinds: kinds(), ..wanted(Scope::Dwelling, "w1", 60) });
+    assert!(said.contains("0 more"), "{said}");
+    street.wait_s(1);
+    let again = SilenceWanted { kinds: kinds(), ..wanted(Scope::Dwelling, "w1", 7_200) };
+    let again = street.silence(again);
+    assert_eq!(holds(&street, &again), limit_s);
 }

@@ -331,6 +331,59 @@ async fn formats_wills_retained_and_oversized_messages() {
     assert_eq!(wills.await, 1);
 }
 
+/// CloudEvents in binary mode: attributes as user properties of MQTT 5, the event as payload.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cloud_event_names_itself_in_user_properties() {
+    let mosquitto = Mosquitto::start().await;
+    let mqtt = vec![broker("name = 'five'\ntopics = ['five/#']", &mosquitto.address)];
+    let cluster = Cluster::shaped(Shape { nodes: 1, mqtt, ..Shape::default() }).await;
+    let node = &cluster.nodes[0];
+    subscribed(node).await;
+    let time = nodes::clock::text(nodes::clock::now_us() - 60 * SECOND_US);
+    let event = r#"{"device_id":"c","kind":"door","value":1}"#;
+    let send = |topic: &str, payload: &str, attributes: &[(&str, &str)]| {
+        let mut more = vec!["-V", "mqttv5", "-D", "publish", "content-type", "application/json"];
+        for (name, value) in attributes {
+            more.extend(["-D", "publish", "user-property", name, value]);
+        }
+        mosquitto.publish(topic, payload.as_bytes(), &more);
+    };
+    let [version, kind] = [("specversion", "1.0"), ("type", "reading")];
+    let [id, source, at] = [("id", "b 1"), ("source", "/街道/7"), ("time", time.as_str())];
+    // Twice, as a broker that was killed does; the second is known.
+    for topic in ["five/1", "five/2"] {
+        send(topic, event, &[version, kind, id, source, at]);
+    }
+    // Structured mode beside it, and properties that are nobody's attributes.
+    let cloud = format!(
+        r#"{{"specversion":"1.0","id":"s1","source":"/s","time":"{time}","data":{event}}}"#
+    );
+    send("five/3", &cloud, &[("trace", "7")]);
+    send("five/4", &reading("plain", 1), &[("id", "not-mine"), ("trace", "7")]);
+    send("five/5", event, &[version, source, at]);
+    send("five/6", "door opened", &[version, id, source, at]);
+    send("five/7", event, &[version, ("id", "b2"), source, ("time", "yesterday")]);
+    eventually("three events", async || (node.metric("hearth_events").await == 3).then_some(()))
+        .await;
+    eventually("three letters", async || {
+        (node.metric("hearth_dead_letters_total").await == 3).then_some(())
+    })
+    .await;
+    let index = node.status().await.unwrap().applied_index;
+    let events = "SELECT source, event_id, device_id FROM sensor_event ORDER BY ALL";
+    let events: Vec<String> =
+        rows(node, index, events).await.into_iter().map(|row| row.join(" ")).collect();
+    assert_eq!(events, ["/s s1 c", "/街道/7 b 1 c", "plain 1 pir-1"]);
+    let letters = rows(node, index, "SELECT source, reason FROM dead_letter ORDER BY source").await;
+    for (letter, (topic, word)) in letters.iter().zip([
+        ("five/5", "user property id"),
+        ("five/6", "binary CloudEvent"),
+        ("five/7", "yesterday"),
+    ]) {
+        assert!(letter[0] == topic && letter[1].contains(word), "{letters:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_under_tls_that_asks_for_a_password() {
     let Some(mosquitto) = Mosquitto::secured("hearth", "geheim:1").await else {

@@ -61,6 +61,24 @@ pub(crate) async fn settle(node: &Process, numbers: std::ops::Range<u32>) {
     }
 }
 
+/// Puts dwelling `d{n}` into a community.
+pub(crate) async fn place(node: &Process, n: u32, community: &str) {
+    let own = |prefix: &str| Cell::Text(format!("{prefix}{n}"));
+    let tables = [
+        ("grid", vec![("grid_id", own("g")), ("community", Cell::text(community))]),
+        ("building", vec![("building_id", own("b")), ("grid_id", own("g"))]),
+        ("dwelling", vec![("dwelling_id", own("d")), ("building_id", own("b"))]),
+    ];
+    let address = format!("http://{}", node.member.flight);
+    let mut client = flight::Client::connect(&address).await.unwrap();
+    for (name, mut cells) in tables {
+        cells.push(("src_dept", Cell::text("civil affairs")));
+        cells.push(("as_of", Cell::Time(nodes::clock::now_us())));
+        let filled = row(civil::table(name).unwrap(), &cells);
+        assert_eq!(client.ingest_rows(name, &[filled]).await.unwrap(), 1, "{name}");
+    }
+}
+
 /// Somebody's relative or neighbour, with or without consent to their being told.
 pub(crate) async fn relate(node: &Process, resident: &str, other: &str, kind: &str, consent: bool) {
     let cells = [

@@ -105,6 +105,8 @@ async fn a_missing_device_is_told_once_though_the_leader_died_meanwhile() {
         missed: 6,
         battery_low: 0.0,
         battery_critical: 0.0,
+        low_days: 0,
+        life_years: 0.0,
         offline: None,
     };
     let probe = AlertRule::counting(("pressure", "probe"), 1.0, (1, 60), (Severity::Minor, 1));

@@ -138,3 +138,47 @@ fn a_bed_that_says_nothing_any_more_says_nothing() {
     }
     assert_eq!(street.alerts("breath_high").len(), 1);
 }
+
+/// They got up and lay down again; that they got up is heard last.
+#[test]
+fn a_word_of_the_bed_that_comes_late_does_not_turn_over_what_it_said_since() {
+    let mut street = street();
+    let slept_us = street.now_us;
+    street.now("mat", "bed", 1.0);
+    street.wait(HOUR_US);
+    street.now("resp", "respiration", 0.0);
+    assert_eq!(street.condition("no_breath"), Some(Condition::Firing));
+    street.wait(HOUR_US);
+    street.now("mat", "bed", 1.0);
+    street.wait(MINUTE_US);
+    street.at("mat", "bed", 0.0, slept_us + HOUR_US / 2);
+    assert_eq!(street.condition("no_breath"), Some(Condition::Cleared), "nobody lay there then");
+    assert!(street.said("no_breath").contains("the bed was empty"));
+    street.now("resp", "respiration", 0.0);
+    assert_eq!(street.condition("no_breath"), Some(Condition::Firing), "somebody lies there now");
+    // Late once more: what rests on a reading of since then stands.
+    street.at("mat", "bed", 0.0, slept_us + HOUR_US);
+    assert_eq!(street.condition("no_breath"), Some(Condition::Firing));
+}
+
+#[test]
+fn who_was_back_in_bed_in_between_is_waited_for_from_when_they_left_again() {
+    let mut street = street();
+    // 11 at night.
+    street.wait(13 * HOUR_US);
+    street.now("mat", "bed", 1.0);
+    street.wait(MINUTE_US);
+    let left_us = street.now_us;
+    street.now("mat", "bed", 0.0);
+    street.wait(31 * MINUTE_US);
+    assert_eq!(street.condition("out_of_bed"), Some(Condition::Firing));
+    street.now("mat", "bed", 0.0);
+    street.wait(MINUTE_US);
+    street.at("mat", "bed", 1.0, left_us + 10 * MINUTE_US);
+    assert_eq!(street.condition("out_of_bed"), Some(Condition::Cleared));
+    assert!(street.said("out_of_bed").contains("corrected"), "{}", street.said("out_of_bed"));
+    street.wait(28 * MINUTE_US);
+    assert_eq!(street.condition("out_of_bed"), Some(Condition::Cleared));
+    street.wait(2 * MINUTE_US);
+    assert_eq!(street.condition("out_of_bed"), Some(Condition::Firing), "out since its last word");
+}

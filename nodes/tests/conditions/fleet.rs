@@ -10,6 +10,8 @@ fn class(class: &str, heartbeat_s: u32, missed: u32) -> DeviceClass {
         missed,
         battery_low: 20.0,
         battery_critical: 10.0,
+        low_days: 0,
+        life_years: 0.0,
         offline: None,
     }
 }

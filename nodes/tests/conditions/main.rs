@@ -8,9 +8,11 @@
 
 mod beds;
 mod fleet;
+mod health;
 mod homes;
 mod late;
 mod nights;
+mod often;
 mod readings;
 mod real_homes;
 mod rule_sets;

@@ -3,7 +3,7 @@
 use super::{BEGIN_US, HOUR_US, Replica, cells, resident, rows, spec};
 use features::table::{Cell, encode_row};
 use features::{EntityKind, Event, FeatureView, Status, civil};
-use nodes::state::{Change, Command, Fed, FeedRow, Reply};
+use nodes::state::{Change, Command, Fed, FeedRow, FeedSpec, Reply};
 use raft::Position;
 
 const NOON_US: i64 = BEGIN_US + 12 * HOUR_US;
@@ -90,6 +90,67 @@ fn each_department_takes_back_its_own_columns_and_the_last_one_the_row() {
     replica.apply(NOON_US + 4, &rows("civil", vec![resident(0, NOON_US, "alone")]));
     assert_eq!(super::living(&replica).0, Cell::text("x"));
     assert_eq!(replica.told(), replica.tables());
+}
+
+/// A later declaration owns fewer columns. What was written of the others yields to whoever owns them now,
+/// however late that comes, and goes with the record.
+#[test]
+fn a_feed_takes_back_what_it_wrote_in_columns_that_it_gave_up() {
+    let mut replica = Replica::new(&[spec("civil", "民政", "resident", &["living", "marital"])]);
+    let named = |key: &str| {
+        [
+            ("resident_key", Cell::text(key)),
+            ("living", Cell::text("alone")),
+            ("marital", Cell::text("m")),
+        ]
+    };
+    for key in ["r1", "r2", "r3"] {
+        let row = FeedRow { seq: 0, time_us: NOON_US, row: cells("resident", &named(key)) };
+        replica.apply(NOON_US, &rows("civil", vec![row]));
+    }
+    let declare = |replica: &mut Replica, spec: FeedSpec| {
+        let reply = replica.apply(NOON_US, &Command::DeclareFeed(Box::new(spec)));
+        assert_eq!(reply, Reply::Done);
+    };
+    let smaller = FeedSpec { version: 2, ..spec("civil", "民政", "resident", &["living"]) };
+    declare(&mut replica, smaller);
+    declare(&mut replica, spec("registry", "街道", "resident", &["marital"]));
+    assert_eq!(replica.state.feeds.get("civil").unwrap().released_columns(), ["marital"]);
+    let marital = civil::table("resident").unwrap().position("marital").unwrap();
+    let of = |replica: &Replica, key: &str| {
+        replica.state.rows.get("resident", key.as_bytes()).map(|row| row[marital].clone())
+    };
+    assert_eq!(of(&replica, "r1"), Some(Cell::text("m")), "it stays until somebody says more");
+    // Older than what was given up, and all the same its owner's word; in both orders.
+    let word = |key: &str| {
+        let named = [("resident_key", Cell::text(key)), ("marital", Cell::text("w"))];
+        let row = cells("resident", &named);
+        rows("registry", vec![FeedRow { seq: 0, time_us: NOON_US - HOUR_US, row }])
+    };
+    let back = |seq, key: &str| gone("civil", seq, NOON_US + 1, key);
+    replica.apply(NOON_US + 1, &word("r2"));
+    assert_eq!(of(&replica, "r2"), Some(Cell::text("w")));
+    replica.apply(NOON_US + 2, &back(0, "r2"));
+    replica.restarted();
+    replica.apply(NOON_US + 3, &back(0, "r3"));
+    assert_eq!(of(&replica, "r3"), None);
+    replica.apply(NOON_US + 4, &word("r3"));
+    assert_eq!(
+        (of(&replica, "r2"), of(&replica, "r3")),
+        (Some(Cell::text("w")), Some(Cell::text("w")))
+    );
+    // Nobody else says anything of the first: gone as a whole, once.
+    let taken_back = Fed { applied: 1, withdrawn: 1, ..Fed::default() };
+    assert_eq!(replica.apply(NOON_US + 5, &back(0, "r1")), Reply::Fed(taken_back));
+    assert!(!stands(&replica));
+    let again = Fed { duplicates: 1, ..Fed::default() };
+    assert_eq!(replica.apply(NOON_US + 6, &back(0, "r1")), Reply::Fed(again));
+    assert_eq!(replica.told(), replica.tables());
+    // Owned again, what it wrote is its own again.
+    let whole =
+        FeedSpec { version: 3, ..spec("civil", "民政", "resident", &["living", "marital"]) };
+    declare(&mut replica, whole);
+    assert!(replica.state.feeds.get("civil").unwrap().released_columns().is_empty());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::parameters;
 use crate::node::Node;
 use crate::proto::inference::InferParameter;
 use crate::proto::inference::infer_parameter::ParameterChoice;
-use crate::serving::{Asked, Beside, Loaded, Routed, ServingError};
+use crate::serving::{Asked, Beside, Loaded, Routed, Sent, ServingError};
 use models::{Data, Tensor};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -236,8 +236,12 @@ pub(super) fn shade(
     }
     let score = answer.tensors.iter().find(|tensor| tensor.name == "score");
     let Some(Data::Fp32(scores)) = score.map(|tensor| &tensor.data) else { return };
-    let beside = Beside { routed, answered: loaded, values: &answer.values, scores, took };
-    if let Some(keys) = entities(loaded, inputs) {
+    let keys = entities(loaded, inputs);
+    let sent = keys.and_then(|_| super::sent::read(loaded, inputs).ok());
+    let sent = sent.map_or_else(Sent::default, |(_, sent)| sent);
+    let (values, sent) = (&answer.values[..], &sent);
+    let beside = Beside { routed, answered: loaded, values, scores, sent, took };
+    if let Some(keys) = keys {
         let names = keys.iter().map(|key| std::str::from_utf8(key).unwrap_or_default());
         node.serving().shade(&beside, names);
         return;
@@ -246,7 +250,8 @@ pub(super) fn shade(
     let asked = if answer.values.is_empty() {
         Asked::Inputs(inputs.to_vec())
     } else {
-        Asked::Rows { values: answer.values.clone(), entities: Vec::new() }
+        let (values, entities) = (answer.values.clone(), Vec::new());
+        Asked::Rows { values, entities, sent: Ok(Sent::default()) }
     };
     node.serving().offer(&beside, shadow, (asked, scores.clone()));
 }

@@ -114,6 +114,10 @@ pub struct Linkage {
     pub delivering: Delivering,
 }
 
+/// Kinds of alerts about a device itself.
+const DEVICES: [&str; 5] =
+    ["device_offline", "device_fault", "battery_low", "tamper", "end_of_life"];
+
 fn level_one() -> Vec<u32> {
     vec![1]
 }
@@ -133,7 +137,7 @@ impl Default for Linkage {
             policies: vec![
                 told(&["smoke", "gas_leak", "carbon_monoxide", "sos", "no_breath"], &[1, 3]),
                 // Devices are not the family's to mend.
-                told(&["device_offline", "device_fault", "battery_low"], &[2]),
+                told(&DEVICES, &[2]),
                 told(&["outage"], &[3]),
             ],
             verify_s: 86_400,

@@ -2,6 +2,7 @@
 
 mod consent;
 mod duty;
+mod hazard_limit;
 mod linkage;
 mod merge;
 mod moment;

@@ -42,6 +42,8 @@ pub struct PlaceSilence {
     pub cases: u32,
     /// Lines written of it so far.
     pub lines: u32,
+    /// When hazards were silenced first in the row of silences that this one is of.
+    pub hazards_since_us: i64,
 }
 
 impl PlaceSilence {
@@ -61,6 +63,8 @@ pub struct PlaceSilences {
     due: OrdSet<(i64, String)>,
     /// How many there ever were.
     total: u64,
+    /// Those that silenced hazards until lately, by when that ended.
+    past: OrdMap<(i64, String), Arc<PlaceSilence>>,
 }
 
 impl PlaceSilences {
@@ -138,6 +142,26 @@ impl PlaceSilences {
             }
         }
         Some(Arc::unwrap_or_clone(silence))
+    }
+
+    /// Remembers one that has ended: what begins soon after it is of the same row. Those that ended up to
+    /// `until_us` are forgotten.
+    pub(super) fn remember(&mut self, silence: PlaceSilence, (until_us, now_us): (i64, i64)) {
+        let is_full = self.past.len() >= SILENCES_MAX;
+        let mut oldest = self.past.get_min().filter(|it| is_full || it.0.0 <= until_us).cloned();
+        while let Some((key, _)) = oldest {
+            self.past.remove(&key);
+            oldest = self.past.get_min().filter(|it| it.0.0 <= until_us).cloned();
+        }
+        let ended_us = silence.hazards_until_us.min(now_us);
+        self.past.insert((ended_us, silence.silence_id.clone()), Arc::new(silence));
+    }
+
+    /// Those that silence hazards now, or did until this time.
+    pub(super) fn since(&self, from_us: i64) -> impl Iterator<Item = &PlaceSilence> {
+        let on = self.by_id.values().filter(move |it| it.hazards_until_us > from_us);
+        let past = self.past.range((from_us + 1, String::new())..).map(|(_, silence)| silence);
+        on.chain(past).map(Arc::as_ref)
     }
 
     pub(crate) fn next_due_us(&self) -> Option<i64> {

@@ -27,16 +27,19 @@ impl State {
             return Reply::Refused(refusal);
         }
         let (now_us, maintenance) = (self.clock_us, &self.rules.maintenance);
-        let after = |seconds: u32| now_us + i64::from(seconds) * 1_000_000;
-        let hazards_until_us = after(wanted.for_s.min(maintenance.hazard_max_s));
+        let after = |from_us: i64, seconds: u32| from_us + i64::from(seconds) * 1_000_000;
+        let hazard_max_s = maintenance.hazard_max_s;
+        let hazards_since_us = self.hazards_since_us(wanted);
+        let limit_us = after(hazards_since_us, hazard_max_s).max(now_us);
         let silence = PlaceSilence {
             silence_id: self.casework.silences.name(at.index),
             wanted: wanted.clone(),
             from_us: now_us,
-            until_us: now_us + i64::from(wanted.for_s) * 1_000_000,
-            hazards_until_us,
+            until_us: after(now_us, wanted.for_s),
+            hazards_until_us: limit_us.min(after(now_us, wanted.for_s)),
             cases: 0,
             lines: 0,
+            hazards_since_us,
         };
         let id = silence.silence_id.clone();
         self.casework.silences.put(silence);
@@ -67,20 +70,11 @@ impl State {
                 maintenance.silence_max_s, wanted.for_s
             ));
         }
-        let is_hazard = |kind: &String| maintenance.hazards.contains(kind);
-        let only_hazards = !wanted.kinds.is_empty() && wanted.kinds.iter().all(is_hazard);
-        if only_hazards && wanted.for_s > maintenance.hazard_max_s {
-            return invalid(format!(
-                "{} may be silenced for {} seconds, not {}",
-                wanted.kinds.join(", "),
-                maintenance.hazard_max_s,
-                wanted.for_s
-            ));
-        }
         if !self.is_place(wanted.scope, &wanted.key) {
             let scope = wanted.scope.as_str();
             return Err(Refusal::NotFound(format!("no {scope} {:?} is known", wanted.key)));
         }
+        self.check_hazards(wanted)?;
         match self.casework.silences.full(wanted.scope, &wanted.key) {
             Some(why) => Err(Refusal::Exhausted(why)),
             None => Ok(()),
@@ -144,6 +138,9 @@ impl State {
         self.write_silence(at, id, what, (actor.name, reason));
         if let Some(silence) = self.casework.silences.take(id) {
             self.settle_silenced(at, &silence, false);
+            let pause_us = i64::from(self.rules.maintenance.hazard_pause_s) * 1_000_000;
+            let times = (self.clock_us - pause_us, self.clock_us);
+            self.casework.silences.remember(silence, times);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The bed: who leaves it at night and does not come back.
 
 use super::engine::Conditions;
-use super::home::{Bed, IDLE_BITS};
+use super::home::{Bed, Home, IDLE_BITS};
 use super::kept::Timer;
 use super::sight::{PlaceId, Sight};
 use super::tick;
@@ -25,20 +25,53 @@ impl Conditions {
         if at < before.bed_at || before.bed == bed {
             return;
         }
+        if at < before.bed_said && before.bed != Bed::Unknown {
+            return self.was_otherwise(slot, (sight, bed), &before, out);
+        }
         (home.bed, home.bed_at) = (bed, at);
         if bed == Bed::Empty {
-            self.leave_watches(sight, out);
-            if let Some((_, rule)) = &self.plan.bed_exit
-                && before.bed == Bed::Taken
-                && !self.is_old(sight)
-                && self.plan.hours.is_night(sight.at_us)
-            {
-                let due_us = sight.at_us + i64::from(rule.out_s) * 1_000_000;
-                self.kept.timers.insert(due_us, Timer::Bed(slot, at));
+            self.leave_watches(sight, i64::MAX, out);
+            if before.bed == Bed::Taken && !self.is_old(sight) {
+                self.wait_for_return((slot, at), sight.at_us);
             }
         } else if before.told & TOLD != 0 {
             home.told &= !TOLD;
             self.return_to_bed(sight, before.bed_at, out);
+        }
+    }
+
+    /// A word that came late: the bed has said since that it is as it was thought to be. It was otherwise
+    /// in between, and is as it was said from its last word on.
+    fn was_otherwise(
+        &mut self,
+        slot: u32,
+        (sight, bed): (&Sight<'_>, Bed),
+        before: &Home,
+        out: &mut Vec<Verdict>,
+    ) {
+        let said = before.bed_said;
+        if let Some(home) = self.home_mut(slot) {
+            home.bed_at = said;
+            home.told &= if bed == Bed::Taken { !TOLD } else { u8::MAX };
+        }
+        if bed == Bed::Empty {
+            return self.leave_watches(sight, tick::to_us(said), out);
+        }
+        if before.told & TOLD != 0 {
+            self.return_to_bed(sight, before.bed_at, out);
+        }
+        if !self.is_old(sight) {
+            self.wait_for_return((slot, said), tick::to_us(said));
+        }
+    }
+
+    /// Somebody left their bed, at night: back in time, or told.
+    fn wait_for_return(&mut self, (slot, at): (u32, u32), at_us: i64) {
+        if let Some((_, rule)) = &self.plan.bed_exit
+            && self.plan.hours.is_night(at_us)
+        {
+            let due_us = at_us + i64::from(rule.out_s) * 1_000_000;
+            self.kept.timers.insert(due_us, Timer::Bed(slot, at));
         }
     }
 
@@ -78,11 +111,15 @@ impl Conditions {
     }
 
     /// Who is not in bed does not breathe for its sensor: rules that ask for the bed are over. If the
-    /// bed was empty before the reading that they rest on, they were wrong.
-    fn leave_watches(&mut self, sight: &Sight<'_>, out: &mut Vec<Verdict>) {
+    /// bed was empty before the reading that they rest on, they were wrong. What rests on a reading of
+    /// later than `until_us`, when it was taken again, stands.
+    fn leave_watches(&mut self, sight: &Sight<'_>, until_us: i64, out: &mut Vec<Verdict>) {
         let plan = Arc::clone(&self.plan);
         for (rule, judge) in plan.judges.iter().enumerate() {
             if !matches!(judge.when, When::InBed | When::NotOutOfBed) {
+                continue;
+            }
+            if self.rests_on_us(sight.place, rule as u16).is_some_and(|us| us >= until_us) {
                 continue;
             }
             if let Some(rests_on_us) = self.drop_watch(sight.place, rule as u16) {

@@ -1,20 +1,17 @@
-//! Signs of life: heartbeats that are missing, batteries that run low.
+//! Signs of life: heartbeats that are missing.
 
-use super::device::{Battery, Device, Life, hash_of};
+use super::device::{Device, Life, hash_of};
 use super::engine::Conditions;
 use super::groups::{Group, Registers};
 use super::plan::ClassPlan;
 use super::sight::Sight;
 use super::tick;
 use super::verdict::{Spot, Verdict, What};
-use features::Kind;
 use std::sync::Arc;
 
 /// Kinds of devices and gateways that are told apart; those beyond are all one.
 const CLASSES_MAX: usize = 255;
 const GATEWAYS_MAX: usize = 2_000_000;
-/// Percent, in millionths, above the threshold at which a battery is good again.
-const BATTERY_MARGIN: i64 = 5_000_000;
 
 impl Conditions {
     /// Takes an event as a sign of life. True where the device has restarted since the one before.
@@ -65,7 +62,7 @@ impl Conditions {
             // Watched from its first word on that is not of the past.
             Life::New if self.is_old(sight) => {}
             Life::New => {
-                let class = registers.class_of(slot).map_or(0, |class| self.class(&class));
+                let class = self.class_in_service(slot, registers);
                 self.groups.settle(slot, registers);
                 if let Some(device) = self.kept.devices.get_mut(slot as usize) {
                     device.class = class;
@@ -236,63 +233,8 @@ impl Conditions {
             self.not_before.clear();
         }
     }
-
-    pub(super) fn charge(
-        &mut self,
-        sight: &Sight<'_>,
-        registers: Registers<'_>,
-        out: &mut Vec<Verdict>,
-    ) {
-        debug_assert_eq!(sight.kind, Kind::Battery);
-        let Some(device) = self.kept.devices.get(sight.device as usize).copied() else { return };
-        let Some(class) = self.class_plan(&device).filter(|class| class.battery_low > 0) else {
-            return;
-        };
-        // An older reading than the newest sign of life says little, one of the past nothing.
-        if self.is_old(sight) || tick::ceil(sight.at_us.min(sight.now_us)) < device.seen {
-            return;
-        }
-        let is_good = sight.value >= class.battery_low + BATTERY_MARGIN;
-        let battery = if sight.value <= class.battery_critical {
-            Battery::Critical
-        } else if sight.value <= class.battery_low || device.battery() != Battery::Good && !is_good
-        {
-            Battery::Low
-        } else {
-            Battery::Good
-        };
-        if let Some(device) = self.kept.devices.get_mut(sight.device as usize) {
-            device.set_battery(battery);
-        }
-        let alert = Arc::clone(&self.plan.words.battery);
-        let spot = Spot::Device(sight.device);
-        let is_worse = battery as u8 > device.battery() as u8;
-        if is_worse {
-            let grades = self.plan.grades;
-            let is_critical = battery == Battery::Critical;
-            let grade = if is_critical { grades.battery_critical } else { grades.battery_low };
-            let what = What::Fire {
-                severity: grade.severity,
-                level: grade.level,
-                event_us: sight.at_us,
-                evidence: vec![sight.id.to_owned()],
-                devices: vec![sight.device],
-                reason: format!(
-                    "the battery of {} is at {} %",
-                    registers.device(sight.device),
-                    sight.value / 1_000_000
-                ),
-            };
-            out.push(Verdict { alert, spot, what });
-        } else if battery == Battery::Good
-            && device.battery() != Battery::Good
-            && !self.any_other(sight.device, registers, |it| it.battery() != Battery::Good)
-        {
-            out.push(Verdict { alert, spot, what: What::Over });
-        }
-    }
 }
 
-fn is_missing(life: Life) -> bool {
+pub(super) fn is_missing(life: Life) -> bool {
     matches!(life, Life::Silent | Life::Explained)
 }

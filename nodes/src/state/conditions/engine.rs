@@ -3,7 +3,7 @@
 use super::bits::Bits;
 use super::device::Life;
 use super::flapping::{Flap, Turned, number_of};
-use super::groups::{Groups, Registers};
+use super::groups::{Group, Groups, Registers};
 use super::kept::{Kept, Timer};
 use super::outage::NotBefore;
 use super::plan::{ClassPlan, Plan};
@@ -38,6 +38,13 @@ pub struct Conditions {
     pub(super) grids_moved: bool,
     /// Homes, and devices without one, that have a watch.
     busy: [Bits; 2],
+    /// What follows from rows of the command that is being applied.
+    pub(super) unsaid: Vec<Verdict>,
+}
+
+/// Since 1970, by the log's clock.
+fn minute(us: i64) -> i64 {
+    us.div_euclid(60_000_000)
 }
 
 impl Default for Conditions {
@@ -53,6 +60,7 @@ impl Default for Conditions {
             wheel_is_stale: false,
             grids_moved: false,
             busy: [Bits::default(), Bits::default()],
+            unsaid: Vec::new(),
         }
     }
 }
@@ -149,6 +157,10 @@ impl Conditions {
             self.miss_heartbeats(registers, out);
             self.miss_movement(registers, out);
         }
+        if minute(now_us) > minute(before_us) {
+            self.look_at_ages(registers);
+            out.append(&mut self.unsaid);
+        }
     }
 
     /// An event.
@@ -158,7 +170,8 @@ impl Conditions {
         registers: Registers<'_>,
         out: &mut Vec<Verdict>,
     ) {
-        let restarted = self.hear(sight, registers, out);
+        // The last will of a device is no sign of its life.
+        let restarted = sight.kind != Kind::Offline && self.hear(sight, registers, out);
         let is_muted = self.plan.flap(sight.kind).is_some() && self.flaps(sight, out);
         match sight.kind {
             Kind::Battery => self.charge(sight, registers, out),
@@ -175,6 +188,11 @@ impl Conditions {
         if !is_muted && self.plan.has_nights(sight.kind) {
             self.count_night(sight);
         }
+    }
+
+    /// What rows that were learned say; to be told in the entry that brought them.
+    pub(crate) fn take_unsaid(&mut self) -> Vec<Verdict> {
+        std::mem::take(&mut self.unsaid)
     }
 
     /// Whether some rule could look at the event: nearly every reading is on the good side of every
@@ -275,9 +293,13 @@ impl Conditions {
     pub(crate) fn learn(&mut self, table: &str, key: &str, registers: Registers<'_>) {
         match table {
             "device" => {
-                if let Some(slot) = registers.slot_of(key) {
-                    self.learn_device(slot, registers);
+                if let Some(slot) = registers.slot_of(key).filter(|slot| self.is_known(*slot)) {
+                    match self.gone_as(key, registers) {
+                        Some(health) => self.withdraw(slot, &health, registers),
+                        None => self.learn_device(slot, registers),
+                    }
                 }
+                self.look_at_age(key, registers);
             }
             "dwelling" => {
                 for device in registers.rows.homes().devices_of_dwelling(key) {
@@ -299,10 +321,7 @@ impl Conditions {
     }
 
     fn learn_device(&mut self, slot: u32, registers: Registers<'_>) {
-        if !self.is_known(slot) {
-            return;
-        }
-        let class = registers.class_of(slot).map_or(0, |class| self.class(&class));
+        let class = self.class_in_service(slot, registers);
         if let Some(device) = self.kept.devices.get_mut(slot as usize)
             && device.class != class
         {
@@ -379,6 +398,15 @@ impl Conditions {
     pub(crate) fn gateway_of(&self, device: u32) -> Option<&str> {
         let gateway = self.kept.devices.get(device as usize)?.gateway;
         self.kept.gateways.get((gateway as usize).checked_sub(1)?).map(AsRef::as_ref)
+    }
+
+    /// The devices that a gateway heard last.
+    pub(crate) fn heard_by(&self, gateway: &str) -> Vec<u32> {
+        let mut all = Vec::new();
+        if let Some(number) = self.groups.gateway(gateway) {
+            self.groups.each(Group::Gateway(number), 0, |slot| all.push(slot));
+        }
+        all
     }
 
     pub(crate) fn knows_gateway(&self, name: &str) -> bool {

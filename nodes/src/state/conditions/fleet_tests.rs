@@ -28,6 +28,8 @@ fn rules() -> Rules {
         missed: 3,
         battery_low: 0.0,
         battery_critical: 0.0,
+        low_days: 0,
+        life_years: 0.0,
         offline: None,
     };
     Rules { devices: vec![class], ..Rules::bare() }

@@ -89,6 +89,10 @@ impl Registers<'_> {
                 Some(dwelling) => (dwelling.to_owned(), none()),
                 None => (none(), self.device(*slot).to_owned()),
             },
+            Spot::Named(device) => match self.rows.homes().dwelling_of_device(device) {
+                Some(dwelling) => (dwelling.to_owned(), none()),
+                None => (none(), device.to_string()),
+            },
             Spot::Group(name) => (none(), name.to_string()),
         }
     }

@@ -1,5 +1,6 @@
 //! What of the conditions is in a snapshot. Copies share what is large.
 
+use super::battery::Charge;
 use super::device::Device;
 use super::flapping::Flap;
 use super::home::Home;
@@ -10,7 +11,7 @@ use super::sight::PlaceId;
 use super::timers::Timers;
 use super::watch::Watch;
 use features::Paged;
-use imbl::{OrdMap, Vector};
+use imbl::{OrdMap, OrdSet, Vector};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -57,4 +58,10 @@ pub(crate) struct Kept {
     /// Sources that devices are heard by, counted from 1 in [`Device::gateway`].
     pub(crate) gateways: Vector<Arc<str>>,
     pub(crate) silences: OrdMap<Arc<str>, Silence>,
+    /// By the device's slot; shorter than the devices where none of those behind has a battery.
+    pub(crate) charges: Paged<Charge>,
+    /// Devices that were told to be at the end of their life.
+    pub(crate) worn: OrdSet<Arc<str>>,
+    /// The device of the register whose age was looked at last.
+    pub(crate) aged: Arc<str>,
 }

@@ -4,6 +4,8 @@
 //! seen again, is over or was wrong. It knows no case, no text of a name and no register: the state
 //! names the places and carries the verdicts to its cases (`tell.rs`).
 
+mod age;
+mod battery;
 mod bed;
 mod bits;
 mod device;
@@ -24,6 +26,7 @@ mod nights;
 mod outage;
 mod packed;
 mod plan;
+mod room;
 mod sight;
 mod tell;
 mod tick;
@@ -33,6 +36,7 @@ mod verdict;
 mod watch;
 mod watches;
 mod wheel;
+mod withdrawn;
 
 pub use engine::Conditions;
 pub(crate) use groups::Registers;

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const SECOND_US: i64 = 1_000_000;
+/// 365.25 days.
+const YEAR_US: f64 = 31_557_600e6;
 
 /// What must be true of the readings of one place.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -163,6 +165,10 @@ pub(crate) struct ClassPlan {
     /// Percent in millionths; 0 for none.
     pub(crate) battery_low: i64,
     pub(crate) battery_critical: i64,
+    /// Days left of the battery; 0 for none.
+    pub(crate) low_days: i64,
+    /// From its installation; 0 for none.
+    pub(crate) life_us: i64,
     pub(crate) offline: Grade,
 }
 
@@ -192,6 +198,8 @@ pub(crate) struct Plan {
     pub(crate) hours: Hours,
     pub(crate) words: Words,
     pub(crate) grades: DeviceAlerts,
+    /// Words of `device.health` for a device that was taken away.
+    pub(crate) withdrawn: Vec<String>,
     /// What is older wakes nobody.
     pub(crate) paging_age_us: i64,
     /// A bed that said nothing for so many ticks says nothing.
@@ -205,6 +213,7 @@ pub(crate) struct Words {
     pub(crate) outage: Arc<str>,
     pub(crate) fault: Arc<str>,
     pub(crate) battery: Arc<str>,
+    pub(crate) age: Arc<str>,
 }
 
 impl Plan {
@@ -259,8 +268,10 @@ impl Plan {
                 outage: super::tell::OUTAGE.into(),
                 fault: "device_fault".into(),
                 battery: "battery_low".into(),
+                age: "end_of_life".into(),
             },
             grades: rules.device_alerts,
+            withdrawn: rules.withdrawn.clone(),
             paging_age_us: seconds(rules.paging_age_s),
             bed_word: rules.bed_word_s * TICKS_PER_S,
         }
@@ -449,6 +460,8 @@ fn classes(rules: &Rules) -> BTreeMap<String, ClassPlan> {
             timeout: class.heartbeat_s.saturating_mul(class.missed).saturating_mul(TICKS_PER_S),
             battery_low: micros(class.battery_low),
             battery_critical: micros(class.battery_critical),
+            low_days: i64::from(class.low_days),
+            life_us: (class.life_years * YEAR_US).round() as i64,
             offline: class.offline.unwrap_or(rules.device_alerts.offline),
         };
         (class.class.clone(), plan)

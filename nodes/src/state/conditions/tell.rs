@@ -57,8 +57,12 @@ impl State {
         }
     }
 
-    fn tell(&mut self, at: Position, verdicts: Vec<Verdict>) {
+    pub(super) fn tell(&mut self, at: Position, verdicts: Vec<Verdict>) {
         for verdict in verdicts {
+            if let What::Withdrawn { health } = &verdict.what {
+                self.tell_withdrawn(at, &verdict, health);
+                continue;
+            }
             let Self { rows, features, .. } = &*self;
             let (dwelling, other) = Registers { rows, store: features }.names_of(&verdict.spot);
             let place = if dwelling.is_empty() { &other } else { &dwelling };
@@ -104,7 +108,7 @@ impl State {
                         self.suppress(at, &open, &parent);
                     }
                 }
-                (What::Fire { .. }, _)
+                (What::Fire { .. } | What::Withdrawn { .. }, _)
                 | (What::Over | What::Wrong { .. } | What::Explained { .. }, None) => {}
             }
         }
@@ -122,11 +126,18 @@ impl State {
         else {
             return;
         };
-        if let Spot::Device(slot) = verdict.spot {
-            let device = self.features.key(EntityKind::Device, slot as usize);
-            evidence.insert(0, device.to_owned());
+        let mut devices = self.device_names(&devices);
+        match &verdict.spot {
+            Spot::Device(slot) => {
+                let device = self.features.key(EntityKind::Device, *slot as usize);
+                evidence.insert(0, device.to_owned());
+            }
+            Spot::Named(device) => {
+                evidence.insert(0, device.to_string());
+                devices.push(device.to_string());
+            }
+            Spot::Place(_) | Spot::Group(_) => {}
         }
-        let devices = self.device_names(&devices);
         if let Some(open) = open {
             self.speak_up(at, open, &devices);
         }

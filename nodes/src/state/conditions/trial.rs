@@ -128,9 +128,11 @@ impl Trial {
                         self.write_down(vec![again]);
                     }
                 }
-                (What::Over | What::Explained { .. }, Some(at)) => self.end(at, false),
+                (What::Over | What::Explained { .. } | What::Withdrawn { .. }, Some(at)) => {
+                    self.end(at, false);
+                }
                 (What::Wrong { .. }, Some(at)) => self.end(at, true),
-                (What::Over | What::Wrong { .. } | What::Explained { .. }, None) => {}
+                (_, None) => {}
             }
         }
     }

@@ -12,6 +12,8 @@ pub(crate) enum Spot {
     Device(u32),
     /// Such as `building:b1`.
     Group(Arc<str>),
+    /// The same of a device that may never have been heard.
+    Named(Arc<str>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,11 @@ pub(crate) enum What {
         by: Arc<str>,
     },
     Over,
+    /// The device of the spot was taken away, as the register says: over wherever its case is, unless
+    /// another device there is such.
+    Withdrawn {
+        health: Arc<str>,
+    },
     /// What came later shows that it was wrong.
     Wrong {
         event_us: i64,

@@ -9,6 +9,7 @@
 use super::hours::HOUR_US;
 use super::judge::{Seen, fulfilled, run};
 use super::plan::{Judge, Test};
+use super::room::least_missed;
 use crate::state::rules::READINGS_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +87,7 @@ impl Watch {
         let oldest_us = seen.at_us.max(self.newest_us()) - horizon_us(judge);
         self.readings.retain(|each| each.at_us >= oldest_us);
         if self.readings.len() >= READINGS_MAX {
-            self.readings.remove(0);
+            self.readings.remove(least_missed(judge.test, &self.readings));
         }
         let key = (seen.at_us, seen.id.as_str());
         let with = self.readings.partition_point(|each| (each.at_us, each.id.as_str()) < key);
@@ -263,6 +264,10 @@ impl Watch {
             each.counts = each.counts && judge.still_counts(each.part, each.value);
         }
         self.due_us = self.next_due(judge);
+    }
+
+    pub(crate) fn rests_on(&self, device: u32) -> bool {
+        self.readings.iter().any(|each| each.device == device && each.counts)
     }
 
     /// Forgets what a device said.

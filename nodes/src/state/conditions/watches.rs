@@ -140,7 +140,7 @@ impl Conditions {
     }
 
     /// Another rule sees the same hazard at the place.
-    fn fires_otherwise(&self, place: PlaceId, rule: u16, judge: &Judge) -> bool {
+    pub(super) fn fires_otherwise(&self, place: PlaceId, rule: u16, judge: &Judge) -> bool {
         self.kept.watches.range((place, 0)..=(place, u16::MAX)).any(|((_, other), watch)| {
             *other != rule
                 && watch.is_firing()
@@ -172,9 +172,15 @@ impl Conditions {
     pub(super) fn drop_watch(&mut self, place: PlaceId, rule: u16) -> Option<i64> {
         let key = (place, rule);
         let watch = self.kept.watches.get(&key)?;
-        let (due_us, phase) = (watch.due_us, watch.phase);
+        let due_us = watch.due_us;
+        let rested_on_us = self.rests_on_us(place, rule);
         self.keep_watch(key, Watch::default(), due_us);
-        match phase {
+        rested_on_us
+    }
+
+    /// The event time that a watch rests on, where it is firing.
+    pub(super) fn rests_on_us(&self, place: PlaceId, rule: u16) -> Option<i64> {
+        match self.kept.watches.get(&(place, rule))?.phase {
             Phase::Idle => None,
             Phase::Firing { at_us } | Phase::Clearing { since_us: at_us, .. } => Some(at_us),
         }

@@ -180,7 +180,9 @@ impl State {
         let table = feeding.table;
         let version = Version { time_us: row.time_us, seq: row.seq, feed: feeding.number };
         let version = if feeding.takes_back { version.taking_back() } else { version };
-        let write = Write { cells, columns: feeding.spec.owned(table), version };
+        let released = self.feeds.released(&feeding.spec.table);
+        let columns = feeding.spec.owned(table);
+        let write = Write { cells, columns, version, released: &released };
         let key = table.key_of(cells).map_err(|error| error.to_string())?;
         let was_gone = self.put_back(table, cells);
         let before =

@@ -22,6 +22,8 @@ pub struct Feed {
     pub spec: Arc<FeedSpec>,
     pub log_index: u64,
     pub status: FeedStatus,
+    /// Columns, one bit each, that an earlier version owned and this one does not.
+    pub(crate) released: u64,
 }
 
 /// What came of a feed. A row is counted in `rows`, and in exactly one of `applied`, `superseded` and
@@ -47,6 +49,14 @@ pub struct FeedStatus {
 }
 
 impl Feed {
+    /// Columns that an earlier version owned and this one does not, by name.
+    pub fn released_columns(&self) -> Vec<&'static str> {
+        let columns = FeedSpec::table_of(&self.spec.table).map_or(&[][..], |table| table.columns);
+        let places = columns.iter().enumerate();
+        let released = places.filter(|(at, _)| self.released & super::spec::bit(*at) != 0);
+        released.map(|(_, column)| column.name).collect()
+    }
+
     /// Up to where everything is believed to have come: the newest time less the declared lateness.
     pub fn watermark_us(&self) -> Option<i64> {
         (self.status.rows > 0).then(|| self.status.newest_us - self.spec.lateness_us())
@@ -87,9 +97,22 @@ impl Feeds {
         departments
     }
 
+    /// By the numbers of the feeds into a table: columns that they wrote and own no more. None where
+    /// there are none.
+    pub(crate) fn released(&self, table: &str) -> Vec<u64> {
+        let gave_up = |feed: &&Feed| feed.released != 0 && feed.spec.table == table;
+        let mut released = Vec::new();
+        for feed in self.by_name.values().filter(gave_up) {
+            let number = usize::from(feed.number);
+            released.resize(released.len().max(number + 1), 0);
+            released[number] = feed.released;
+        }
+        released
+    }
+
     /// Takes a declaration in; what cannot be is said in words.
     pub(crate) fn declare(&mut self, spec: &FeedSpec, log_index: u64) -> Result<(), String> {
-        spec.check()?;
+        let table = spec.check()?;
         let number = self.by_name.len() as u16;
         let Some(known) = self.by_name.get_mut(&spec.feed) else {
             if self.by_name.len() >= FEEDS_MAX {
@@ -97,7 +120,8 @@ impl Feeds {
             }
             let spec = Arc::new(spec.clone());
             let status = FeedStatus::default();
-            self.by_name.insert(spec.feed.clone(), Feed { number, spec, log_index, status });
+            self.by_name
+                .insert(spec.feed.clone(), Feed { number, spec, log_index, status, released: 0 });
             return Ok(());
         };
         if *known.spec == *spec {
@@ -115,6 +139,7 @@ impl Feeds {
                 spec.feed, known.spec.version
             ));
         }
+        known.released = (known.released | known.spec.owned(table)) & !spec.owned(table);
         known.spec = Arc::new(spec.clone());
         known.log_index = log_index;
         Ok(())

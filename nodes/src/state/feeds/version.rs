@@ -30,7 +30,7 @@ impl Version {
         self.feed & TAKES_BACK != 0
     }
 
-    fn feed_number(self) -> usize {
+    pub(crate) fn feed_number(self) -> usize {
         usize::from(self.feed & !TAKES_BACK)
     }
 }
@@ -49,6 +49,19 @@ pub(crate) struct Write<'a> {
     pub(crate) cells: &'a [Cell],
     pub(crate) columns: u64,
     pub(crate) version: Version,
+    /// By the number of a feed: columns that it wrote under an earlier declaration and owns no more.
+    pub(crate) released: &'a [u64],
+}
+
+impl Write<'_> {
+    /// Whether it is newer than what the same feed said.
+    fn is_after(&self, stamp: &Stamp) -> bool {
+        self.version.feed_number() == stamp.version.feed_number() && self.version > stamp.version
+    }
+
+    fn has_released(&self, feed: usize, at: usize) -> bool {
+        self.released.get(feed).is_some_and(|columns| columns & bit(at) != 0)
+    }
 }
 
 /// What became of a write.
@@ -68,12 +81,23 @@ pub(crate) fn merge(
     stamps: &mut Vec<Stamp>,
     write: &Write<'_>,
 ) -> Result<Option<u64>, RowError> {
-    let mut won = 0;
+    let (mut won, mut left) = (0, 0);
     for (at, (old, new)) in row.iter_mut().zip(write.cells).enumerate() {
+        let stands = stamps.iter().find(|stamp| stamp.columns & bit(at) != 0);
+        let is_released =
+            stands.is_some_and(|stamp| write.has_released(stamp.version.feed_number(), at));
         if write.columns & bit(at) == 0 {
+            // What the department said while the column was its own goes with the record. Nothing is
+            // left of it, so that it is in nobody's way.
+            let is_own = is_released && write.version.takes_back();
+            if is_own && stands.is_some_and(|stamp| write.is_after(stamp)) {
+                *old = Cell::Null;
+                left |= bit(at);
+            }
             continue;
         }
-        let stands = stamps.iter().find(|stamp| stamp.columns & bit(at) != 0);
+        // Whoever owns the column now says what it holds, however old that is.
+        let stands = stands.filter(|_| !is_released);
         let wins = match stands.map(|stamp| write.version.cmp(&stamp.version)) {
             None | Some(std::cmp::Ordering::Greater) => true,
             Some(std::cmp::Ordering::Less) => false,
@@ -85,11 +109,11 @@ pub(crate) fn merge(
             won |= bit(at);
         }
     }
-    if won == 0 {
+    if won | left == 0 {
         return Ok(None);
     }
     for stamp in stamps.iter_mut() {
-        stamp.columns &= !won;
+        stamp.columns &= !(won | left);
     }
     match stamps.iter_mut().find(|stamp| stamp.version == write.version) {
         Some(stamp) => stamp.columns |= won,
@@ -98,7 +122,7 @@ pub(crate) fn merge(
     stamps.retain(|stamp| stamp.columns != 0);
     // One order, so that the bytes say the same on every way to the same row.
     stamps.sort_by_key(|stamp| stamp.version);
-    Ok(Some(won))
+    Ok(Some(won | left))
 }
 
 /// Whether all the columns of a write stand there with its very version.
@@ -155,7 +179,8 @@ mod tests {
         let (mut row, mut stamps) = (vec![Cell::Null; 4], Vec::new());
         for (version, columns, values) in writes {
             let cells: Vec<Cell> = values.iter().map(|value| Cell::Int(*value)).collect();
-            let write = Write { cells: &cells, columns: *columns, version: *version };
+            let (columns, version) = (*columns, *version);
+            let write = Write { cells: &cells, columns, version, released: &[] };
             merge(&mut row, &mut stamps, &write).unwrap();
         }
         (row, stamps)
@@ -177,13 +202,59 @@ mod tests {
         }
     }
 
+    /// Feed 0 wrote both columns and gave the second up; feed 1 owns it now. However what they send is
+    /// shuffled, the row is the same.
+    #[test]
+    fn what_was_given_up_yields_to_whoever_owns_it_in_any_order() {
+        let cells = |value: &str| vec![Cell::text(value); 2];
+        let back = |version: Version| version.taking_back();
+        let sent = [
+            ("old owner", 0b01, version(12, 0, 0)),
+            ("", 0b01, back(version(10, 0, 0))),
+            ("new owner", 0b10, version(5, 0, 1)),
+            ("", 0b10, back(version(4, 0, 1))),
+        ];
+        for given_up_us in [8, 11] {
+            for skipped in 0..=sent.len() {
+                let kept: Vec<_> = sent
+                    .iter()
+                    .enumerate()
+                    .filter(|each| each.0 != skipped)
+                    .map(|it| it.1)
+                    .collect();
+                let mut ends = std::collections::BTreeSet::new();
+                for turn in 0..24_usize {
+                    let mut order: Vec<_> = kept.clone();
+                    let last = order.len() - 1;
+                    order.swap(0, turn % (last + 1));
+                    order.swap(last, turn / 4 % (last + 1));
+                    let (mut row, mut stamps) = (vec![Cell::Null; 2], Vec::new());
+                    let first = cells("given up");
+                    let (columns, version) = (0b11, version(given_up_us, 0, 0));
+                    let first = Write { cells: &first, columns, version, released: &[] };
+                    merge(&mut row, &mut stamps, &first).unwrap();
+                    for (value, columns, version) in order {
+                        let cells =
+                            if value.is_empty() { vec![Cell::Null; 2] } else { cells(value) };
+                        let (columns, version) = (*columns, *version);
+                        let write = Write { cells: &cells, columns, version, released: &[0b10] };
+                        merge(&mut row, &mut stamps, &write).unwrap();
+                    }
+                    ends.insert(format!("{row:?} {stamps:?}"));
+                }
+                assert_eq!(ends.len(), 1, "{given_up_us} without {skipped}: {ends:?}");
+            }
+        }
+    }
+
     #[test]
     fn an_older_value_never_wins_and_a_neighbour_column_is_not_touched() {
         let cells = |value: &str| vec![Cell::text(value); 3];
         let (mut row, mut stamps) = (vec![Cell::Null; 3], Vec::new());
         let mut send = |value: &str, columns, version| {
             let cells = cells(value);
-            merge(&mut row, &mut stamps, &Write { cells: &cells, columns, version }).unwrap()
+            let write = Write { cells: &cells, columns, version, released: &[] };
+            merge(&mut row, &mut stamps, &write).unwrap()
         };
         assert_eq!(send("a", 0b011, version(10, 1, 0)), Some(0b011));
         assert_eq!(send("b", 0b110, version(5, 9, 1)), Some(0b100));

@@ -154,7 +154,7 @@ mod tests {
         cells[0] = Cell::text(key);
         let columns = (1..cells.len()).fold(0, |bits, at| bits | 1 << at);
         let version = Version { time_us: 1, seq: 1, feed: 0 }.taking_back();
-        rows.merge(table, &Write { cells: &cells, columns, version }, &[]).unwrap();
+        rows.merge(table, &Write { cells: &cells, columns, version, released: &[] }, &[]).unwrap();
         assert!(rows.take_back(table, key.as_bytes()).is_some());
         assert_eq!(rows.get(table.name, key.as_bytes()), None);
     }

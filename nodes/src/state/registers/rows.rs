@@ -190,6 +190,12 @@ impl Rows {
         shelf.flat_map(|shelf| shelf.rows().filter_map(move |row| shelf.decode(row)))
     }
 
+    /// The cells of the rows behind a key, in key order; of a table whose key is one text.
+    pub(crate) fn after(&self, table: &str, key: &str) -> impl Iterator<Item = Cells<'_>> {
+        let shelf = self.shelf(table).into_iter();
+        shelf.flat_map(|shelf| shelf.rows_behind(key.as_bytes()).map(|row| shelf.cells(row)))
+    }
+
     /// Rows of a table with a key of several columns, whose first is this text.
     pub fn with_first_key(&self, table: &Table, first: &str, limit: usize) -> Vec<Vec<Cell>> {
         let (Some(shelf), Ok(cell)) =

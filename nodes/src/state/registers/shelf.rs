@@ -205,6 +205,17 @@ impl Shelf {
             .map(|(row, _)| row)
     }
 
+    /// The rows behind a key, in the order of their keys.
+    pub(super) fn rows_behind(&self, key: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let first = self.page_for(key);
+        let behind = (Bound::Excluded(key), Bound::Unbounded);
+        let behind = self.order.range::<_, [u8]>(behind).map(|(_, number)| *number);
+        let pages = first.into_iter().chain(behind.filter(move |number| Some(*number) != first));
+        let rows = pages.filter_map(|number| self.page(number)).flat_map(Page::rows);
+        let mut scratch = Vec::new();
+        rows.skip_while(move |row| self.key_of(row, &mut scratch) <= key)
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         let pages: usize = self.pages.iter().map(Page::heap_bytes).sum();
         let bounds: usize = self.order.keys().map(|key| key.len() + 16 + 24).sum();

@@ -12,6 +12,10 @@ const SPAN_MAX_S: u32 = 7 * 86_400;
 const PARTS_MAX: usize = 8;
 const HOURS_A_DAY: u32 = 24;
 const CLASSES_MAX: usize = 100;
+const LIFE_MAX_YEARS: f64 = 100.0;
+const LOW_DAYS_MAX: u32 = 365;
+/// Words for a device that was taken away.
+const WITHDRAWN_MAX: usize = 16;
 /// Kinds of alerts that are silenced for a shorter time only.
 const HAZARDS_MAX: usize = 64;
 /// Each home keeps a bit for each.
@@ -78,6 +82,10 @@ impl Rules {
             {
                 return wrong("heartbeat_s must be from 1 to 604800 and missed from 2 to 100");
             }
+            if !(0.0..=LIFE_MAX_YEARS).contains(&class.life_years) || class.low_days > LOW_DAYS_MAX
+            {
+                return wrong("life_years must be from 0 to 100 and low_days from 0 to 365");
+            }
             if class.offline.is_some_and(|grade| level(grade.level).is_err()) {
                 return wrong("offline.level must be 1, 2 or 3");
             }
@@ -99,6 +107,7 @@ impl Rules {
             ("fault", all.fault),
             ("battery_low", all.battery_low),
             ("battery_critical", all.battery_critical),
+            ("end_of_life", all.end_of_life),
             ("outage", all.outage),
         ] {
             level(grade.level).map_err(|why| format!("device_alerts.{name}: {why}"))?;
@@ -119,9 +128,13 @@ impl Rules {
             return Err("outage: percent must be over 0 to 100 and at_least 2 or more".to_owned());
         }
         self.check_grades()?;
+        if self.withdrawn.len() > WITHDRAWN_MAX || self.withdrawn.iter().any(String::is_empty) {
+            return Err(format!("withdrawn: up to {WITHDRAWN_MAX} words of device.health"));
+        }
         let maintenance = &self.maintenance;
         span("maintenance.silence_max_s", maintenance.silence_max_s)?;
         span("maintenance.hazard_max_s", maintenance.hazard_max_s)?;
+        span("maintenance.hazard_pause_s", maintenance.hazard_pause_s)?;
         if maintenance.hazards.len() > HAZARDS_MAX {
             return Err(format!("maintenance.hazards may have {HAZARDS_MAX} kinds of alerts"));
         }

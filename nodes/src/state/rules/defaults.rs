@@ -38,6 +38,7 @@ impl Rules {
             outage: Self::default_outage(),
             hours: Self::default_hours(),
             device_alerts: DeviceAlerts::default(),
+            withdrawn: Self::default_withdrawn(),
             maintenance: Maintenance::default(),
             bed_word_s: Self::default_bed_word_s(),
             paging_age_s: Self::default_paging_age_s(),
@@ -50,6 +51,10 @@ impl Rules {
 
     pub(super) fn default_hours() -> HoursOfDay {
         HoursOfDay { utc_offset_min: 480, night_from_h: 22, night_to_h: 6 }
+    }
+
+    pub(super) fn default_withdrawn() -> Vec<String> {
+        ["removed", "retired"].map(str::to_owned).to_vec()
     }
 
     pub(super) fn default_bed_word_s() -> u32 {
@@ -69,6 +74,7 @@ impl Default for DeviceAlerts {
             fault: minor,
             battery_low: minor,
             battery_critical: Grade { severity: Major, level: 1 },
+            end_of_life: minor,
             outage: Grade { severity: Major, level: 2 },
         }
     }
@@ -81,6 +87,7 @@ impl Default for Maintenance {
             silence_max_s: 7 * DAY_S,
             hazards: hazards.map(str::to_owned).to_vec(),
             hazard_max_s: 2 * HOUR_S,
+            hazard_pause_s: HOUR_S / 4,
         }
     }
 }
@@ -125,6 +132,7 @@ fn hazards() -> Vec<AlertRule> {
         rule(("sos", "sos"), 1.0, now, (Critical, 3)),
         rule(("help", "sos"), 1.0, now, (Critical, 3)),
         rule(("fall", "fall"), 1.0, now, (Major, 1)),
+        rule(("tamper", "tamper"), 1.0, now, (Minor, 1)),
         AlertRule { debounce_ms: 1_000, ..rule(("water", "water_leak"), 2.0, now, (Minor, 1)) },
     ]
 }
@@ -262,13 +270,15 @@ fn devices() -> Vec<DeviceClass> {
         missed,
         battery_low: low,
         battery_critical: critical,
+        low_days: if low > 0.0 { 14 } else { 0 },
+        life_years: 0.0,
         offline: None,
     };
     vec![
         class("gateway", HOUR_S, 3, 0.0, 0.0),
         class("gas", 6 * HOUR_S, 3, 0.0, 0.0),
         class("resp", DAY_S, 3, 0.0, 0.0),
-        class("smoke", DAY_S, 3, 20.0, 10.0),
+        DeviceClass { life_years: 10.0, ..class("smoke", DAY_S, 3, 20.0, 10.0) },
         class("door", DAY_S, 3, 20.0, 10.0),
         class("motion", DAY_S, 3, 20.0, 10.0),
     ]

@@ -217,6 +217,13 @@ pub struct DeviceClass {
     pub battery_low: f64,
     #[serde(default)]
     pub battery_critical: f64,
+    /// Low also when the battery, falling as in the last one to two weeks, is empty in so many days; 0
+    /// for percents alone.
+    #[serde(default)]
+    pub low_days: u32,
+    /// It is to be replaced so many years after `device.installed`; 0 for never.
+    #[serde(default)]
+    pub life_years: f64,
     /// How grave it is that one is missing, where it is not what the set says of all.
     #[serde(default)]
     pub offline: Option<Grade>,
@@ -238,6 +245,7 @@ pub struct DeviceAlerts {
     pub fault: Grade,
     pub battery_low: Grade,
     pub battery_critical: Grade,
+    pub end_of_life: Grade,
     pub outage: Grade,
 }
 
@@ -249,6 +257,8 @@ pub struct Maintenance {
     /// Kinds of alerts that are silenced for a shorter time only.
     pub hazards: Vec<String>,
     pub hazard_max_s: u32,
+    /// Silences with less than this between them are one to that limit.
+    pub hazard_pause_s: u32,
 }
 
 /// Many devices silent at once are one fault of what they have in common.
@@ -300,6 +310,9 @@ pub struct Rules {
     pub hours: HoursOfDay,
     #[serde(default)]
     pub device_alerts: DeviceAlerts,
+    /// Words of `device.health` for a device that was taken away: nobody misses it.
+    #[serde(default = "Rules::default_withdrawn")]
+    pub withdrawn: Vec<String>,
     #[serde(default)]
     pub maintenance: Maintenance,
     /// What a bed said last holds for so long: it may be broken.
