@@ -4,18 +4,20 @@
 //! with. Everything else is in the one form that readings and log time determine: how far a replica
 //! has come with compaction cannot be seen.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::ahead::{AHEAD_MAX, Ahead, Owner};
+use crate::bundle::{Bundle, TILE_BYTES_MAX, VALUE_MAX_MICROS};
 use crate::demands::{Demand, Demands};
 use crate::entity::EntityKind;
 use crate::kind::Kind;
 use crate::part::Part;
 use crate::roster::{ENTITIES_MAX, FrozenRoster, Roster};
-use crate::series::{Series, tiles_from_bytes};
+use crate::series::{Head, Series, are_tiles};
 use crate::store::{Store, demand_of};
 use crate::summary::Reading;
 use crate::topic::Topic;
@@ -149,20 +151,21 @@ fn put_demands(out: &mut Vec<u8>, demands: &Demands) {
 
 fn put_series(
     out: &mut Vec<u8>,
-    all: &[Series],
+    all: &Bundle,
     zones: &Zones,
     (demands, entity): (&Demands, EntityKind),
 ) {
-    let kept = |series| demand_of(demands, entity, series);
+    let kept = |series: &Series<'_>| demand_of(demands, entity, series);
     out.push(all.iter().filter(|series| kept(series).is_some()).count() as u8);
-    for (series, demand) in all.iter().filter_map(|series| Some((series, kept(series)?))) {
-        let (lifetime, last, tiles) = series.stored(zones, &demand.reach);
+    for series in all.iter() {
+        let Some(demand) = kept(&series) else { continue };
+        let series = series.pruned(zones, &demand.reach);
         let (topic, part) = series.place();
         out.extend([topic.code(), part as u8]);
-        varint::put(out, u128::from(lifetime));
-        put_reading(out, last);
-        varint::put(out, tiles.as_bytes().len() as u128);
-        out.extend_from_slice(tiles.as_bytes());
+        varint::put(out, u128::from(series.lifetime()));
+        put_reading(out, series.head.last);
+        varint::put(out, series.tiles.len() as u128);
+        out.extend_from_slice(&series.tiles);
     }
 }
 
@@ -244,9 +247,14 @@ impl<'a> Input<'a> {
                 let demand = demand(place).ok_or(Stop::Damaged)?;
                 let lifetime = varint::take_u32(self.bytes, &mut self.at).ok_or(Stop::Damaged)?;
                 let last = self.reading()?;
-                let tiles = tiles_from_bytes(place.1, self.sized()?).ok_or(Stop::Damaged)?;
-                let place = (place.0, place.1, demand.generation);
-                roster.restore(slot, Series::restored(place, lifetime, last, tiles));
+                let tiles = self.sized()?;
+                let is_small = tiles.len() <= TILE_BYTES_MAX
+                    && (lifetime == 0 || last.value.unsigned_abs() <= VALUE_MAX_MICROS as u64);
+                if !is_small || !are_tiles(place.1, tiles) {
+                    return Err(Stop::Damaged);
+                }
+                let head = Head { last, lifetime, ..Head::new(place, demand.generation) };
+                roster.restore(slot, &Series { head, tiles: Cow::Borrowed(tiles) });
             }
         }
         Ok(())

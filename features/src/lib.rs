@@ -15,6 +15,7 @@
 pub mod aggregate;
 mod ahead;
 pub mod builtin;
+mod bundle;
 mod calendar;
 mod cell_ref;
 pub mod civil;

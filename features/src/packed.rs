@@ -7,6 +7,7 @@
 //! which they are whole.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use crate::part::TilePart;
 use crate::summary::{Reading, Tile};
@@ -26,173 +27,120 @@ const ZEROS: u64 = 14;
 const UNITS: [i64; 4] = [1_000_000, 10_000, 100, 1];
 /// Minutes in which distances are counted, by the last two bits of their code.
 const STEPS_MIN: [u64; 4] = [1, 5, 60, 360];
-/// Room is made in steps of what an allocator gives anyway.
-const GROWTH_BYTES: usize = 16;
-
-/// The tiles of one series, in strictly falling order of their starts.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Packed(Vec<u8>);
-
-impl Clone for Packed {
-    /// With the room to grow, too: a copy that a snapshot forces takes the memory that was counted.
-    fn clone(&self) -> Self {
-        let mut bytes = Vec::with_capacity(self.0.capacity());
-        bytes.extend_from_slice(&self.0);
-        Self(bytes)
+/// Merges a tile into the tiles of a series, which stand in strictly falling order of their starts, or puts
+/// it in as a new one. Says which, and which of the bytes those in `scratch` replace.
+pub(crate) fn add<T: TilePart>(
+    bytes: &[u8],
+    tile: &T,
+    scratch: &mut Vec<u8>,
+) -> (Range<usize>, Added) {
+    let start_min = tile.start_min();
+    let mut tiles = Tiles::<T>::of(bytes);
+    loop {
+        let (from, newer) = (tiles.at, tiles.newer);
+        scratch.clear();
+        let added = match tiles.next() {
+            Some(found) if found.start_min() > start_min => continue,
+            Some(mut found) if found.start_min() == start_min => {
+                found.merge(tile);
+                found.put(scratch, newer);
+                if T::LEANS
+                    && let Some(older) = tiles.next()
+                {
+                    older.put(scratch, Some(found.newer()));
+                }
+                Added::Merged
+            }
+            older => {
+                tile.put(scratch, newer);
+                if let Some(older) = older {
+                    older.put(scratch, Some(tile.newer()));
+                }
+                Added::New
+            }
+        };
+        return (from..tiles.at, added);
     }
 }
 
-impl Packed {
-    /// Reads bytes that were stored; nothing where they are not what [`Packed::as_bytes`] gave.
-    pub(crate) fn from_bytes<T: TilePart>(bytes: &[u8]) -> Option<Self> {
-        let mut tiles = Tiles::<T>::of(bytes);
-        while tiles.next().is_some() {}
-        (tiles.at == bytes.len()).then(|| Self(bytes.to_vec()))
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.0.capacity()
-    }
-
-    pub(crate) fn iter<T: TilePart>(&self) -> Tiles<'_, T> {
-        Tiles::of(&self.0)
-    }
-
-    /// Merges the tile with the one of the same start, or puts it in as a new one; says which.
-    pub(crate) fn add<T: TilePart>(&mut self, tile: &T, scratch: &mut Vec<u8>) -> Added {
-        let start_min = tile.start_min();
-        let mut tiles = self.iter::<T>();
-        loop {
-            let (from, newer) = (tiles.at, tiles.newer);
-            scratch.clear();
-            let added = match tiles.next() {
-                Some(found) if found.start_min() > start_min => continue,
-                Some(mut found) if found.start_min() == start_min => {
-                    found.merge(tile);
-                    found.put(scratch, newer);
-                    if T::LEANS
-                        && let Some(older) = tiles.next()
-                    {
-                        older.put(scratch, Some(found.newer()));
-                    }
-                    Added::Merged
-                }
-                older => {
-                    tile.put(scratch, newer);
-                    if let Some(older) = older {
-                        older.put(scratch, Some(tile.newer()));
-                    }
-                    Added::New
-                }
-            };
-            let to = tiles.at;
-            self.replace(from, to, scratch);
-            return added;
+/// Gives every tile the place that `place` says, and merges those that then share one: all the bytes that
+/// come of it. `place` must not turn the order around; a tile without a place is dropped, as are all
+/// behind it.
+pub(crate) fn rearrange<T: TilePart>(
+    bytes: &[u8],
+    place: impl Fn(i64) -> Option<(i64, Window)>,
+    out: &mut Vec<u8>,
+) {
+    out.clear();
+    let mut newer = None;
+    let mut open: Option<T> = None;
+    for mut tile in Tiles::<T>::of(bytes) {
+        let Some((start_min, zone)) = place(tile.start_min()) else { break };
+        tile.settle(start_min, zone);
+        match &mut open {
+            Some(last) if last.start_min() == start_min => last.merge(&tile),
+            Some(last) => {
+                last.put(out, newer);
+                newer = Some(last.newer());
+                *last = tile;
+            }
+            None => open = Some(tile),
         }
     }
+    if let Some(last) = open {
+        last.put(out, newer);
+    }
+}
 
-    /// Gives every tile the place that `place` says, and merges those that then share one. `place`
-    /// must not turn the order around; a tile without a place is dropped, as are all behind it.
-    pub(crate) fn rearrange<T: TilePart>(&mut self, place: impl Fn(i64) -> Option<(i64, Window)>) {
-        let mut bytes = Vec::with_capacity(self.0.len());
-        let mut newer = None;
-        let mut open: Option<T> = None;
-        for mut tile in self.iter::<T>() {
-            let Some((start_min, zone)) = place(tile.start_min()) else { break };
+/// [`rearrange`] of the tiles from a minute on, which must begin a tile wherever `place` puts those around
+/// it; the older ones stay as they are. Gives which of the bytes those in `scratch` replace, where any do.
+pub(crate) fn rearrange_from<T: TilePart>(
+    bytes: &[u8],
+    from_min: i64,
+    place: impl Fn(i64) -> Option<(i64, Window)>,
+    scratch: &mut Vec<u8>,
+) -> Option<Range<usize>> {
+    let mut tiles = Tiles::<T>::of(bytes);
+    // Those before the first that has to move stay as they are, too.
+    let (mut from, mut newer);
+    let mut open = loop {
+        (from, newer) = (tiles.at, tiles.newer);
+        let mut tile = tiles.next().filter(|tile| tile.start_min() >= from_min)?;
+        let (start_min, zone) = place(tile.start_min())?;
+        if start_min != tile.start_min() {
             tile.settle(start_min, zone);
-            match &mut open {
-                Some(last) if last.start_min() == start_min => last.merge(&tile),
-                Some(last) => {
-                    last.put(&mut bytes, newer);
-                    newer = Some(last.newer());
-                    *last = tile;
-                }
-                None => open = Some(tile),
-            }
+            break tile;
         }
-        if let Some(last) = open {
-            last.put(&mut bytes, newer);
-        }
-        if bytes != self.0 {
-            self.0 = Vec::with_capacity(bytes.len().next_multiple_of(GROWTH_BYTES));
-            self.0.extend_from_slice(&bytes);
-        }
-    }
-
-    /// [`Packed::rearrange`] of the tiles from a minute on, which must begin a tile wherever `place` puts
-    /// those around it; the older ones stay as they are.
-    pub(crate) fn rearrange_from<T: TilePart>(
-        &mut self,
-        from_min: i64,
-        place: impl Fn(i64) -> Option<(i64, Window)>,
-        scratch: &mut Vec<u8>,
-    ) {
-        let mut tiles = self.iter::<T>();
-        // Those before the first that has to move stay as they are, too.
-        let (mut from, mut newer);
-        let mut open = loop {
-            (from, newer) = (tiles.at, tiles.newer);
-            match tiles.next() {
-                Some(tile) if tile.start_min() < from_min => return,
-                Some(mut tile) => match place(tile.start_min()) {
-                    Some((start_min, _)) if start_min == tile.start_min() => {}
-                    Some((start_min, zone)) => {
-                        tile.settle(start_min, zone);
-                        break tile;
-                    }
-                    None => return,
-                },
-                None => return,
-            }
+    };
+    scratch.clear();
+    let mut behind = None;
+    for mut tile in tiles.by_ref() {
+        let place = place(tile.start_min()).filter(|_| tile.start_min() >= from_min);
+        let Some((start_min, zone)) = place else {
+            behind = Some(tile);
+            break;
         };
-        scratch.clear();
-        let mut behind = None;
-        for mut tile in tiles.by_ref() {
-            if tile.start_min() < from_min {
-                behind = Some(tile);
-                break;
-            }
-            let Some((start_min, zone)) = place(tile.start_min()) else {
-                behind = Some(tile);
-                break;
-            };
-            tile.settle(start_min, zone);
-            if open.start_min() == start_min {
-                open.merge(&tile);
-            } else {
-                open.put(scratch, newer);
-                newer = Some(open.newer());
-                open = tile;
-            }
+        tile.settle(start_min, zone);
+        if open.start_min() == start_min {
+            open.merge(&tile);
+        } else {
+            open.put(scratch, newer);
+            newer = Some(open.newer());
+            open = tile;
         }
-        open.put(scratch, newer);
-        if let Some(behind) = behind {
-            behind.put(scratch, Some(open.newer()));
-        }
-        let to = tiles.at;
-        self.replace(from, to, scratch);
     }
+    open.put(scratch, newer);
+    if let Some(behind) = behind {
+        behind.put(scratch, Some(open.newer()));
+    }
+    Some(from..tiles.at)
+}
 
-    fn replace(&mut self, from: usize, to: usize, bytes: &[u8]) {
-        if let Some(place) = self.0.get_mut(from..to).filter(|place| place.len() == bytes.len()) {
-            place.copy_from_slice(bytes);
-            return;
-        }
-        let grown = (to - from).max(bytes.len()) - (to - from);
-        if self.0.capacity() - self.0.len() < grown {
-            self.0.reserve_exact(grown.next_multiple_of(GROWTH_BYTES));
-        }
-        let (old, behind) = (self.0.len(), self.0.len() - to);
-        let new = from + bytes.len() + behind;
-        self.0.resize(old.max(new), 0);
-        self.0.copy_within(to..old, from + bytes.len());
-        self.0[from..from + bytes.len()].copy_from_slice(bytes);
-        self.0.truncate(new);
-    }
+/// Whether bytes that were stored are tiles, and nothing else.
+pub(crate) fn are_tiles<T: TilePart>(bytes: &[u8]) -> bool {
+    let mut tiles = Tiles::<T>::of(bytes);
+    while tiles.next().is_some() {}
+    tiles.at == bytes.len()
 }
 
 /// What became of a tile.
@@ -212,7 +160,7 @@ pub(crate) struct Tiles<'a, T: TilePart> {
 }
 
 impl<'a, T: TilePart> Tiles<'a, T> {
-    fn of(bytes: &'a [u8]) -> Self {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0, newer: None, of: PhantomData }
     }
 }
@@ -370,10 +318,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Packed(Vec<u8>);
+
+    impl Packed {
+        fn add(&mut self, tile: &Tile) -> Added {
+            let mut scratch = Vec::new();
+            let (place, added) = add(&self.0, tile, &mut scratch);
+            self.0.splice(place, scratch);
+            added
+        }
+
+        fn rearrange(&mut self, place: impl Fn(i64) -> Option<(i64, Window)>) {
+            let mut out = Vec::new();
+            rearrange::<Tile>(&self.0, place, &mut out);
+            self.0 = out;
+        }
+
+        fn tiles(&self) -> Vec<Tile> {
+            Tiles::of(&self.0).collect()
+        }
+    }
+
     fn packed(tiles: &[Tile]) -> Packed {
         let mut all = Packed::default();
         for tile in tiles {
-            all.add(tile, &mut Vec::new());
+            all.add(tile);
         }
         all
     }
@@ -390,17 +360,17 @@ mod tests {
         let mut want = tiles;
         want.sort_by_key(|tile| -tile.start_min);
         let all = packed(&want);
-        assert_eq!(all.iter::<Tile>().collect::<Vec<_>>(), want);
-        assert_eq!(Packed::from_bytes::<Tile>(all.as_bytes()), Some(all));
+        assert_eq!(all.tiles(), want);
+        assert!(are_tiles::<Tile>(&all.0));
     }
 
     #[test]
     fn a_quiet_tile_is_short() {
         let minutes: Vec<_> = (0..10).map(|n| Tile::of_one(29_000_000 - n, 1_000_000)).collect();
         // The newest, then a byte for each that is like it.
-        assert_eq!(packed(&minutes).as_bytes().len(), 5 + 1 + 9);
+        assert_eq!(packed(&minutes).0.len(), 5 + 1 + 9);
         let hourly = |value: i64| (0..10).map(move |n| Tile::of_one(-60 * n, value * (n + 1)));
-        let hourly = |value| packed(&hourly(value).collect::<Vec<_>>()).as_bytes().len();
+        let hourly = |value| packed(&hourly(value).collect::<Vec<_>>()).0.len();
         // A header, and the value in as many bytes as its digits need.
         assert_eq!([3_000_000, 60_000, 600, 7].map(hourly), [20, 20, 20, 21]);
         let mut shuffled = minutes.clone();
@@ -412,12 +382,12 @@ mod tests {
     #[test]
     fn the_same_start_merges_and_rearranging_merges_neighbours() {
         let mut all = packed(&[Tile::of_one(12, 5), Tile::of_one(7, 9), Tile::of_one(6, 1)]);
-        assert_eq!(all.add(&Tile::of_one(7, -9), &mut Vec::new()), Added::Merged);
-        all.rearrange::<Tile>(|start| (start >= 5).then_some((start - start % 10, Window::M5)));
+        assert_eq!(all.add(&Tile::of_one(7, -9)), Added::Merged);
+        all.rearrange(|start| (start >= 5).then_some((start - start % 10, Window::M5)));
         let want = [Tile::of_one(10, 5), Tile { start_min: 0, count: 3, sum: 1, min: -9, max: 9 }];
-        assert_eq!(all.iter::<Tile>().collect::<Vec<_>>(), want);
-        all.rearrange::<Tile>(|_| None);
-        assert_eq!((all.as_bytes().len(), all.heap_bytes()), (0, 0));
+        assert_eq!(all.tiles(), want);
+        all.rearrange(|_| None);
+        assert_eq!(all.0.len(), 0);
     }
 
     proptest! {
@@ -439,17 +409,21 @@ mod tests {
                 let value = value * 1_000_000;
                 let sum = i128::from(value) * i128::from(count);
                 let tile = Tile { start_min, count, sum, min: value, max: value };
-                all.add(&tile, &mut Vec::new());
+                all.add(&tile);
             }
             let mut whole = all.clone();
-            whole.rearrange::<Tile>(place);
-            let older: Vec<Tile> = all.iter().filter(|tile: &Tile| tile.start_min < 120).collect();
-            all.rearrange_from::<Tile>(120 + 5 * (from % 40), place, &mut Vec::new());
-            let kept: Vec<Tile> = all.iter().filter(|tile: &Tile| tile.start_min < 120).collect();
-            prop_assert_eq!(kept, older);
-            let read = Packed::from_bytes::<Tile>(all.as_bytes());
-            prop_assert!(read.is_some_and(|read| read == all));
-            all.rearrange::<Tile>(place);
+            whole.rearrange(place);
+            let older = |all: &Packed| -> Vec<Tile> {
+                all.tiles().into_iter().filter(|tile| tile.start_min < 120).collect()
+            };
+            let (before, mut scratch) = (older(&all), Vec::new());
+            let from_min = 120 + 5 * (from % 40);
+            if let Some(range) = rearrange_from::<Tile>(&all.0, from_min, place, &mut scratch) {
+                all.0.splice(range, scratch);
+            }
+            prop_assert_eq!(older(&all), before);
+            prop_assert!(are_tiles::<Tile>(&all.0));
+            all.rearrange(place);
             prop_assert_eq!(all, whole);
         }
     }
@@ -457,14 +431,13 @@ mod tests {
     #[test]
     fn damaged_bytes_are_refused() {
         let all = packed(&[Tile::of_one(12, 500), Tile::of_one(7, 9)]);
-        let bytes = all.as_bytes();
-        assert_eq!(Packed::from_bytes::<Tile>(&bytes[..bytes.len() - 1]), None);
+        assert!(!are_tiles::<Tile>(&all.0[..all.0.len() - 1]));
         // A second tile at the distance 0 of the first, and a first one like none before it.
-        assert_eq!(Packed::from_bytes::<Tile>(&[1, 1, 1, 1]), None);
-        assert_eq!(Packed::from_bytes::<Tile>(&[0]), None);
+        assert!(!are_tiles::<Tile>(&[1, 1, 1, 1]));
+        assert!(!are_tiles::<Tile>(&[0]));
         // Three cannot sum up to more than three of the largest, and there are three shapes.
-        assert_eq!(Packed::from_bytes::<Tile>(&[9, 3, 0, 5, 16]), None);
-        assert!(Packed::from_bytes::<Tile>(&[9, 3, 0, 5, 15]).is_some());
-        assert_eq!(Packed::from_bytes::<Tile>(&[15, 3, 0, 5, 15]), None);
+        assert!(!are_tiles::<Tile>(&[9, 3, 0, 5, 16]));
+        assert!(are_tiles::<Tile>(&[9, 3, 0, 5, 15]));
+        assert!(!are_tiles::<Tile>(&[15, 3, 0, 5, 15]));
     }
 }

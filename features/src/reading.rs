@@ -3,12 +3,12 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use crate::bundle::Bundle;
 use crate::cell_ref::{CellRef, Cells};
 use crate::demands::Demand;
 use crate::entity::EntityKind;
 use crate::part::Part;
 use crate::plan::{ExpressionPlan, Input, Plan, SeriesPlan};
-use crate::series::Series;
 use crate::statistic::statistic;
 use crate::store::Store;
 use crate::summary::Summary;
@@ -101,8 +101,7 @@ impl Store {
         // Everything lies somewhere else in memory: it is asked for all together before any is read.
         let own = own_rows(plan, asked);
         if let Some(slot) = slot {
-            let series = self.rosters[entity as usize].series(slot);
-            black_box(series.iter().map(Series::warm).sum::<usize>());
+            black_box(self.rosters[entity as usize].series(slot).map(Bundle::warm));
         }
         let mut row = Row::open(plan, as_of_us, into);
         let mut is_known = row.read_registers(asked.key, asked.rows, own) | slot.is_some();
@@ -200,7 +199,7 @@ impl Store {
             let is_partial = demand.reach.is_partial(part.window, start_us);
             let place = (plan.topic, part.part);
             let series = self.series_at(of, place, demand, (as_of_us, is_partial));
-            let value = statistic(series.as_deref(), part, as_of_us);
+            let value = statistic(series.as_ref(), part, as_of_us);
             row.put_of(part.feature, value, last.at_us, is_partial);
         }
     }

@@ -3,11 +3,12 @@
 //! A series that no view asks for any more is as if it were not there: nobody reads or stores it, and a
 //! sweep gives its memory back.
 
+use crate::bundle::Bundle;
 use crate::demands::{Demand, Kept};
 use crate::interner::{Interner, Keys};
 use crate::paged::Paged;
 use crate::part::Part;
-use crate::series::{Landing, Series};
+use crate::series::{Head, Landing, Series};
 use crate::summary::Reading;
 use crate::topic::Topic;
 use crate::zones::Zones;
@@ -19,8 +20,8 @@ pub(crate) const ENTITIES_MAX: usize = 16_000_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
     keys: Interner,
-    series: Paged<Vec<Series>>,
-    /// What the series and their tiles have on the heap.
+    series: Paged<Bundle>,
+    /// What the series have on the heap.
     series_bytes: usize,
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct Roster {
 #[derive(Clone, Debug)]
 pub(crate) struct FrozenRoster {
     pub(crate) keys: Keys,
-    pub(crate) series: Paged<Vec<Series>>,
+    pub(crate) series: Paged<Bundle>,
 }
 
 impl Roster {
@@ -64,10 +65,12 @@ impl Roster {
 
     /// Looks at all that a reading will change, and gives something that depends on it.
     pub(crate) fn warm(&self, slot: usize, kept: &[Kept]) -> usize {
+        let Some(all) = self.series.get(slot) else { return 0 };
         let mut seen = 0;
-        for series in self.series(slot) {
-            let is_kept = kept.iter().any(|kept| (kept.topic, kept.part) == series.place());
-            seen += if is_kept { series.warm() } else { 0 };
+        for at in 0..all.len() {
+            let place = all.place(at);
+            let is_kept = kept.iter().any(|kept| Some((kept.topic, kept.part)) == place);
+            seen += if is_kept { all.warm_tiles(at) } else { 0 };
         }
         seen
     }
@@ -77,13 +80,13 @@ impl Roster {
         let slot =
             if self.len() < ENTITIES_MAX { self.keys.intern(key) } else { self.keys.find(key) }?;
         if slot == self.series.len() {
-            self.series.push(Vec::new());
+            self.series.push(Bundle::default());
         }
         Some(slot)
     }
 
-    pub(crate) fn series(&self, slot: usize) -> &[Series] {
-        self.series.get(slot).map_or(&[], Vec::as_slice)
+    pub(crate) fn series(&self, slot: usize) -> Option<&Bundle> {
+        self.series.get(slot)
     }
 
     pub(crate) fn find_series(
@@ -91,10 +94,10 @@ impl Roster {
         slot: usize,
         place: (Topic, Part),
         demand: &Demand,
-    ) -> Option<&Series> {
-        // A handful at most: a walk beats a search.
-        let found = self.series(slot).iter().find(|series| series.place() == place);
-        found.filter(|series| series.generation() == demand.generation)
+    ) -> Option<Series<'_>> {
+        let all = self.series.get(slot)?;
+        let found = all.get(all.find(place)?)?;
+        (found.generation() == demand.generation).then_some(found)
     }
 
     /// Takes a reading into every series that is kept of its kind; says what became of it in the one of
@@ -111,38 +114,31 @@ impl Roster {
             return if slot < self.len() { Landing::Unwatched } else { Landing::Refused };
         }
         let Some(all) = self.series.get_mut(slot) else { return Landing::Refused };
+        let before = all.heap_bytes();
         let (mut at, mut landing) = (0, Landing::Unwatched);
         for Kept { topic, part, demand } in kept {
             let place = (*topic, *part);
             // Both lists stand in the same order.
-            while all.get(at).is_some_and(|series| series.place() < place) {
+            while all.place(at).is_some_and(|each| each < place) {
                 at += 1;
             }
-            match all.get_mut(at) {
-                Some(series) if series.place() == place => {
-                    if series.generation() != demand.generation {
-                        self.series_bytes -= series.heap_bytes();
-                        *series = Series::new(*topic, *part, demand.generation);
-                    }
-                }
-                _ => {
-                    insert(all, at, Series::new(*topic, *part, demand.generation));
-                    self.series_bytes += size_of::<Series>();
-                }
+            if all.place(at) != Some(place) {
+                all.insert(at, &Head::new(place, demand.generation));
+            } else if all.generation(at) != Some(demand.generation) {
+                all.restart(at, &Head::new(place, demand.generation));
             }
-            let series = &mut all[at];
-            let before = series.heap_bytes();
-            landing = landing.max(series.add(reading, zones, &demand.reach, scratch));
-            self.series_bytes = self.series_bytes + series.heap_bytes() - before;
+            landing = landing.max(all.add(at, reading, (zones, &demand.reach), scratch));
         }
+        self.series_bytes = self.series_bytes + all.heap_bytes() - before;
         landing
     }
 
     /// Puts a stored series behind those that the slot has.
-    pub(crate) fn restore(&mut self, slot: usize, series: Series) {
+    pub(crate) fn restore(&mut self, slot: usize, series: &Series<'_>) {
         if let Some(all) = self.series.get_mut(slot) {
-            self.series_bytes += size_of::<Series>() + series.heap_bytes();
-            insert(all, all.len(), series);
+            let before = all.heap_bytes();
+            all.push(series);
+            self.series_bytes = self.series_bytes + all.heap_bytes() - before;
         }
     }
 
@@ -151,41 +147,29 @@ impl Roster {
         &mut self,
         slot: usize,
         zones: &Zones,
-        demand: impl Fn(&Series) -> Option<&'a Demand>,
+        demand: impl Fn(&Series<'_>) -> Option<&'a Demand>,
     ) {
         // A look first: to write to a page that a snapshot shares costs a copy.
-        let is_due = |series: &Series| {
-            demand(series).is_none_or(|demand| !series.is_pruned(zones, &demand.reach))
+        let is_due = |series: Series<'_>| {
+            demand(&series).is_none_or(|demand| !series.is_pruned(zones, &demand.reach))
         };
-        if !self.series(slot).iter().any(is_due) {
+        if !self.series(slot).is_some_and(|all| all.iter().any(is_due)) {
             return;
         }
         let Some(all) = self.series.get_mut(slot) else { return };
-        let bytes = |all: &[Series]| -> usize {
-            all.iter().map(|series| size_of::<Series>() + series.heap_bytes()).sum()
-        };
-        let before = bytes(all);
-        if all.iter().any(|series| demand(series).is_none()) {
-            all.retain(|series| demand(series).is_some());
-            all.shrink_to_fit();
-        }
-        for series in all.iter_mut() {
-            if let Some(demand) = demand(series) {
-                series.prune(zones, &demand.reach);
+        let (before, mut scratch) = (all.heap_bytes(), Vec::new());
+        for at in (0..all.len()).rev() {
+            match all.get(at).and_then(|series| demand(&series)) {
+                Some(demand) => all.prune(at, (zones, &demand.reach), &mut scratch),
+                None => all.remove(at),
             }
         }
-        self.series_bytes = self.series_bytes + bytes(all) - before;
+        self.series_bytes = self.series_bytes + all.heap_bytes() - before;
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
         self.keys.heap_bytes() + self.series.heap_bytes() + self.series_bytes
     }
-}
-
-/// Grows by one: most entities keep the series they begin with.
-fn insert(all: &mut Vec<Series>, at: usize, series: Series) {
-    all.reserve_exact(1);
-    all.insert(at, series);
 }
 
 #[cfg(test)]
@@ -213,16 +197,17 @@ mod tests {
         for kind in [Kind::Gas, Kind::Door, Kind::Help, Kind::Gas] {
             assert_eq!(add(&mut roster, slot, kind), Landing::Window);
         }
-        let held: Vec<_> = roster.series(slot).iter().map(Series::place).collect();
+        let held: Vec<_> =
+            roster.series(slot).unwrap().iter().map(|series| series.place()).collect();
         let (door, gas) = (Topic::of(Kind::Door), Topic::of(Kind::Gas));
         let values = [door, gas, Topic::ANY].map(|topic| (topic, Part::Values));
         let [door, gas, any] = values;
         assert_eq!(held, [door, gas, (gas.0, Part::First), any, (Topic::ANY, Part::Squares)]);
-        assert_eq!(roster.series(slot)[4].lifetime(), 4);
+        assert_eq!(roster.series(slot).unwrap().get(4).unwrap().lifetime(), 4);
         assert_eq!(add(&mut roster, 9, Kind::Gas), Landing::Refused);
         let bytes = roster.series_bytes;
         roster.prune(slot, &zones, |_| None);
-        assert_eq!((roster.series(slot).len(), roster.series_bytes), (0, 0));
-        assert!(bytes > 5 * size_of::<Series>());
+        assert_eq!((roster.series(slot).unwrap().len(), roster.series_bytes), (0, 0));
+        assert!(bytes > 100);
     }
 }

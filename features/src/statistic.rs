@@ -9,7 +9,11 @@ use crate::window::MINUTE_US;
 
 /// The value of a feature, of the series that is kept for it; nothing where the window holds too little
 /// to say. A series that has no reading yet is not there.
-pub(crate) fn statistic(series: Option<&Series>, plan: &PartPlan, as_of_us: i64) -> Option<f64> {
+pub(crate) fn statistic(
+    series: Option<&Series<'_>>,
+    plan: &PartPlan,
+    as_of_us: i64,
+) -> Option<f64> {
     let Some(series) = series else {
         return (plan.aggregate == Aggregate::Distinct).then_some(0.0);
     };
@@ -38,7 +42,7 @@ pub(crate) fn statistic(series: Option<&Series>, plan: &PartPlan, as_of_us: i64)
 }
 
 /// All tiles from a minute on as one that begins there.
-fn sum<T: TilePart>(series: &Series, from_min: i64) -> Option<T> {
+fn sum<T: TilePart>(series: &Series<'_>, from_min: i64) -> Option<T> {
     let zone = crate::Window::M5;
     series.tiles::<T>(from_min).reduce(|mut all, mut tile| {
         // Older tiles come later: the sum moves back to their start.

@@ -1,10 +1,10 @@
 //! All entities, their series and the log time: what events write and feature vectors read.
 
-use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use crate::ahead::{Ahead, Owner};
 use crate::builtin;
+use crate::bundle::Bundle;
 use crate::demands::{Demand, Demands};
 use crate::entity::EntityKind;
 use crate::event::{ID_BYTES_MAX, VALUE_MAX};
@@ -12,7 +12,7 @@ use crate::fixed;
 use crate::kind::Kind;
 use crate::part::Part;
 use crate::roster::Roster;
-use crate::series::{Landing, Series};
+use crate::series::{Head, Landing, Series};
 use crate::summary::{Reading, Summary};
 use crate::topic::Topic;
 use crate::view::FeatureView;
@@ -250,10 +250,10 @@ impl Store {
             .zip(start_us)
             .is_some_and(|(window, start_us)| demand.reach.is_partial(window, start_us));
         let series = self.series_at((entity, slot), place, demand, (as_of_us, is_partial));
-        let read = |series: &Series| {
+        let read = |series: Series<'_>| {
             start_us.map_or_else(|| series.life(), |start_us| series.read_from(start_us))
         };
-        Some(series.as_deref().map(read).unwrap_or_default())
+        Some(series.map(read).unwrap_or_default())
     }
 
     /// A series as it is when the log reaches that time, as far as its readings are there already. Where
@@ -265,19 +265,22 @@ impl Store {
         place: (Topic, Part),
         demand: &Demand,
         (as_of_us, is_partial): (i64, bool),
-    ) -> Option<Cow<'_, Series>> {
-        let found = self.rosters[entity as usize].find_series(slot, place, demand);
-        let mut series = found.map(Cow::Borrowed);
+    ) -> Option<Series<'_>> {
+        let mut series = self.rosters[entity as usize].find_series(slot, place, demand);
         if as_of_us > self.now_us && self.ahead.len() > 0 {
             let waiting = self.ahead.reached((entity, slot), place.0.kind(), as_of_us);
+            let (mut alone, mut scratch) = (Bundle::default(), Vec::new());
             for reading in waiting {
-                let fresh = || Cow::Owned(Series::new(place.0, place.1, demand.generation));
-                let series = series.get_or_insert_with(fresh).to_mut();
-                series.add(reading, &self.zones, &demand.reach, &mut Vec::new());
+                if alone.len() == 0 {
+                    let fresh = || Series::new(Head::new(place, demand.generation));
+                    alone.push(&series.take().unwrap_or_else(fresh));
+                }
+                alone.add(0, reading, (&self.zones, &demand.reach), &mut scratch);
             }
+            series = series.or_else(|| alone.get(0).map(Series::into_owned));
         }
-        if is_partial && let Some(series) = &mut series {
-            series.to_mut().prune(&self.zones, &demand.reach);
+        if is_partial {
+            series = series.map(|series| series.pruned(&self.zones, &demand.reach));
         }
         series
     }
@@ -299,10 +302,11 @@ impl Store {
     }
 
     /// The series of an entity that are kept, in the order of their kinds.
-    pub fn series(&self, entity: EntityKind, key: &str) -> impl Iterator<Item = &Series> {
+    pub fn series(&self, entity: EntityKind, key: &str) -> impl Iterator<Item = Series<'_>> {
         let roster = &self.rosters[entity as usize];
-        let all = roster.find(key).map_or(&[][..], |slot| roster.series(slot));
-        all.iter().filter(move |series| demand_of(&self.demands, entity, series).is_some())
+        let all = roster.find(key).and_then(|slot| roster.series(slot)).into_iter();
+        all.flat_map(Bundle::iter)
+            .filter(move |series| demand_of(&self.demands, entity, series).is_some())
     }
 
     /// The keys of the entities of a kind, in the order of first sight.
@@ -330,7 +334,7 @@ impl Store {
 pub(crate) fn demand_of<'a>(
     demands: &'a Demands,
     entity: EntityKind,
-    series: &Series,
+    series: &Series<'_>,
 ) -> Option<&'a Demand> {
     let (topic, part) = series.place();
     let demand = demands.get((entity, topic, part))?;
@@ -412,7 +416,7 @@ mod tests {
         let series: usize = store.rosters[EntityKind::Resident as usize]
             .keys()
             .flat_map(|key| store.series(EntityKind::Resident, key))
-            .map(Series::heap_bytes)
+            .map(|series| series.tile_bytes())
             .sum();
         assert_eq!(series, 0);
         assert!(store.memory_bytes() < busy / 3, "{} of {busy}", store.memory_bytes());

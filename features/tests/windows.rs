@@ -284,7 +284,7 @@ fn where_only_counts_are_asked_for_nothing_else_is_kept() {
         }
     }
     let tiles = |store: &Store| -> usize {
-        store.series(EntityKind::Device, "d").map(features::Series::heap_bytes).sum()
+        store.series(EntityKind::Device, "d").map(|series| series.tile_bytes()).sum()
     };
     let (few, many) = (tiles(&counting), tiles(&summing));
     println!("{few} bytes of counts, {many} of values");
