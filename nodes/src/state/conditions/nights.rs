@@ -132,12 +132,8 @@ impl Conditions {
             if !counts && night.measure == NightMeasure::Mean {
                 continue;
             }
-            let key = (home, rule as u8);
-            let mut nights = self
-                .kept
-                .nights
-                .get(&key)
-                .map_or_else(Nights::default, |known| Nights::clone(known));
+            let kept = self.kept.nights.entry((home, rule as u8)).or_default();
+            let nights = Arc::make_mut(kept);
             if nights.dawn_us == 0 {
                 nights.dawn_us = dawn_us;
                 self.kept.timers.insert((dawn_us + GRACE_US, Timer::Night(home, rule as u8)));
@@ -145,7 +141,6 @@ impl Conditions {
             if nights.dawn_us == dawn_us {
                 nights.see(night, (sight.value, counts), sight.at_us);
             }
-            self.kept.nights.insert(key, Arc::new(nights));
         }
     }
 
