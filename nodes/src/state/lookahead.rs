@@ -29,6 +29,8 @@ pub(super) struct Coming {
 pub(crate) struct Lookahead {
     hashes: Vec<u64>,
     devices: Vec<Option<usize>>,
+    /// Whom readings are of, and of which kind they are.
+    heard: Vec<(usize, Kind)>,
 }
 
 impl State {
@@ -46,30 +48,27 @@ impl State {
             all += usize::from(self.dedup.warm(each.key, place));
         }
         let names = events.iter().map(|event| event.device_id);
-        let Lookahead { hashes, devices } = &mut room;
+        let Lookahead { hashes, devices, heard } = &mut room;
         self.features.find_each(EntityKind::Device, names, hashes, devices);
         for (each, device) in coming.iter_mut().zip(devices) {
             each.device = *device;
         }
-        all += self.warm_devices(coming) + self.warm_homes(coming);
+        all += self.warm_devices(coming, heard) + self.warm_homes(coming, heard);
         black_box(all);
         self.lookahead = room;
     }
 
-    fn warm_devices(&self, coming: &[Coming]) -> usize {
-        let mut all = 0;
-        for Coming { kind, device, .. } in coming {
-            if let (Some(kind), Some(slot)) = (kind, device) {
-                all += self.features.warm(EntityKind::Device, *slot, *kind);
-                all += self.conditions.warm_device(*slot);
-            }
-        }
-        all
+    fn warm_devices(&self, coming: &[Coming], heard: &mut Vec<(usize, Kind)>) -> usize {
+        heard.clear();
+        heard.extend(coming.iter().filter_map(|each| each.device.zip(each.kind)));
+        let known: usize = heard.iter().map(|(slot, _)| self.conditions.warm_device(*slot)).sum();
+        known + self.features.warm_each(EntityKind::Device, heard)
     }
 
-    fn warm_homes(&self, coming: &[Coming]) -> usize {
+    fn warm_homes(&self, coming: &[Coming], heard: &mut Vec<(usize, Kind)>) -> usize {
         let homes = self.rows.homes();
         let mut all = 0;
+        heard.clear();
         for Coming { device, .. } in coming {
             let place = device.and_then(|slot| self.places.known(slot, homes));
             all += place.map_or(0, |place| place.dwelling.len() + place.residents.len());
@@ -77,16 +76,13 @@ impl State {
         for Coming { kind, device, .. } in coming {
             let place = device.and_then(|slot| self.places.known(slot, homes));
             let Some((place, kind)) = place.zip(*kind) else { continue };
-            for resident in &place.residents {
-                let slot = *resident as usize;
-                all += self.features.warm(EntityKind::Resident, slot, kind);
-                all += self.scores.warm(slot);
-            }
+            heard.extend(place.residents.iter().map(|slot| (*slot as usize, kind)));
             if let Some(home) = place.home {
                 all += self.conditions.warm_home(PlaceId::home(home), kind);
             }
         }
-        all
+        all += heard.iter().map(|(slot, _)| self.scores.warm(*slot)).sum::<usize>();
+        all + self.features.warm_each(EntityKind::Resident, heard)
     }
 }
 
