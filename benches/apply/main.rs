@@ -129,7 +129,7 @@ struct Floor {
 
 impl Floor {
     /// Which line each event changes.
-    fn learn(&mut self, events: &[features::event::Event]) -> Vec<usize> {
+    fn learn(&mut self, events: &[Event]) -> Vec<usize> {
         let known = events.iter().map(|event| {
             if let Some(at) = self.places.get(&event.device_id) {
                 return *at;
@@ -168,7 +168,9 @@ fn timed(
         spent[2] += clock(|| {
             for ((_, commands), lines) in fresh.iter().zip(&lines) {
                 floor.bytes.clear();
-                commands.iter().for_each(|command| floor.bytes.extend_from_slice(command));
+                for command in commands {
+                    floor.bytes.extend_from_slice(command);
+                }
                 for line in lines {
                     floor.lines[*line][0] += 1;
                 }
