@@ -6,13 +6,13 @@
 use benches::{BEGIN_US, resident_key, rng, state_of};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use features::{EntityKind, FeatureRows, Kind, RowSource};
+use features::{EntityKind, FeatureRows, Kind, RowSource, Store};
 use nodes::state::State;
 use nodes::views;
 use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const RESIDENTS: u32 = 416_000;
 const WIDTH: usize = 16;
@@ -21,6 +21,7 @@ const DAY_US: i64 = 86_400_000_000;
 const READINGS: [(Kind, usize); 3] = [(Kind::Door, 6), (Kind::Motion, 12), (Kind::GaitSpeed, 2)];
 /// Residents that are asked for in turn; more than a cache holds.
 const ASKED: usize = 262_144;
+const BATCH: usize = 256;
 /// Lines of 64 bytes that lie about as far apart as what the rows of the district are made of.
 const LINES: usize = 12_000_000;
 /// What a row of `fall_risk` touches, and how many of these are found by way of another: the key's group
@@ -74,6 +75,26 @@ fn benches(criterion: &mut Criterion) {
             into.truncate(0);
             let key = turn.next().expect("a cycle");
             state.features.read_into(view, key, BEGIN_US, rows, &mut into)
+        });
+    });
+    // The same of a batch, one row of it: what several rows wait for is asked for together.
+    let mut batches = keys.chunks_exact(BATCH).cycle();
+    group.bench_function(format!("random_into_of_{BATCH}"), |bencher| {
+        bencher.iter_custom(|times| {
+            let begun = Instant::now();
+            for _ in 0..times.div_ceil(BATCH as u64) {
+                let batch = batches.next().expect("a cycle");
+                into.truncate(0);
+                for part in batch.chunks(Store::ROWS_AHEAD) {
+                    let part: Vec<&str> = part.iter().map(String::as_str).collect();
+                    state.features.warm_rows(view, &part, rows);
+                    for key in part {
+                        black_box(state.features.read_into(view, key, BEGIN_US, rows, &mut into));
+                    }
+                }
+            }
+            let batches = times.div_ceil(BATCH as u64) as f64;
+            begun.elapsed().mul_f64(times as f64 / (batches * BATCH as f64))
         });
     });
     // Without registers: what the windows alone cost.

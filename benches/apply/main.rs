@@ -11,6 +11,7 @@ mod district;
 
 use benches::BEGIN_US;
 use district::Stream;
+use features::Event;
 use nodes::state::{Command, State};
 use raft::Position;
 use rustix::time::{ClockId, clock_gettime};
@@ -25,7 +26,8 @@ use std::time::Duration;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const HOMES: u32 = 320_000;
-const SIZES: [usize; 4] = [1, 100, 256, 1_000];
+/// Commands in an entry, and events in a command: senders of single events share an entry, too.
+const SIZES: [(usize, usize); 5] = [(1, 1), (256, 1), (1, 100), (1, 256), (1, 1_000)];
 /// Until the deduplication is full, so that each event forgets one; first every device says something.
 const WARM_EVENTS: usize = 3_000_000;
 const TIMED_EVENTS: usize = 400_000;
@@ -35,13 +37,13 @@ const EVENTS_AT_ONCE: usize = 20_000;
 /// The file that `summary` reads, in `CRITERION_HOME`.
 const TABLE: &str = "apply.md";
 
-type Entry = (i64, Vec<u8>);
+type Entry = (i64, Vec<Vec<u8>>);
 
 fn main() -> std::io::Result<()> {
     let homes = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(HOMES);
     let mut state = State::new();
     district::registers(homes, |command| {
-        put(&mut state, BEGIN_US - district::PAUSE_US, &command);
+        put(&mut state, BEGIN_US - district::PAUSE_US, &[command]);
         drop(state.take_changes());
     });
     district::history(&mut state, homes);
@@ -49,13 +51,13 @@ fn main() -> std::io::Result<()> {
     // Everybody is known: what a device's first event costs is no part of a usual day.
     for homes in (0..homes).collect::<Vec<_>>().chunks(200) {
         let events = homes.iter().flat_map(|home| stream.of_home(*home)).collect();
-        put(&mut state, stream.now_us(), &Command::IngestEvents { events }.encode());
+        put(&mut state, stream.now_us(), &[Command::IngestEvents { events }.encode()]);
         drop(state.take_changes());
     }
     let mut left = WARM_EVENTS.min(homes as usize * 10);
     while left > 0 {
-        for (time_us, command) in entries(&mut stream, 1_000, 20) {
-            put(&mut state, time_us, &command);
+        for (time_us, commands) in entries(&mut stream, 1_000, 20) {
+            put(&mut state, time_us, &commands);
             drop(state.take_changes());
         }
         left = left.saturating_sub(EVENTS_AT_ONCE);
@@ -63,7 +65,7 @@ fn main() -> std::io::Result<()> {
     let residents: u32 = (0..homes).map(district::residents_of).sum();
     let mut text = format!(
         "\nApply: {residents} residents, {homes} homes, {} devices heard, {} events before, {} remembered, {} cases, {} MB resident\n\n\
-         | entry of | an event | events/s | decoding | bytes copied and a line changed | counted by name | over the floor |\n\
+         | commands of events | an event | events/s | decoding | bytes copied and a line changed | counted by name | over the floor |\n\
          |---|---|---|---|---|---|---|\n",
         state.features.entity_count(features::EntityKind::Device),
         state.events_total,
@@ -72,13 +74,15 @@ fn main() -> std::io::Result<()> {
         resident_bytes()? / 1_000_000,
     );
     let mut floor = Floor::default();
-    for events in SIZES {
+    for size in SIZES {
         for _ in 0..REPETITIONS {
-            let took = timed(&mut state, &mut stream, &mut floor, events);
+            let took = timed(&mut state, &mut stream, &mut floor, size);
             // Writing into a string cannot fail.
             let _ = writeln!(
                 text,
-                "| {events} | {:.0} ns | {:.0} k | {:.0} ns | {:.0} ns | {:.0} ns | {:.1} |",
+                "| {} of {} | {:.0} ns | {:.0} k | {:.0} ns | {:.0} ns | {:.0} ns | {:.1} |",
+                size.0,
+                size.1,
                 took.state,
                 1e6 / took.state,
                 took.decode,
@@ -92,15 +96,15 @@ fn main() -> std::io::Result<()> {
     keep(&text)
 }
 
-fn put(state: &mut State, time_us: i64, command: &[u8]) {
+fn put(state: &mut State, time_us: i64, commands: &[Vec<u8>]) {
     let at = Position { index: state.applied + 1, term: 1, time_us };
-    black_box(state.apply(at, &[command]).expect("a known command"));
+    black_box(state.apply(at, commands).expect("known commands"));
 }
 
 fn entries(stream: &mut Stream, events: usize, count: usize) -> Vec<Entry> {
     let entry = |_| {
         let command = Command::IngestEvents { events: stream.take(events) };
-        (stream.now_us(), command.encode())
+        (stream.now_us(), vec![command.encode()])
     };
     (0..count).map(entry).collect()
 }
@@ -125,7 +129,7 @@ struct Floor {
 
 impl Floor {
     /// Which line each event changes.
-    fn learn(&mut self, events: &[features::event::Event]) -> Vec<usize> {
+    fn learn(&mut self, events: &[Event]) -> Vec<usize> {
         let known = events.iter().map(|event| {
             if let Some(at) = self.places.get(&event.device_id) {
                 return *at;
@@ -138,24 +142,35 @@ impl Floor {
     }
 }
 
-fn timed(state: &mut State, stream: &mut Stream, floor: &mut Floor, events: usize) -> Took {
+fn timed(
+    state: &mut State,
+    stream: &mut Stream,
+    floor: &mut Floor,
+    (commands, events): (usize, usize),
+) -> Took {
     let rounds = TIMED_EVENTS / EVENTS_AT_ONCE;
     let mut spent = [Duration::ZERO; 4];
     for _ in 0..rounds {
-        let made: Vec<_> =
-            (0..EVENTS_AT_ONCE / events).map(|_| (stream.take(events), stream.now_us())).collect();
+        let made: Vec<_> = (0..EVENTS_AT_ONCE / (commands * events))
+            .map(|_| (stream.take(commands * events), stream.now_us()))
+            .collect();
         let lines: Vec<Vec<usize>> = made.iter().map(|(all, _)| floor.learn(all)).collect();
         let names: Vec<String> =
             made.iter().flat_map(|(all, _)| all.iter().map(|e| e.device_id.clone())).collect();
         let fresh: Vec<Entry> = made
             .into_iter()
-            .map(|(events, at_us)| (at_us, Command::IngestEvents { events }.encode()))
+            .map(|(all, at_us)| {
+                let command = |events: &[Event]| Command::IngestEvents { events: events.to_vec() };
+                (at_us, all.chunks(events).map(|events| command(events).encode()).collect())
+            })
             .collect();
         // The floors first: apply must not find the bytes warm that they did not.
         spent[2] += clock(|| {
-            for ((_, command), lines) in fresh.iter().zip(&lines) {
+            for ((_, commands), lines) in fresh.iter().zip(&lines) {
                 floor.bytes.clear();
-                floor.bytes.extend_from_slice(command);
+                for command in commands {
+                    floor.bytes.extend_from_slice(command);
+                }
                 for line in lines {
                     floor.lines[*line][0] += 1;
                 }
@@ -170,14 +185,14 @@ fn timed(state: &mut State, stream: &mut Stream, floor: &mut Floor, events: usiz
             }
         });
         spent[1] += clock(|| {
-            for (_, command) in &fresh {
+            for command in fresh.iter().flat_map(|(_, commands)| commands) {
                 black_box(State::events_in(command));
             }
         });
         let mut changes = Vec::with_capacity(fresh.len());
         spent[0] += clock(|| {
-            for (time_us, command) in &fresh {
-                put(state, *time_us, command);
+            for (time_us, commands) in &fresh {
+                put(state, *time_us, commands);
                 changes.push(state.take_changes());
             }
         });

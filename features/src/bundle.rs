@@ -26,6 +26,8 @@ const FRESH_TILES_MAX: u8 = 48;
 /// Topic, part, generation and fresh tiles, a byte each; then the lifetime in four, the length of the tiles
 /// in three, the time of the newest reading in eight and its value in seven, all low byte first.
 const HEAD_BYTES: usize = 26;
+/// What comes from memory at once.
+const LINE_BYTES: usize = 64;
 /// The tiles of a series take less.
 pub(crate) const TILE_BYTES_MAX: usize = (1 << 24) - 1;
 /// Values are at most [`crate::event::VALUE_MAX`], which is less.
@@ -127,7 +129,13 @@ impl Bundle {
         warm(&self.0)
     }
 
-    /// The same of one series.
+    /// Looks at the heads, and gives something that depends on them.
+    pub(crate) fn warm_heads(&self) -> usize {
+        const LINES: usize = 4;
+        warm(self.0.get(..LINES * LINE_BYTES).unwrap_or(&self.0))
+    }
+
+    /// The same of the tiles of one series.
     pub(crate) fn warm_tiles(&self, at: usize) -> usize {
         warm(self.tiles(at))
     }
@@ -255,7 +263,6 @@ fn room_for(used: usize) -> usize {
 }
 
 fn warm(bytes: &[u8]) -> usize {
-    const LINE_BYTES: usize = 64;
     bytes.iter().step_by(LINE_BYTES).map(|byte| usize::from(*byte)).sum()
 }
 

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-const PAGE: usize = 16;
+/// With the two counts in front of a page its size is one that an allocator has.
+const PAGE: usize = 15;
 const PAGES_IN_SHEAF: usize = 256;
 const SHEAF: usize = PAGE * PAGES_IN_SHEAF;
 
-type Page<T> = Arc<Vec<T>>;
+/// Behind the length of the list things are as by default.
+type Page<T> = Arc<[T; PAGE]>;
 
 /// A list that only grows.
 #[derive(Clone, Debug)]
@@ -30,7 +32,7 @@ impl<T> Default for Paged<T> {
     }
 }
 
-impl<T: Clone> Paged<T> {
+impl<T: Clone + Default> Paged<T> {
     pub fn len(&self) -> usize {
         self.len
     }
@@ -41,11 +43,14 @@ impl<T: Clone> Paged<T> {
 
     pub fn get(&self, at: usize) -> Option<&T> {
         let page = self.sheaves.get(at / SHEAF)?.get(at / PAGE % PAGES_IN_SHEAF)?;
-        page.get(at % PAGE)
+        page.get(at % PAGE).filter(|_| at < self.len)
     }
 
     /// The thing, in a page that no copy shares any more.
     pub fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        if at >= self.len {
+            return None;
+        }
         let sheaf = Arc::make_mut(self.sheaves.get_mut(at / SHEAF)?);
         let page = Arc::make_mut(sheaf.get_mut(at / PAGE % PAGES_IN_SHEAF)?);
         page.get_mut(at % PAGE)
@@ -58,34 +63,37 @@ impl<T: Clone> Paged<T> {
         if let Some(sheaf) = self.sheaves.last_mut() {
             let sheaf = Arc::make_mut(sheaf);
             if self.len.is_multiple_of(PAGE) {
-                sheaf.push(Arc::new(Vec::with_capacity(PAGE)));
+                sheaf.push(Arc::new(std::array::from_fn(|_| T::default())));
             }
-            if let Some(page) = sheaf.last_mut() {
-                Arc::make_mut(page).push(thing);
+            if let Some(page) = sheaf.last_mut()
+                && let Some(place) = Arc::make_mut(page).get_mut(self.len % PAGE)
+            {
+                *place = thing;
                 self.len += 1;
             }
         }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.sheaves.iter().flat_map(|sheaf| sheaf.iter()).flat_map(|page| page.iter())
+        let pages = self.sheaves.iter().flat_map(|sheaf| sheaf.iter());
+        pages.flat_map(|page| page.iter()).take(self.len)
     }
 
     /// What the pages take, without what the things have on the heap.
     pub fn heap_bytes(&self) -> usize {
-        let page = size_of::<Page<T>>() + size_of::<Vec<T>>() + 2 * size_of::<usize>();
-        self.len * size_of::<T>() + self.len.div_ceil(PAGE) * page
+        let page = size_of::<Page<T>>() + size_of::<[T; PAGE]>() + 2 * size_of::<usize>();
+        self.len.div_ceil(PAGE) * page
     }
 }
 
-impl<T: Clone + PartialEq> PartialEq for Paged<T> {
+impl<T: Clone + Default + PartialEq> PartialEq for Paged<T> {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.iter().eq(other.iter())
     }
 }
 
 /// As a list.
-impl<T: Clone + Serialize> Serialize for Paged<T> {
+impl<T: Clone + Default + Serialize> Serialize for Paged<T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         // With its length: formats that need it first cannot count an iterator of pages.
         let mut list = to.serialize_seq(Some(self.len))?;
@@ -96,10 +104,10 @@ impl<T: Clone + Serialize> Serialize for Paged<T> {
     }
 }
 
-impl<'de, T: Clone + Deserialize<'de>> Deserialize<'de> for Paged<T> {
+impl<'de, T: Clone + Default + Deserialize<'de>> Deserialize<'de> for Paged<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct List<T>(PhantomData<T>);
-        impl<'de, T: Clone + Deserialize<'de>> Visitor<'de> for List<T> {
+        impl<'de, T: Clone + Default + Deserialize<'de>> Visitor<'de> for List<T> {
             type Value = Paged<T>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use crate::demands::Demand;
 use crate::entity::EntityKind;
 use crate::part::Part;
 use crate::plan::{ExpressionPlan, Input, Plan, SeriesPlan};
+use crate::row_source::RowSource;
 use crate::statistic::statistic;
 use crate::store::Store;
 use crate::summary::Summary;
@@ -16,20 +17,6 @@ use crate::topic::Topic;
 use crate::vector::{FeatureRows, FeatureVector, Status};
 use crate::view::{FeatureView, Source};
 use crate::window::{MINUTE_US, Window};
-
-/// The register rows, wherever they are kept.
-pub trait RowSource {
-    /// The row with this key of the table at this place in [`crate::civil::TABLES`]; nothing where
-    /// there is no such row.
-    fn row(&self, table: usize, key: &str) -> Option<Cells<'_>>;
-}
-
-/// No rows at all: every column takes its default.
-impl RowSource for () {
-    fn row(&self, _: usize, _: &str) -> Option<Cells<'_>> {
-        None
-    }
-}
 
 /// Who is asked about, and with what.
 #[derive(Clone, Copy)]

@@ -63,16 +63,18 @@ impl Roster {
         self.keys.find_each(keys, hashes, found);
     }
 
-    /// Looks at all that a reading will change, and gives something that depends on it.
-    pub(crate) fn warm(&self, slot: usize, kept: &[Kept]) -> usize {
-        let Some(all) = self.series.get(slot) else { return 0 };
-        let mut seen = 0;
-        for at in 0..all.len() {
-            let place = all.place(at);
-            let is_kept = kept.iter().any(|kept| Some((kept.topic, kept.part)) == place);
-            seen += if is_kept { all.warm_tiles(at) } else { 0 };
-        }
-        seen
+    /// Looks at all that readings will change, and gives something that depends on it. Each thing is found
+    /// by way of another, so they go one step at a time, all together: in one step nothing waits for what
+    /// another is still waiting for.
+    pub(crate) fn warm_each<'a>(
+        &self,
+        readings: impl Iterator<Item = (usize, &'a [Kept])> + Clone,
+    ) -> usize {
+        let all = readings.filter_map(|(slot, kept)| Some((self.series.get(slot)?, kept)));
+        let found: usize = all.clone().map(|(bundle, _)| bundle.heap_bytes()).sum();
+        let heads: usize = all.clone().map(|(bundle, _)| bundle.warm_heads()).sum();
+        let tiles: usize = all.map(|(bundle, kept)| warm_tiles(bundle, kept)).sum();
+        found + heads + tiles
     }
 
     /// The slot of the key, a new one where it has none; nothing where the roster is full.
@@ -170,6 +172,14 @@ impl Roster {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.keys.heap_bytes() + self.series.heap_bytes() + self.series_bytes
     }
+}
+
+fn warm_tiles(all: &Bundle, kept: &[Kept]) -> usize {
+    let is_kept = |at: &usize| {
+        let place = all.place(*at);
+        kept.iter().any(|kept| Some((kept.topic, kept.part)) == place)
+    };
+    (0..all.len()).filter(is_kept).map(|at| all.warm_tiles(at)).sum()
 }
 
 #[cfg(test)]

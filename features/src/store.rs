@@ -140,10 +140,12 @@ impl Store {
         self.rosters[entity as usize].find_each(keys, hashes, found);
     }
 
-    /// Looks at what [`Store::record_at`] will change, so that it need not wait for memory. Gives a
-    /// number that depends on all of it, for whoever must not let a compiler leave the look out.
-    pub fn warm(&self, entity: EntityKind, slot: usize, kind: Kind) -> usize {
-        self.rosters[entity as usize].warm(slot, self.demands.of_kind(entity, kind))
+    /// Looks at what [`Store::record_at`] will change for some readings, so that it need not wait for
+    /// memory. Gives a number that depends on all of it, for whoever must not let a compiler leave the
+    /// look out.
+    pub fn warm_each(&self, entity: EntityKind, readings: &[(usize, Kind)]) -> usize {
+        let kept = readings.iter().map(|(slot, kind)| (*slot, self.demands.of_kind(entity, *kind)));
+        self.rosters[entity as usize].warm_each(kept.filter(|(_, kept)| !kept.is_empty()))
     }
 
     /// The key of an entity; empty where there is no such slot.

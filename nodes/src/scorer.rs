@@ -4,7 +4,7 @@
 //! gives way to calls: its runs are the least urgent of the lane, short, and have pauses between them.
 
 use crate::node::Node;
-use crate::serving::{Beside, Loaded, Routed, Rows, Sent, feature_hash};
+use crate::serving::{Beside, Loaded, Routed, Rows, Sent, feature_hash, look_ahead};
 use crate::state::{Command, ScoreAlert, ScoreRecord, Severity, State};
 use crate::watch::{Codes, Groups};
 use models::Priority;
@@ -143,7 +143,8 @@ impl<'a> Part<'a> {
             hashes: Vec::with_capacity(residents.len()),
             groups: Vec::with_capacity(residents.len()),
         };
-        for resident in residents {
+        for (at, resident) in residents.iter().enumerate() {
+            look_ahead(state, model, residents, at);
             let from = part.rows.features.values.len();
             // Who is refused or gone has no score; that is no failure of the others.
             let is_known = part.rows.add(state, model, (resident, &[])).unwrap_or(false);

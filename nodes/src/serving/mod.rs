@@ -24,6 +24,7 @@ pub use loaded::Loaded;
 pub use models::Serving;
 pub use route::Routed;
 pub use row_rules::{RowFound, RowRules};
+pub(crate) use rows::look_ahead;
 pub use rows::{Gaps, Rows};
 pub use runs::{Counted, Moments, Runs, Tally};
 pub(crate) use scored::contribution;

@@ -3,7 +3,7 @@
 use super::{Loaded, Sent, Serving, ServingError};
 use crate::state::State;
 use crate::watch::Codes;
-use features::{Asked, FeatureRows, Status};
+use features::{Asked, FeatureRows, Status, Store};
 
 /// Rows as a model reads them, with what is known about them.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +42,9 @@ impl Serving {
     ) -> Result<Rows, ServingError> {
         let count = entities.len();
         let mut rows = Rows::open(state, loaded, count)?;
-        for (at, entity) in entities.enumerate() {
+        let entities: Vec<&str> = entities.collect();
+        for (at, &entity) in entities.iter().enumerate() {
+            look_ahead(state, loaded, &entities, at);
             let is_known = rows.add(state, loaded, (entity, sent.row(at)))?;
             rows.groups.push(self.groups().of(state, loaded, entity));
             if is_known {
@@ -97,6 +99,18 @@ impl Rows {
         self.has_gaps |= is_known && found.has_gaps;
         self.oldest_us = self.oldest_us.into_iter().chain(found.oldest()).min();
         Ok(is_known)
+    }
+}
+
+/// At the first of every few entities, has what all of them are read from come from memory together.
+pub(crate) fn look_ahead(state: &State, loaded: &Loaded, entities: &[impl AsRef<str>], at: usize) {
+    if !at.is_multiple_of(Store::ROWS_AHEAD) {
+        return;
+    }
+    let next = entities.iter().skip(at).take(Store::ROWS_AHEAD).map(AsRef::as_ref);
+    let next: Vec<&str> = next.collect();
+    if let Some(view) = loaded.view().filter(|_| next.len() > 1) {
+        state.features.warm_rows(view, &next, state.registers());
     }
 }
 

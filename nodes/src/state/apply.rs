@@ -1,13 +1,14 @@
 //! One log entry after another: the one exhaustive match, and what comes out of it.
 
+use super::Places;
 use super::command::UnknownCommand;
-use super::lookahead::Lookahead;
+use super::ingest_bytes::Batch;
+use super::lookahead::{AHEAD, Lookahead};
 use super::rules::RuleHistory;
 use super::{
     Alerts, CaseStep, Casework, Checks, Command, Conditions, DeadLetters, Dedup, Feeds, Homes,
     Ledger, ModelRecord, Once, Recent, Reply, Rows, Rules, Scores, Tombstones, Views, Watched,
 };
-use super::{Places, ingest_bytes};
 use features::civil;
 use features::table::{Cell, Mode, Table};
 use features::{EventColumns, EventRef, Store};
@@ -167,17 +168,24 @@ impl State {
         hash.update(self.hash);
         hash.update(at.index.to_le_bytes());
         let mut replies = Vec::with_capacity(commands.len());
-        for bytes in commands {
-            let reply = match ingest_bytes::decode(bytes.as_ref()) {
-                Some(events) => self.ingest_events(at, &events?),
-                None => self.carry_out(at, Command::decode(bytes.as_ref())?),
+        while let Some(bytes) = commands.get(replies.len()) {
+            // Senders of single events are many: theirs are looked ahead at together.
+            let batch = Batch::of(commands.get(replies.len()..).unwrap_or_default(), AHEAD)?;
+            let said = if batch.ends.is_empty() {
+                vec![self.carry_out(at, Command::decode(bytes.as_ref())?)]
+            } else {
+                self.ingest_events(at, &batch.events, &batch.ends)
             };
             self.settle_consents(at);
             self.tell_of_rows(at);
-            let reply = reply.encode();
-            hash.update(bytes.as_ref());
-            hash.update(&reply);
-            replies.push(reply);
+            for reply in said {
+                let reply = reply.encode();
+                if let Some(bytes) = commands.get(replies.len()) {
+                    hash.update(bytes.as_ref());
+                }
+                hash.update(&reply);
+                replies.push(reply);
+            }
         }
         self.hash = hash.finalize().into();
         Ok(replies)
@@ -186,7 +194,9 @@ impl State {
     fn carry_out(&mut self, at: Position, command: Command) -> Reply {
         match command {
             Command::IngestEvents { events } => {
-                self.ingest_events(at, &events.iter().map(EventRef::from).collect::<Vec<_>>())
+                let events: Vec<_> = events.iter().map(EventRef::from).collect();
+                let said = self.ingest_events(at, &events, &[events.len()]);
+                said.into_iter().next().unwrap_or(Reply::Done)
             }
             Command::UpsertRows { table, rows } => self.upsert_rows(&table, &rows),
             Command::SetRules(rules) => self.set_old_rules(rules.into()),

@@ -18,7 +18,7 @@ pub(crate) fn encode(events: &[EventRef<'_>]) -> Vec<u8> {
 }
 
 /// The events of the command; nothing where it is another command.
-pub(super) fn decode(bytes: &[u8]) -> Option<Result<Vec<EventRef<'_>>, UnknownCommand>> {
+fn decode(bytes: &[u8]) -> Option<Result<Vec<EventRef<'_>>, UnknownCommand>> {
     let rest = bytes.strip_prefix(&[COMMAND_VERSION, INGEST_EVENTS])?;
     let quick = Reader { bytes: rest };
     if let Some(events) = quick.events() {
@@ -26,6 +26,38 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Result<Vec<EventRef<'_>>, UnknownCo
     }
     let unknown = UnknownCommand { found: COMMAND_VERSION };
     Some(postcard::from_bytes(rest).map_err(|_| unknown))
+}
+
+/// The events of commands that stand side by side.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    pub(super) events: Vec<EventRef<'a>>,
+    /// Where those of each command end.
+    pub(super) ends: Vec<usize>,
+}
+
+impl<'a> Batch<'a> {
+    /// Of the first commands, up to one that is no ingestion or until there are so many events.
+    pub(super) fn of(
+        commands: &'a [impl AsRef<[u8]>],
+        enough: usize,
+    ) -> Result<Self, UnknownCommand> {
+        let mut batch = Self::default();
+        for bytes in commands {
+            let Some(events) = decode(bytes.as_ref()) else { break };
+            let events = events?;
+            if batch.events.is_empty() {
+                batch.events = events;
+            } else {
+                batch.events.extend(events);
+            }
+            batch.ends.push(batch.events.len());
+            if batch.events.len() >= enough {
+                break;
+            }
+        }
+        Ok(batch)
+    }
 }
 
 /// Events as postcard writes them, read in half the time. What it does not expect it leaves to postcard,

@@ -9,6 +9,7 @@ use features::{
     EntityKind, EventColumns, EventRef, EventRow, Kind, Quality, Store, effective_time_us,
 };
 use raft::Position;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// An event with what the log says of it.
@@ -30,17 +31,39 @@ enum Hangs {
 }
 
 impl State {
-    pub(crate) fn ingest_events(&mut self, at: Position, events: &[EventRef<'_>]) -> Reply {
-        let (mut accepted, mut duplicates) = (0, 0);
-        let shown_from = events.len().saturating_sub(Recent::EVENTS_KEPT);
+    /// The events of one command or of several, each up to one of the `ends`; a reply to each.
+    pub(crate) fn ingest_events(
+        &mut self,
+        at: Position,
+        events: &[EventRef<'_>],
+        ends: &[usize],
+    ) -> Vec<Reply> {
         if self.events.is_empty() {
             self.events = EventColumns::with_capacity(events.len());
         }
         let mut coming = Vec::with_capacity(events.len().min(AHEAD));
-        for (position, event) in events.iter().enumerate() {
+        let mut from = 0;
+        let each = |end: &usize| {
+            let positions = std::mem::replace(&mut from, *end)..*end;
+            self.ingest_some(at, events, positions, &mut coming)
+        };
+        ends.iter().map(each).collect()
+    }
+
+    fn ingest_some(
+        &mut self,
+        at: Position,
+        events: &[EventRef<'_>],
+        positions: Range<usize>,
+        coming: &mut Vec<Coming>,
+    ) -> Reply {
+        let (mut accepted, mut duplicates) = (0, 0);
+        let shown_from = events.len().saturating_sub(Recent::EVENTS_KEPT);
+        for position in positions {
+            let Some(event) = events.get(position) else { break };
             if position % AHEAD == 0 {
                 let next = events.get(position..).unwrap_or_default();
-                self.look_ahead(next.get(..AHEAD).unwrap_or(next), &mut coming);
+                self.look_ahead(next.get(..AHEAD).unwrap_or(next), coming);
             }
             let Some(Coming { kind, key, device }) = coming.get(position % AHEAD).copied() else {
                 continue;

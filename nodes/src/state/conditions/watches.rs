@@ -21,7 +21,8 @@ impl Conditions {
             let Some(judge) = plan.judge(*rule) else { continue };
             let Some(about) = judge.parts.get(usize::from(*part)) else { continue };
             let applies = about.counts(sight.value) && self.applies(judge.when, sight);
-            if !applies && !is_busy {
+            let is_watched = is_busy && self.kept.watches.contains_key(&(sight.place, *rule));
+            if !applies && !is_watched {
                 continue;
             }
             let clears = about.clears(sight.value) || about.counts(sight.value);
@@ -59,11 +60,13 @@ impl Conditions {
         out: &mut Vec<Verdict>,
     ) {
         let key = (sight.place, rule);
-        let known = self.kept.watches.get(&key).cloned();
+        // Taken out and put back: its readings are many, and a copy of them is dear.
+        let known = self.kept.watches.get_mut(&key);
+        let known = known.map(|watch| std::mem::take(Arc::make_mut(watch)));
         if known.is_none() && !look.seen.counts {
             return;
         }
-        let mut watch = known.map_or_else(Watch::default, Arc::unwrap_or_clone);
+        let mut watch = known.unwrap_or_default();
         let due_us = watch.due_us;
         let was_there = look.seen.counts.then(|| self.presence(judge, sight)).flatten();
         let said = match &was_there {
@@ -107,7 +110,10 @@ impl Conditions {
             let is_busy = self.kept.watches.range(from..=(key.0, u16::MAX)).next().is_some();
             self.set_busy(key.0, is_busy);
         } else {
-            self.kept.watches.insert(key, Arc::new(watch));
+            match self.kept.watches.get_mut(&key) {
+                Some(kept) => *Arc::make_mut(kept) = watch,
+                None => drop(self.kept.watches.insert(key, Arc::new(watch))),
+            }
             self.set_busy(key.0, true);
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) const PAGE_BYTES_MAX: usize = 2048 - 2 * size_of::<usize>();
 pub(super) const PAGE_ROWS_MAX: usize = u8::MAX as usize;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Page(Arc<[u8]>);
 
 /// A row on its way into a page.

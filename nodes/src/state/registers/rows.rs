@@ -312,4 +312,15 @@ impl RowSource for Rows {
     fn row(&self, table: usize, key: &str) -> Option<Cells<'_>> {
         self.cells(table, key)
     }
+
+    fn warm(&self, table: usize, keys: &[&str]) -> usize {
+        let index = self.index(table, 0);
+        let Some((shelf, index)) = self.shelves.get(table).zip(index) else { return 0 };
+        let likely = keys.iter().filter_map(|key| index.pages(hash_of(key.as_bytes())).next());
+        let numbers: Vec<u32> = likely.collect();
+        let pages = || numbers.iter().filter_map(|number| shelf.page(*number));
+        let sizes: usize = pages().map(Page::heap_bytes).sum();
+        let rows: usize = pages().map(Page::len).sum();
+        sizes + rows + keys.iter().filter(|key| self.cells(table, key).is_some()).count()
+    }
 }
