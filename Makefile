@@ -111,7 +111,8 @@ ONE_BENCH := --package nodes --package benches --bench
 
 # What is on the PATH wins over what was fetched; Debian puts servers where only root's PATH looks.
 PEERS := $(CURDIR)/.native/peers
-MEASURE := HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) \
+# With huge pages, as deploy/ starts it.
+MEASURE := _RJEM_MALLOC_CONF=thp:always,metadata_thp:auto HEARTH_BIN=$(HEARTH_RELEASE) CRITERION_HOME=$(FIGURES) \
 	HEARTH_RIVALS=$(CURDIR)/.native/rivals \
 	PATH="$$PATH:/usr/sbin:$(PEERS)/usr/bin:$(PEERS)/usr/sbin" $(CARGO) bench
 
@@ -126,7 +127,7 @@ bench: native ## Performance tables, each figure beside its peer and its floor
 	@deploy/peers/fetch-serving
 	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
 	@$(CARGO) build --release $(BENCHES) --bin hearth --bin summary
-	$(call step,cargo bench (twelve minutes))
+	$(call step,cargo bench (half an hour))
 	@rm -rf $(FIGURES)
 	@$(MEASURE) $(BENCHES) $(ARGS)
 	$(call step,figures of this run)

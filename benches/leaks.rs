@@ -1,5 +1,5 @@
-//! Three gas readings in a home, now here, now there, and how long it takes from sending the third until
-//! somebody who watches is told of the case.
+//! Three gas readings in a home, now here, now there, and how long it takes from when they should have been
+//! sent until somebody who watches is told of the case.
 
 use crate::steady::Took;
 use benches::device_id;
@@ -59,7 +59,7 @@ impl Leaks {
                     let client = clients.borrow().clone();
                     let now_us = nodes::clock::now_us();
                     client.append((0..2).map(|n| reading(home, n, now_us)).collect()).await?;
-                    sent.insert(dwelling.clone(), Instant::now());
+                    sent.insert(dwelling.clone(), due);
                     outcome.homes.push(dwelling);
                     client.append(vec![reading(home, 2, now_us)]).await?;
                     due += EVERY;

@@ -18,7 +18,7 @@ use nodes::config::Raft;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use steady::{Steady, quantiles};
+use steady::{Steady, Took, quantiles};
 use tokio::sync::watch;
 use trio::{NODES, Trio};
 
@@ -67,48 +67,67 @@ async fn measure(folder: &Path, minutes: u64) -> anyhow::Result<String> {
     let steady = steady.await??;
     let leaks = leaks.await??;
 
-    let mut text = format!(
-        "\n{homes} residents, {} devices, 20 k events/s for {minutes} minutes into three nodes\n\n\
+    let run = Soak { begun, log, steady, leaks };
+    Ok(run.table(homes)? + &check(&nodes, run.steady.different, &run.leaks).await?)
+}
+
+/// What a run has come to.
+struct Soak {
+    begun: Instant,
+    /// By minute: who was killed, and the most memory that each node held.
+    log: Vec<(String, [u64; NODES])>,
+    steady: Took,
+    leaks: leaks::Outcome,
+}
+
+impl Soak {
+    fn table(&self, homes: u32) -> anyhow::Result<String> {
+        let Self { begun, log, steady, leaks } = self;
+        let begun = *begun;
+        let minutes = log.len();
+        let mut text = format!(
+            "\n{homes} residents, {} devices, 20 k events/s for {minutes} minutes into three nodes\n\n\
          | minute | killed | k events | append p50, p99, longest ms | leak told p50, p99, longest ms | \
          resident MB of each node |\n|--:|---|--:|---|---|---|\n",
-        homes * 3
-    );
-    for (minute, (killed, resident)) in log.iter().enumerate() {
-        let from = begun + MINUTE * u32::try_from(minute)?;
+            homes * 3
+        );
+        for (minute, (killed, resident)) in log.iter().enumerate() {
+            let from = begun + MINUTE * u32::try_from(minute)?;
+            let _ = writeln!(
+                text,
+                "| {} | {killed} | {} | {} | {} | {resident:?} |",
+                minute + 1,
+                steady.within(from, MINUTE).count() * steady::EVENTS / 1_000,
+                quantiles(steady.within(from, MINUTE)),
+                quantiles(leaks.told.within(from, MINUTE)),
+            );
+        }
+        for (what, killed) in [("no kill", false), ("a kill", true)] {
+            let minutes =
+                log.iter().enumerate().filter(|(_, (victim, _))| victim.is_empty() != killed);
+            let begins: Vec<Instant> =
+                minutes.map(|(minute, _)| begun + MINUTE * minute as u32).collect();
+            let told = begins.iter().flat_map(|from| leaks.told.within(*from, MINUTE));
+            let appends = begins.iter().flat_map(|from| steady.within(*from, MINUTE));
+            let _ = writeln!(
+                text,
+                "| all with {what} | | | {} | {} | |",
+                quantiles(appends),
+                quantiles(told)
+            );
+        }
+        let most = |minutes: &[(String, [u64; NODES])]| {
+            minutes.iter().flat_map(|(_, resident)| *resident).max().unwrap_or(0)
+        };
+        let third = log.len() / 3;
         let _ = writeln!(
             text,
-            "| {} | {killed} | {} | {} | {} | {resident:?} |",
-            minute + 1,
-            steady.within(from, MINUTE).count() * steady::EVENTS / 1_000,
-            quantiles(steady.within(from, MINUTE)),
-            quantiles(leaks.told.within(from, MINUTE)),
+            "\nMost resident memory of a node: {} MB in the second third, {} MB in the last.",
+            most(&log[third..2 * third]),
+            most(&log[2 * third..])
         );
+        Ok(text)
     }
-    for (what, killed) in [("no kill", false), ("a kill", true)] {
-        let minutes = log.iter().enumerate().filter(|(_, (victim, _))| victim.is_empty() != killed);
-        let begins: Vec<Instant> =
-            minutes.map(|(minute, _)| begun + MINUTE * minute as u32).collect();
-        let told = begins.iter().flat_map(|from| leaks.told.within(*from, MINUTE));
-        let appends = begins.iter().flat_map(|from| steady.within(*from, MINUTE));
-        let _ = writeln!(
-            text,
-            "| all with {what} | | | {} | {} | |",
-            quantiles(appends),
-            quantiles(told)
-        );
-    }
-    let most = |minutes: &[(String, [u64; NODES])]| {
-        minutes.iter().flat_map(|(_, resident)| *resident).max().unwrap_or(0)
-    };
-    let third = log.len() / 3;
-    let _ = writeln!(
-        text,
-        "\nMost resident memory of a node: {} MB in the second third, {} MB in the last.",
-        most(&log[third..2 * third]),
-        most(&log[2 * third..])
-    );
-    text += &check(&nodes, steady.different, &leaks).await?;
-    Ok(text)
 }
 
 /// Holds the nodes, kills one if it is told to, and says which, and the most memory that each held.

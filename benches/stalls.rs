@@ -103,13 +103,6 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     let (catching, catching_in_snapshot) = apart(catching);
     let (after, _) = apart(after);
 
-    let mut text = format!(
-        "\nAppend of {EVENTS} events every {} ms ({} k events/s) on three nodes, {HOMES} residents, by \
-         what else goes on\n\n| meanwhile | calls | p50 | p99 | longest | p99 by the usual | goal |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n",
-        PERIOD.as_millis(),
-        EVENTS as u128 / PERIOD.as_millis(),
-    );
     let caught_up = format!("it is back and catches up, {:.1} s", took.as_secs_f64());
     let rows = [
         ("nothing", usual, None),
@@ -120,6 +113,20 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
         ("and snapshots on the others", catching_in_snapshot, Some(GOAL_SNAPSHOT)),
         ("nothing, afterwards", after, None),
     ];
+    Ok(table(rows) + &visible_table(&visible))
+}
+
+/// What, the calls meanwhile, and the goal for their p99 by that of the first row.
+type Row<'a> = (&'a str, Vec<Call>, Option<f64>);
+
+fn table<const ROWS: usize>(rows: [Row<'_>; ROWS]) -> String {
+    let mut text = format!(
+        "\nAppend of {EVENTS} events every {} ms ({} k events/s) on three nodes, {HOMES} residents, by \
+         what else goes on\n\n| meanwhile | calls | p50 | p99 | longest | p99 by the usual | goal |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
+        PERIOD.as_millis(),
+        EVENTS as u128 / PERIOD.as_millis(),
+    );
     let mut usual_us = None;
     for (what, calls, goal) in rows {
         let count = calls.len().max(1);
@@ -135,8 +142,7 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
             "| {what} | {count} | {p50:.1} ms | {p99:.1} ms | {most:.1} ms | {ratio:.2} | {goal} |"
         );
     }
-    text.push_str(&visible_table(&visible));
-    Ok(text)
+    text
 }
 
 /// When the leader was writing one: from when the log was long enough to when it was there.

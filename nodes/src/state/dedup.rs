@@ -300,8 +300,6 @@ impl From<Dedup> for Vec<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{Rng as _, SeedableRng as _};
-    use rand_chacha::ChaCha8Rng;
 
     #[test]
     fn a_repeat_is_seen_and_the_pair_is_the_key() {
@@ -355,10 +353,9 @@ mod tests {
         let full = Dedup::HORIZON_EVENTS / PARTS;
         // So many more than usual are in one part of thirty thousand.
         let full = full + 4 * full.isqrt();
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
         let (mut part, mut order) = (Part::default(), Order::default());
         for turn in 0..40 * full {
-            let key = rng.random();
+            let key = fingerprint("s", &turn.to_string());
             part.put_growing(key, order.next(), &order);
             order.push(key);
             if turn >= full {

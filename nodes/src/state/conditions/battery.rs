@@ -14,7 +14,7 @@ use std::sync::Arc;
 const MARGIN: i64 = 5_000_000;
 const HOUR_US: i64 = 3_600_000_000;
 /// Half a percent, in millionths of a percent.
-const HALF_US: i64 = 500_000;
+const HALF: i64 = 500_000;
 /// A rise by so many halves of a percent is another battery.
 const NEW_BATTERY: u8 = 10;
 /// So many hours and halves of a percent make a fall; less may be the weather.
@@ -39,7 +39,7 @@ impl Charge {
     fn see(&mut self, percent: i64, at_us: i64) -> bool {
         // A whole turn apart is the same hour: no battery is asked so late.
         let at_h = (at_us.div_euclid(HOUR_US) & 0xffff) as u16;
-        let now = (percent / HALF_US).clamp(0, 200) as u8;
+        let now = (percent / HALF).clamp(0, 200) as u8;
         let is_new = *self == Self::default() || now >= self.last.saturating_add(NEW_BATTERY);
         if *self != Self::default() && (at_h.wrapping_sub(self.last_h) as i16) < 0 {
             return false;
