@@ -121,7 +121,9 @@ const DEPTH_MAX: usize = 32;
 const TREES_MAX: usize = 2_000;
 
 impl Settings {
-    pub(super) fn check(&self, rows: usize, width: usize) -> Result<(), Error> {
+    /// What a family does not use may be anything.
+    pub(super) fn check(&self, family: Family, rows: usize, width: usize) -> Result<(), Error> {
+        let grows = matches!(family, Family::Tree | Family::Forest);
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let within = |value: usize, most: usize| (1..=most).contains(&value);
@@ -133,15 +135,21 @@ impl Settings {
             ),
             (share(self.l1_ratio), "l1_ratio must be from 0 to 1".to_owned()),
             (within(self.max_depth, DEPTH_MAX), format!("max_depth must be 1 to {DEPTH_MAX}")),
-            (within(self.min_leaf, rows), format!("min_leaf must be 1 to the {rows} rows")),
+            (
+                !grows || within(self.min_leaf, rows),
+                format!("min_leaf must be 1 to the {rows} rows"),
+            ),
             (within(self.trees, TREES_MAX), format!("trees must be 1 to {TREES_MAX}")),
             (
                 positive(self.feature_share) && share(self.feature_share),
                 "feature_share must be above 0 and at most 1".to_owned(),
             ),
-            (within(self.clusters, rows), format!("clusters must be 1 to the {rows} rows")),
             (
-                within(self.components, width),
+                family != Family::KMeans || within(self.clusters, rows),
+                format!("clusters must be 1 to the {rows} rows"),
+            ),
+            (
+                family != Family::Pca || within(self.components, width),
                 format!("components must be 1 to the {width} features"),
             ),
         ];

@@ -18,7 +18,7 @@ pub(super) fn failed(reason: impl ToString) -> Error {
 
 /// Fits a model of the family. The same table and settings give the same model.
 pub fn fit(family: Family, table: &Table, settings: &Settings) -> Result<LinfaModel, Error> {
-    settings.check(table.len(), table.width())?;
+    settings.check(family, table.len(), table.width())?;
     if let Target::Classes { names, of_row } = table.target()
         && let Some(absent) = (0..names.len()).find(|class| !of_row.contains(class))
     {
@@ -74,7 +74,7 @@ pub fn fit_logistic(
     let classes = vec!["false".into(), "true".into()];
     let of_row = labels.iter().map(|label| usize::from(*label)).collect();
     let table = Table::new(names, rows.to_vec(), Target::Classes { names: classes, of_row })?;
-    let settings = Settings { l2, min_leaf: 1, clusters: 1, components: 1, ..Settings::default() };
+    let settings = Settings { l2, ..Settings::default() };
     fit(Family::Logistic, &table, &settings)
 }
 

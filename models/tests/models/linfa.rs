@@ -268,7 +268,7 @@ fn words_are_labels_too() {
         (0..80).map(|at| if at < 40 { "否" } else { "是" }.to_owned()).collect();
     let table = Table::new(vec!["x".into()], rows, Target::of_labels(&labels).unwrap()).unwrap();
     for family in [Family::Logistic, Family::Tree, Family::Forest, Family::Bayes] {
-        let model = fit(family, &table, &Settings { components: 1, ..settings() }).unwrap();
+        let model = fit(family, &table, &settings()).unwrap();
         let input = Tensor::new("features", [2, 1], Data::Fp32(vec![1.0, 79.0])).unwrap();
         let label = model.infer(&[input], &["label".into()]).unwrap().remove(0).data;
         assert_eq!(label, Data::Bytes(vec!["否".into(), "是".into()]), "{family}");
@@ -284,7 +284,7 @@ fn tiny_steps_are_seen_by_trees() {
     let target =
         Target::of_labels(&(0..40).map(|at| i32::from(at >= 20).to_string()).collect::<Vec<_>>());
     let table = Table::new(vec!["x".into()], rows, target.unwrap()).unwrap();
-    let model = fit(Family::Tree, &table, &Settings { components: 1, ..settings() }).unwrap();
+    let model = fit(Family::Tree, &table, &settings()).unwrap();
     assert_eq!(model.score(&[0.0, 19e-7, 20e-7, 1.0], 4).unwrap(), [0.0, 0.0, 1.0, 1.0]);
 }
 
