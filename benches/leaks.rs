@@ -1,7 +1,7 @@
 //! Three gas readings in a home, now here, now there, and how long it takes from when they should have been
 //! sent until somebody who watches is told of the case.
 
-use crate::steady::Took;
+use crate::steady::Call;
 use benches::device_id;
 use nodes::client::{Client, alerts_client};
 use nodes::proto::hearth::{Event, WatchAlertsRequest};
@@ -23,7 +23,7 @@ pub(crate) struct Leaks {
 
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) told: Took,
+    pub(crate) told: Vec<Call>,
     /// The dwellings.
     pub(crate) homes: Vec<String>,
 }
@@ -65,8 +65,8 @@ impl Leaks {
                     due += EVERY;
                 }
                 Some((dwelling, at)) = sightings.recv() => {
-                    if let Some(begun) = sent.remove(&dwelling) {
-                        outcome.told.push(begun, at - begun);
+                    if let Some(due) = sent.remove(&dwelling) {
+                        outcome.told.push(Call { due, took: at - due });
                     }
                 }
             }

@@ -12,13 +12,14 @@ mod trio;
 use anyhow::Context as _;
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
+use benches::Feed;
 use leaks::Leaks;
 use nodes::client::Client;
 use nodes::config::Raft;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use steady::{Steady, Took, quantiles};
+use steady::{Call, PERIOD, quantiles};
 use tokio::sync::watch;
 use trio::{NODES, Trio};
 
@@ -55,7 +56,7 @@ async fn measure(folder: &Path, minutes: u64) -> anyhow::Result<String> {
 
     let begun = Instant::now();
     let until = begun + MINUTE * u32::try_from(minutes)?;
-    let steady = tokio::spawn(Steady::new(homes).run(clients.clone(), until));
+    let steady = tokio::spawn(appends(homes, clients.clone(), until));
     let leaks = tokio::spawn(Leaks::new(homes).run(clients, until));
     let mut log = Vec::new();
     for minute in 0..minutes {
@@ -64,11 +65,40 @@ async fn measure(folder: &Path, minutes: u64) -> anyhow::Result<String> {
         log.push(one_minute(&mut nodes, &leader_first, from, kill).await?);
         anyhow::ensure!(!steady.is_finished() || from + MINUTE >= until, "the stream ended early");
     }
-    let steady = steady.await??;
+    let (steady, different) = steady.await??;
     let leaks = leaks.await??;
 
-    let run = Soak { begun, log, steady, leaks };
-    Ok(run.table(homes)? + &check(&nodes, run.steady.different, &run.leaks).await?)
+    let run = Soak { begun, log, steady, different, leaks };
+    Ok(run.table(homes)? + &check(&nodes, run.different, &run.leaks).await?)
+}
+
+/// In the time of the day: as many events a second as are sent, each again until it is acknowledged.
+async fn appends(
+    homes: u32,
+    clients: watch::Receiver<Client>,
+    until: Instant,
+) -> anyhow::Result<(Vec<Call>, u64)> {
+    let step_us = PERIOD.as_micros() as i64 / steady::EVENTS as i64;
+    let mut feed = Feed::new(homes, nodes::clock::now_us(), "steady").every(step_us);
+    let append = |events| {
+        let clients = clients.clone();
+        async move {
+            let client = clients.borrow().clone();
+            Ok(client.append(events).await?)
+        }
+    };
+    let calls = steady::run(&mut feed, until, append).await?;
+    Ok((calls, feed.sent()))
+}
+
+/// The calls of the minute that begins then.
+fn within(calls: &[Call], from: Instant) -> impl Iterator<Item = &Call> {
+    calls.iter().filter(move |call| call.due >= from && call.due < from + MINUTE)
+}
+
+fn shown<'a>(calls: impl IntoIterator<Item = &'a Call>) -> String {
+    let all = quantiles(calls);
+    all.map(|ms| if ms.is_nan() { "-".to_owned() } else { format!("{ms:.1}") }).join(", ")
 }
 
 /// What a run has come to.
@@ -76,13 +106,15 @@ struct Soak {
     begun: Instant,
     /// By minute: who was killed, and the most memory that each node held.
     log: Vec<(String, [u64; NODES])>,
-    steady: Took,
+    steady: Vec<Call>,
+    /// Different events that were sent, whatever how often.
+    different: u64,
     leaks: leaks::Outcome,
 }
 
 impl Soak {
     fn table(&self, homes: u32) -> anyhow::Result<String> {
-        let Self { begun, log, steady, leaks } = self;
+        let Self { begun, log, steady, leaks, .. } = self;
         let begun = *begun;
         let minutes = log.len();
         let mut text = format!(
@@ -97,9 +129,9 @@ impl Soak {
                 text,
                 "| {} | {killed} | {} | {} | {} | {resident:?} |",
                 minute + 1,
-                steady.within(from, MINUTE).count() * steady::EVENTS / 1_000,
-                quantiles(steady.within(from, MINUTE)),
-                quantiles(leaks.told.within(from, MINUTE)),
+                within(steady, from).count() * steady::EVENTS / 1_000,
+                shown(within(steady, from)),
+                shown(within(&leaks.told, from)),
             );
         }
         for (what, killed) in [("no kill", false), ("a kill", true)] {
@@ -107,14 +139,10 @@ impl Soak {
                 log.iter().enumerate().filter(|(_, (victim, _))| victim.is_empty() != killed);
             let begins: Vec<Instant> =
                 minutes.map(|(minute, _)| begun + MINUTE * minute as u32).collect();
-            let told = begins.iter().flat_map(|from| leaks.told.within(*from, MINUTE));
-            let appends = begins.iter().flat_map(|from| steady.within(*from, MINUTE));
-            let _ = writeln!(
-                text,
-                "| all with {what} | | | {} | {} | |",
-                quantiles(appends),
-                quantiles(told)
-            );
+            let told = begins.iter().flat_map(|from| within(&leaks.told, *from));
+            let appends = begins.iter().flat_map(|from| within(steady, *from));
+            let _ =
+                writeln!(text, "| all with {what} | | | {} | {} | |", shown(appends), shown(told));
         }
         let most = |minutes: &[(String, [u64; NODES])]| {
             minutes.iter().flat_map(|(_, resident)| *resident).max().unwrap_or(0)

@@ -4,6 +4,7 @@
 //! Arrivals are timed, not answered ones: a call that is late because the one before was slow counts
 //! from when it should have been sent.
 
+mod steady;
 mod trio;
 
 use anyhow::Context as _;
@@ -15,8 +16,8 @@ use nodes::proto::hearth::{AppendRequest, Visible};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use steady::{Call, EVENTS, PERIOD, quantiles};
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use trio::{ASK_EVERY, NODES, Trio};
 
@@ -29,9 +30,6 @@ const SNAPSHOT_ENTRIES: u64 = 1_500;
 const KEEP_ENTRIES: u64 = 200;
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// 20,000 events a second: 100 events every 5 ms.
-const EVENTS: usize = 100;
-const PERIOD: Duration = Duration::from_millis(5);
 const USUAL_S: u64 = 20;
 const SNAPSHOTS_S: u64 = 60;
 const AWAY_S: u64 = 15;
@@ -96,7 +94,7 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     let snapshots = watching.await??;
     anyhow::ensure!(snapshots.len() >= 2, "no snapshot was written");
     let apart = |calls: Vec<Call>| -> (Vec<_>, Vec<_>) {
-        calls.into_iter().partition(|call| !snapshots.iter().any(|span| call.overlaps(span)))
+        calls.into_iter().partition(|call| !snapshots.iter().any(|span| overlaps(call, span)))
     };
     let (usual, in_snapshot) = apart(together);
     let (alone, alone_in_snapshot) = apart(alone);
@@ -129,11 +127,7 @@ fn table<const ROWS: usize>(rows: [Row<'_>; ROWS]) -> String {
     );
     let mut usual_us = None;
     for (what, calls, goal) in rows {
-        let count = calls.len().max(1);
-        let mut took: Vec<f64> = calls.iter().map(|call| call.took.as_secs_f64() * 1e3).collect();
-        took.sort_unstable_by(f64::total_cmp);
-        let at = |share: f64| took.get(((count - 1) as f64 * share).round() as usize).copied();
-        let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| at(share).unwrap_or(f64::NAN));
+        let (count, [p50, p99, most]) = (calls.len(), quantiles(&calls));
         let ratio = p99 / *usual_us.get_or_insert(p99);
         let goal = goal.map(|goal| format!("{goal:.0}")).unwrap_or_default();
         // Writing into a string cannot fail.
@@ -200,20 +194,11 @@ fn visible_table(visible: &[(u64, Visible)]) -> String {
     text
 }
 
-/// One append, from when it should have been sent.
-#[derive(Clone, Debug)]
-struct Call {
-    due: Instant,
-    took: Duration,
+fn overlaps(call: &Call, (from, to): &(Instant, Instant)) -> bool {
+    call.due <= *to && call.due + call.took >= *from
 }
 
-impl Call {
-    fn overlaps(&self, (from, to): &(Instant, Instant)) -> bool {
-        self.due <= *to && self.due + self.took >= *from
-    }
-}
-
-/// Appends at a steady rate, whatever the answers take.
+/// A steady stream to one node.
 struct Stream {
     client: EventsClient<Channel>,
     feed: Feed,
@@ -227,28 +212,12 @@ impl Stream {
     }
 
     async fn run(&mut self, length: Duration) -> anyhow::Result<Vec<Call>> {
-        let (mut calls, mut open) = (Vec::new(), JoinSet::new());
-        let begun = Instant::now();
-        let mut due = begun;
-        while due.duration_since(begun) < length {
-            let events = self.feed.take(EVENTS).into_iter().map(Into::into).collect();
-            tokio::time::sleep_until(due.into()).await;
+        let append = |events| {
             let mut client = self.client.clone();
-            open.spawn(async move {
-                let request = AppendRequest { events, request_id: String::new() };
-                let answer = client.append(request).await?.into_inner();
-                anyhow::ensure!(answer.rejected.is_empty(), "{:?}", answer.rejected);
-                Ok(Call { due, took: due.elapsed() })
-            });
-            while let Some(done) = open.try_join_next() {
-                calls.push(done??);
-            }
-            due += PERIOD;
-        }
-        while let Some(done) = open.join_next().await {
-            calls.push(done??);
-        }
-        Ok(calls)
+            let request = AppendRequest { events, request_id: String::new() };
+            async move { Ok(client.append(request).await?.into_inner()) }
+        };
+        steady::run(&mut self.feed, Instant::now() + length, append).await
     }
 }
 
