@@ -14,7 +14,7 @@ use nodes::config::Raft;
 use nodes::proto::hearth::events_client::EventsClient;
 use nodes::proto::hearth::{AppendRequest, Visible};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use steady::{Call, EVENTS, PERIOD, quantiles};
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -28,6 +28,10 @@ const EVENTS_BEFORE: usize = 180_000;
 /// A snapshot this often, and hardly any log kept behind it, so that who was away needs it.
 const SNAPSHOT_ENTRIES: u64 = 1_500;
 const KEEP_ENTRIES: u64 = 200;
+/// In turn, as is usual; all three have had theirs when the next is due.
+const SNAPSHOT_TURN_S: u64 = 3;
+/// A draft of a snapshot is written to at least this often.
+const GROWS_WITHIN: Duration = Duration::from_millis(250);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 const USUAL_S: u64 = 20;
@@ -55,8 +59,12 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(folder: &Path) -> anyhow::Result<String> {
-    let raft =
-        Raft { snapshot_entries: SNAPSHOT_ENTRIES, keep_entries: KEEP_ENTRIES, ..Raft::default() };
+    let raft = Raft {
+        snapshot_entries: SNAPSHOT_ENTRIES,
+        snapshot_turn_seconds: SNAPSHOT_TURN_S,
+        keep_entries: KEEP_ENTRIES,
+        ..Raft::default()
+    };
     let mut nodes = Trio::start(folder, &raft).await?;
     nodes.fill(HOMES).await?;
     let leader = nodes.leader().await?;
@@ -70,9 +78,10 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     stream.run(Duration::from_secs(5 + USUAL_S)).await?;
     let visible = nodes.visible().await?;
 
-    // The leader writes snapshots all the while; what was called during one has a line of its own.
+    // Snapshots are written all the while; what was called during one has a line of its own.
     let (stop, stopped) = oneshot::channel();
-    let watching = tokio::spawn(watch_snapshots(client.clone(), stopped));
+    let folders = (1..=NODES).map(|id| folder.join(format!("node{id}/raft/snapshots"))).collect();
+    let watching = tokio::spawn(watch_snapshots(folders, stopped));
     let together = stream.run(Duration::from_secs(SNAPSHOTS_S)).await?;
     let away = Client::new(&nodes.members[follower].grpc)?;
     nodes.kill(follower)?;
@@ -80,14 +89,11 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     nodes.spawn(follower)?;
     let begun = Instant::now();
     let mut catching = Vec::new();
-    loop {
+    let near = tokio::spawn(wait_near(client.clone(), away));
+    while !near.is_finished() {
         catching.extend(stream.run(Duration::from_secs(1)).await?);
-        let behind = behind(&client, &away).await;
-        if behind.is_some_and(|behind| behind < NEAR) {
-            break;
-        }
-        anyhow::ensure!(begun.elapsed() < BACK_WITHIN, "the follower never caught up");
     }
+    near.await??;
     let took = begun.elapsed();
     let after = stream.run(Duration::from_secs(USUAL_S)).await?;
     drop(stop);
@@ -104,7 +110,7 @@ async fn measure(folder: &Path) -> anyhow::Result<String> {
     let caught_up = format!("it is back and catches up, {:.1} s", took.as_secs_f64());
     let rows = [
         ("nothing", usual, None),
-        ("snapshots on every node", in_snapshot, Some(GOAL_SNAPSHOT)),
+        ("snapshots, the nodes in turn", in_snapshot, Some(GOAL_SNAPSHOT)),
         ("a follower is away", alone, None),
         ("and snapshots on the others", alone_in_snapshot, Some(GOAL_SNAPSHOT)),
         (&caught_up, catching, Some(GOAL_CATCH_UP)),
@@ -139,26 +145,44 @@ fn table<const ROWS: usize>(rows: [Row<'_>; ROWS]) -> String {
     text
 }
 
-/// When the leader was writing one: from when the log was long enough to when it was there.
+/// When any node was writing one: from when its draft was there to when that grew no more.
 async fn watch_snapshots(
-    leader: Client,
+    folders: Vec<PathBuf>,
     mut stopped: oneshot::Receiver<()>,
 ) -> anyhow::Result<Vec<(Instant, Instant)>> {
     let mut spans = Vec::new();
-    let mut last = leader.status().await?.snapshot_index;
     let mut since: Option<Instant> = None;
     while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
-        let status = leader.status().await?;
-        if status.snapshot_index != last {
-            let from = since.take().unwrap_or_else(Instant::now);
-            spans.push((from, Instant::now()));
-            last = status.snapshot_index;
-        } else if since.is_none() && status.applied_index >= last + SNAPSHOT_ENTRIES {
-            since = Some(Instant::now());
+        match (folders.iter().any(|folder| is_written(folder)), since) {
+            (true, None) => since = Some(Instant::now()),
+            (false, Some(from)) => {
+                spans.push((from, Instant::now()));
+                since = None;
+            }
+            _ => {}
         }
         tokio::time::sleep(ASK_EVERY).await;
     }
     Ok(spans)
+}
+
+/// Whether a draft lies there that somebody has just written to; one that a killed node left behind
+/// is old.
+fn is_written(folder: &Path) -> bool {
+    let age = |entry: std::fs::DirEntry| entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut drafts = files.filter(|entry| entry.path().extension().is_some_and(|e| e == "tmp"));
+    drafts.any(|entry| age(entry).is_some_and(|age| age < GROWS_WITHIN))
+}
+
+/// Until a follower has caught up.
+async fn wait_near(leader: Client, follower: Client) -> anyhow::Result<()> {
+    let waiting = async {
+        while behind(&leader, &follower).await.is_none_or(|behind| behind >= NEAR) {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(BACK_WITHIN, waiting).await.context("the follower never caught up")
 }
 
 /// By how many entries, as far as both answer.

@@ -183,6 +183,9 @@ pub struct Raft {
     pub snapshot_entries: u64,
     /// And after so long, if anything was applied since; 0 for never.
     pub snapshot_seconds: u64,
+    /// The nodes write snapshots in turn, each for so long, until one has twice as much log; 0 for no
+    /// turns.
+    pub snapshot_turn_seconds: u64,
     /// How fast a snapshot is sent to a node that was away, in MiB a second; 0 for no limit.
     pub snapshot_mib_per_s: u64,
     /// Entries kept behind a snapshot for followers that were away.
@@ -305,6 +308,7 @@ impl Default for Raft {
             snapshot_mib: 256,
             snapshot_entries: 100_000,
             snapshot_seconds: 600,
+            snapshot_turn_seconds: 15,
             snapshot_mib_per_s: 64,
             keep_entries: 20_000,
             flush_stall_ms: 1_000,

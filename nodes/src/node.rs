@@ -396,6 +396,7 @@ pub(crate) fn raft_config(config: &Config, id: u64) -> raft::Config {
         snapshot_bytes: config.raft.snapshot_mib << 20,
         snapshot_entries: config.raft.snapshot_entries,
         snapshot_seconds: config.raft.snapshot_seconds,
+        snapshot_turn_ms: config.raft.snapshot_turn_seconds.saturating_mul(1_000),
         snapshot_bytes_per_s: config.raft.snapshot_mib_per_s << 20,
         keep_entries: config.raft.keep_entries,
         flush_stall_ms: config.raft.flush_stall_ms,

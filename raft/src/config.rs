@@ -51,6 +51,9 @@ pub struct Config {
     pub snapshot_entries: u64,
     /// And after this time, if anything was applied since; 0 sets no time.
     pub snapshot_seconds: u64,
+    /// The nodes begin snapshots in turn, each for so long, while less than twice as much log is there;
+    /// 0 sets no turns.
+    pub snapshot_turn_ms: u64,
     /// Entries kept before the snapshot, so that a follower that was away for a while catches up
     /// from the log.
     pub keep_entries: u64,
@@ -97,6 +100,7 @@ impl Default for Config {
             snapshot_bytes: 1 << 30,
             snapshot_entries: 200_000,
             snapshot_seconds: 600,
+            snapshot_turn_ms: 0,
             keep_entries: 20_000,
             snapshot_timeout_ms: 600_000,
             snapshot_bytes_per_s: 64 << 20,

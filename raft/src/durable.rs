@@ -4,12 +4,15 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Ending of a file that is still being written; removed at start.
 const UNFINISHED: &str = "tmp";
 /// A large file goes to the disk in parts of this size while it is written, so that the log's own
 /// fsync never waits behind all of it.
 pub(crate) const SYNC_EVERY_BYTES: usize = 2 << 20;
+/// The longest rest after such a part.
+const REST_MAX: Duration = Duration::from_millis(100);
 
 /// A file under a temporary name, until it is kept.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Write for Draft {
         self.unsynced_bytes += written;
         if self.unsynced_bytes >= SYNC_EVERY_BYTES {
             self.unsynced_bytes = 0;
-            sync_all(&self.file)?;
+            sync_part(&self.file)?;
         }
         Ok(written)
     }
@@ -77,6 +80,17 @@ impl Drop for Draft {
 /// A simulated crash ends no process, so what is written stays written.
 fn sync_all(file: &File) -> io::Result<()> {
     if cfg!(feature = "sim") { Ok(()) } else { file.sync_all() }
+}
+
+/// Syncs a part of a large file, and leaves the disk to others for as long as that took.
+pub(crate) fn sync_part(file: &File) -> io::Result<()> {
+    if cfg!(feature = "sim") {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    file.sync_data()?;
+    std::thread::sleep(begun.elapsed().min(REST_MAX));
+    Ok(())
 }
 
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {

@@ -58,7 +58,12 @@ async fn done(cluster: &Cluster, arguments: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_decision_outlives_its_leader_its_model_and_the_log() {
-    let raft = Raft { snapshot_entries: 120, keep_entries: 20, ..Raft::default() };
+    let raft = Raft {
+        snapshot_entries: 120,
+        snapshot_turn_seconds: 0,
+        keep_entries: 20,
+        ..Raft::default()
+    };
     let mut cluster = Cluster::shaped(Shape { raft, ..Shape::default() }).await;
     settle(&cluster.nodes[0], 0..4).await;
     ship(&cluster, "fall_risk").await;

@@ -27,7 +27,12 @@ const EVENTS_PER_REQUEST: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_behind_the_log_gets_a_snapshot_and_the_history() {
-    let raft = Raft { snapshot_entries: 120, keep_entries: 20, ..Raft::default() };
+    let raft = Raft {
+        snapshot_entries: 120,
+        snapshot_turn_seconds: 0,
+        keep_entries: 20,
+        ..Raft::default()
+    };
     let mut cluster = Cluster::shaped(Shape { raft, ..Shape::default() }).await;
     settle(&cluster.nodes[0], 0..4).await;
     ship(&cluster, "fall_risk").await;

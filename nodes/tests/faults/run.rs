@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 
 /// Snapshots come often, and who was away for a few seconds gets one.
 fn settings() -> Raft {
-    Raft { snapshot_entries: 400, keep_entries: 50, ..Raft::default() }
+    Raft { snapshot_entries: 400, snapshot_turn_seconds: 1, keep_entries: 50, ..Raft::default() }
 }
 
 #[derive(Debug)]

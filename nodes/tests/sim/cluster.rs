@@ -50,6 +50,7 @@ pub(crate) fn build(plan: &Plan) -> (Sim<'static>, Cluster) {
         let mut config = config(id, dir.path().join(name(id)), &host);
         config.snapshot_entries = plan.snapshot_entries;
         config.keep_entries = plan.keep_entries;
+        config.snapshot_turn_ms = plan.snapshot_turn_ms;
         let node = Node {
             id,
             host,

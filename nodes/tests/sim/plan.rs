@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) flush_max_ms: u64,
     pub(crate) snapshot_entries: u64,
     pub(crate) keep_entries: u64,
+    /// 0 lets all nodes write snapshots whenever they want to.
+    pub(crate) snapshot_turn_ms: u64,
     /// A vote in so many makes its voter crash at once.
     pub(crate) crash_at_vote_one_in: u64,
 }
@@ -43,6 +45,7 @@ impl Plan {
             snapshot_entries: dice.random_range(20..=80),
             keep_entries: dice.random_range(2..=30),
             crash_at_vote_one_in: dice.random_range(30..=200),
+            snapshot_turn_ms: dice.random_range(0..=2) * 250,
         }
     }
 

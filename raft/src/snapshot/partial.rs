@@ -10,7 +10,7 @@ use super::file::{Name, SnapshotFile};
 use super::format::DIGEST_BYTES;
 use super::walk::{Raw, Walk};
 use crate::blob::hex;
-use crate::durable::SYNC_EVERY_BYTES;
+use crate::durable::{SYNC_EVERY_BYTES, sync_part};
 use crate::types::LogId;
 
 const ENDING: &str = "part";
@@ -76,7 +76,7 @@ impl Partial {
         self.unsynced_bytes += bytes.len();
         if self.unsynced_bytes >= SYNC_EVERY_BYTES {
             self.unsynced_bytes = 0;
-            self.raw.file.sync_data()?;
+            sync_part(&self.raw.file)?;
         }
         Ok(())
     }
