@@ -323,12 +323,11 @@ impl<'a> Row<'a> {
     ) -> bool {
         let plan = self.plan;
         let (mut few, mut many) = ([CellRef::Null; CELLS_FEW], Vec::new());
-        let cells = match few.get_mut(..plan.cells) {
-            Some(cells) => cells,
-            None => {
-                many.resize(plan.cells, CellRef::Null);
-                many.as_mut_slice()
-            }
+        let cells = if let Some(cells) = few.get_mut(..plan.cells) {
+            cells
+        } else {
+            many.resize(plan.cells, CellRef::Null);
+            many.as_mut_slice()
         };
         let mut is_known = false;
         for (at, row) in plan.rows.iter().enumerate() {
