@@ -55,7 +55,8 @@ fn record(store: &mut Store, entry: &Entry) {
         black_box(store.warm_each(EntityKind::Device, &heard));
         let people = events.iter().zip(residents);
         heard.clear();
-        heard.extend(people.flat_map(|((_, kind), all)| all.iter().map(|slot| (*slot, *kind))));
+        heard
+            .extend(people.flat_map(|((_, kind), all)| all.iter().map(move |slot| (*slot, *kind))));
         black_box(store.warm_each(EntityKind::Resident, &heard));
         for (((event, kind), residents), device) in events.iter().zip(residents).zip(&devices) {
             let (at_us, _) = effective_time_us(event.event_time_us, entry.now_us);
