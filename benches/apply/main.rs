@@ -7,6 +7,7 @@
 //! device, and counting events in a hash map by the device's name.
 #![allow(clippy::expect_used, reason = "a bench may stop at once")]
 
+mod alone;
 mod district;
 
 use benches::BEGIN_US;
@@ -34,6 +35,8 @@ const TIMED_EVENTS: usize = 400_000;
 const REPETITIONS: usize = 3;
 /// Entries that are made before the clock starts.
 const EVENTS_AT_ONCE: usize = 20_000;
+/// Entries whose features alone are timed together, and events in each.
+const ALONE: (usize, usize) = (80, 250);
 /// The file that `summary` reads, in `CRITERION_HOME`.
 const TABLE: &str = "apply.md";
 
@@ -91,6 +94,15 @@ fn main() -> std::io::Result<()> {
                 took.state / took.line,
             );
         }
+    }
+    let _ = writeln!(text, "\nOf it features alone, of {} events in an entry:", ALONE.1);
+    for _ in 0..REPETITIONS {
+        let took: Duration = (0..TIMED_EVENTS / (ALONE.0 * ALONE.1))
+            .map(|_| alone::took(&mut state, &mut stream, ALONE))
+            .sum();
+        let events = TIMED_EVENTS / (ALONE.0 * ALONE.1) * ALONE.0 * ALONE.1;
+        let each = took.as_nanos() as f64 / events as f64;
+        let _ = writeln!(text, "- {each:.0} ns an event, {:.0} k/s", 1e6 / each);
     }
     println!("{text}");
     keep(&text)

@@ -45,20 +45,19 @@ impl Bundle {
         self.0.len()
     }
 
-    fn head_bytes(&self, at: usize) -> Option<&[u8; HEAD_BYTES]> {
-        let from = 1 + at * HEAD_BYTES;
-        self.0.get(from..).filter(|_| at < self.len())?.first_chunk()
+    fn heads(&self) -> &[[u8; HEAD_BYTES]] {
+        let behind = self.0.get(1..).unwrap_or_default();
+        behind.as_chunks().0.get(..self.len()).unwrap_or_default()
     }
 
     /// How long the tiles of a series are.
     fn tile_bytes(&self, at: usize) -> usize {
-        self.head_bytes(at)
-            .map_or(0, |head| u32::from_le_bytes([head[8], head[9], head[10], 0]) as usize)
+        self.heads().get(at).map_or(0, tile_bytes)
     }
 
     /// Where the tiles of a series begin; behind all where there is none.
     fn tiles_from(&self, at: usize) -> usize {
-        let before: usize = (0..at).map(|at| self.tile_bytes(at)).sum();
+        let before: usize = self.heads().iter().take(at).map(tile_bytes).sum();
         1 + self.len() * HEAD_BYTES + before
     }
 
@@ -72,16 +71,7 @@ impl Bundle {
     }
 
     fn head(&self, at: usize) -> Option<Head> {
-        let bytes = self.head_bytes(at)?;
-        let [topic, part, generation, fresh, a, b, c, d, _, _, _, last @ ..] = *bytes;
-        let [t0, t1, t2, t3, t4, t5, t6, t7, v0, v1, v2, v3, v4, v5, v6] = last;
-        let lifetime = u32::from_le_bytes([a, b, c, d]);
-        let at_us = i64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
-        // The sign comes along.
-        let value = i64::from_le_bytes([0, v0, v1, v2, v3, v4, v5, v6]) >> 8;
-        let last = if lifetime > 0 { Reading { at_us, value } } else { Head::NO_READING };
-        let (topic, part) = (Topic::from_code(topic)?, Part::from_code(part)?);
-        Some(Head { last, lifetime, topic, part, fresh, generation })
+        head_of(self.heads().get(at)?)
     }
 
     /// Writes all of a head but the length of the tiles.
@@ -101,12 +91,12 @@ impl Bundle {
     }
 
     pub(crate) fn place(&self, at: usize) -> Option<(Topic, Part)> {
-        let head = self.head_bytes(at)?;
+        let head = self.heads().get(at)?;
         Some((Topic::from_code(head[0])?, Part::from_code(head[1])?))
     }
 
     pub(crate) fn generation(&self, at: usize) -> Option<u8> {
-        self.head_bytes(at).map(|head| head[2])
+        self.heads().get(at).map(|head| head[2])
     }
 
     pub(crate) fn get(&self, at: usize) -> Option<Series<'_>> {
@@ -117,11 +107,26 @@ impl Bundle {
         (0..self.len()).filter_map(|at| self.get(at))
     }
 
-    /// Where the series of a place is.
-    pub(crate) fn find(&self, (topic, part): (Topic, Part)) -> Option<usize> {
-        let wanted = [topic.code(), part as u8];
+    /// The series of a place.
+    pub(crate) fn find(&self, (topic, part): (Topic, Part)) -> Option<Series<'_>> {
+        let mut from = 1 + self.len() * HEAD_BYTES;
         // A handful at most: a walk beats a search.
-        (0..self.len()).find(|at| self.head_bytes(*at).is_some_and(|head| head[..2] == wanted))
+        for head in self.heads() {
+            let to = from + tile_bytes(head);
+            if head[0] == topic.code() && head[1] == part as u8 {
+                let tiles = Cow::Borrowed(self.0.get(from..to)?);
+                return Some(Series { head: head_of(head)?, tiles });
+            }
+            from = to;
+        }
+        None
+    }
+
+    /// Where the series of a place is, or belongs: behind those in front of it, of which so many are known.
+    pub(crate) fn seek(&self, known: usize, (topic, part): (Topic, Part)) -> usize {
+        let wanted = (topic.code(), part as u8);
+        let rest = self.heads().iter().skip(known);
+        known + rest.take_while(|head| (head[0], head[1]) < wanted).count()
     }
 
     /// Looks at all of it, and gives something that depends on it.
@@ -254,6 +259,23 @@ impl Bundle {
         bytes.resize(room, 0);
         self.0 = bytes.into_boxed_slice();
     }
+}
+
+fn head_of(bytes: &[u8; HEAD_BYTES]) -> Option<Head> {
+    let [topic, part, generation, fresh, a, b, c, d, _, _, _, last @ ..] = *bytes;
+    let [t0, t1, t2, t3, t4, t5, t6, t7, v0, v1, v2, v3, v4, v5, v6] = last;
+    let lifetime = u32::from_le_bytes([a, b, c, d]);
+    let at_us = i64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]);
+    // One byte in front of it is read with it and shifted out; the sign comes along.
+    let value = i64::from_le_bytes([t7, v0, v1, v2, v3, v4, v5, v6]) >> 8;
+    let last = if lifetime > 0 { Reading { at_us, value } } else { Head::NO_READING };
+    let (topic, part) = (Topic::from_code(topic)?, Part::from_code(part)?);
+    Some(Head { last, lifetime, topic, part, fresh, generation })
+}
+
+/// How long the tiles of a series are.
+fn tile_bytes(head: &[u8; HEAD_BYTES]) -> usize {
+    (u32::from_le_bytes([head[7], head[8], head[9], head[10]]) >> 8) as usize
 }
 
 /// What an allocator gives for so many bytes anyway: four sizes between two powers of two.
@@ -406,7 +428,7 @@ mod tests {
                     let at = all.iter().take_while(|series| series.place() < place).count();
                     all.insert(at, &Head::new(place, 0));
                 }
-                let at = all.find(place).unwrap();
+                let at = all.iter().position(|series| series.place() == place).unwrap();
                 if let Step::Add(_, on, _, _) = step {
                     now_min += on;
                 }

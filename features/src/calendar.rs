@@ -32,11 +32,13 @@ impl Day {
 
     /// The day that `YYYY-MM` or `YYYY-MM-DD` names.
     pub(crate) fn of_text(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let year = digits(parts.next()?, 4)?;
-        let month = digits(parts.next()?, 2)? as u8;
-        let day = parts.next().map_or(Some(1), |day| digits(day, 2))? as u8;
-        let fits = (1..=12).contains(&month) && (1..=31).contains(&day) && parts.next().is_none();
+        let (year, month, day) = match text.as_bytes() {
+            [year @ .., b'-', m, n] if year.len() == 4 => (year, [*m, *n], *b"01"),
+            [year @ .., b'-', m, n, b'-', d, e] if year.len() == 4 => (year, [*m, *n], [*d, *e]),
+            _ => return None,
+        };
+        let (year, month, day) = (digits(year)?, digits(&month)? as u8, digits(&day)? as u8);
+        let fits = (1..=12).contains(&month) && (1..=31).contains(&day);
         fits.then_some(Self { year, month, of_month: day })
     }
 
@@ -47,9 +49,10 @@ impl Day {
     }
 }
 
-fn digits(text: &str, count: usize) -> Option<i64> {
-    (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit()))
-        .then(|| text.parse().ok())?
+fn digits(text: &[u8]) -> Option<i64> {
+    let next =
+        |number, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'));
+    text.iter().try_fold(0, next)
 }
 
 #[cfg(test)]

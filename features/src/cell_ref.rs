@@ -55,8 +55,8 @@ pub struct Cells<'a> {
     bytes: &'a [u8],
     at: usize,
     left: u64,
-    /// What numbers stand for, and the column that comes next: of rows in shorthand only.
-    words: Option<(&'a Vocabulary, usize)>,
+    /// What numbers stand for: of rows in shorthand only, which have a cell for every column.
+    words: Option<&'a Vocabulary>,
 }
 
 impl<'a> Cells<'a> {
@@ -74,7 +74,7 @@ impl<'a> Cells<'a> {
     /// The cells of a row in shorthand; bytes behind its last column are not looked at.
     #[inline]
     pub fn brief(bytes: &'a [u8], words: &'a Vocabulary) -> Self {
-        Self { bytes, at: 0, left: words.columns() as u64, words: Some((words, 0)) }
+        Self { bytes, at: 0, left: words.columns() as u64, words: Some(words) }
     }
 
     /// Where the next cell begins.
@@ -104,14 +104,12 @@ impl<'a> Cells<'a> {
     #[inline]
     pub fn next_text(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
-        let column = self.step();
-        match (self.number()?, column) {
-            (4, _) => self.text(),
-            (word, Some((words, column))) => {
-                let mut cell = Self::of_one(words.word(column, word)?);
+        match self.number()? {
+            4 => self.text(),
+            word => {
+                let mut cell = self.word(word)?;
                 if cell.number()? == 4 { cell.text() } else { None }
             }
-            _ => None,
         }
     }
 
@@ -125,32 +123,27 @@ impl<'a> Cells<'a> {
         self.next_text()
     }
 
-    /// Where the cell that is read now has its words.
+    /// What a number stands for in the column that was counted last.
     #[inline]
-    fn step(&mut self) -> Option<(&'a Vocabulary, usize)> {
-        let words = self.words;
-        if let Some((_, column)) = &mut self.words {
-            *column += 1;
-        }
-        words
+    fn word(&self, number: u64) -> Option<Self> {
+        let words = self.words?;
+        let column = words.columns().checked_sub(self.left as usize + 1)?;
+        Some(Self { bytes: words.word(column, number)?, at: 0, left: 1, words: None })
     }
 
-    fn of_one(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, left: 1, words: None }
-    }
-
-    /// Passes over a cell without a look at what it holds; the next one is of the next column.
+    /// Passes over a cell without a look at what it holds.
     #[inline]
     pub(crate) fn pass(&mut self) -> Option<()> {
-        let column = self.step();
         match self.number()? {
             0 => Some(()),
+            word if word >= shorthand::WORD_MIN && self.words.is_some() => Some(()),
             1 => self.take(1).map(drop),
-            2 | 5 | 6 => self.signed().map(drop),
+            2 | 5 | 6 => self.number().map(drop),
             3 => self.take(8).map(drop),
             4 => self.text().map(drop),
-            shorthand::DECIMAL | shorthand::SECONDS if column.is_some() => self.number().map(drop),
-            word if column.is_some() && word >= shorthand::WORD_MIN => Some(()),
+            shorthand::DECIMAL | shorthand::SECONDS if self.words.is_some() => {
+                self.number().map(drop)
+            }
             list => self.read_list(list).map(drop),
         }
     }
@@ -163,8 +156,26 @@ impl<'a> Cells<'a> {
 
     #[inline]
     fn read(&mut self) -> Option<CellRef<'a>> {
-        let column = self.step();
-        Some(match self.number()? {
+        match self.number()? {
+            word if word >= shorthand::WORD_MIN => {
+                let mut cell = self.word(word)?;
+                let kind = cell.number()?;
+                cell.read_plain(kind)
+            }
+            shorthand::DECIMAL if self.words.is_some() => {
+                self.number().map(|number| CellRef::Real(shorthand::to_real(number)))
+            }
+            shorthand::SECONDS if self.words.is_some() => {
+                self.signed().and_then(shorthand::to_time).map(CellRef::Time)
+            }
+            kind => self.read_plain(kind),
+        }
+    }
+
+    /// A cell as postcard writes it, behind the number that says its kind.
+    #[inline]
+    fn read_plain(&mut self, kind: u64) -> Option<CellRef<'a>> {
+        Some(match kind {
             0 => CellRef::Null,
             1 => CellRef::Bool(self.take(1)? != [0]),
             2 => CellRef::Int(self.signed()?),
@@ -172,11 +183,6 @@ impl<'a> Cells<'a> {
             4 => CellRef::Text(std::str::from_utf8(self.text()?).ok()?),
             5 => CellRef::Time(self.signed()?),
             6 => CellRef::Date(i32::try_from(self.signed()?).ok()?),
-            short if short >= shorthand::DECIMAL => match (short, column?) {
-                (shorthand::DECIMAL, _) => CellRef::Real(shorthand::to_real(self.number()?)),
-                (shorthand::SECONDS, _) => CellRef::Time(shorthand::to_time(self.signed()?)?),
-                (word, (words, column)) => Self::of_one(words.word(column, word)?).read()?,
-            },
             list => self.read_list(list)?,
         })
     }
@@ -205,12 +211,12 @@ impl<'a> Iterator for Cells<'a> {
     type Item = CellRef<'a>;
 
     fn nth(&mut self, count: usize) -> Option<CellRef<'a>> {
+        // What is cut ends the walk.
+        let left = std::mem::take(&mut self.left).checked_sub(count as u64)?;
         for _ in 0..count {
-            self.left = self.left.checked_sub(1)?;
-            if self.pass().is_none() {
-                self.left = 0;
-            }
+            self.pass()?;
         }
+        self.left = left;
         self.next()
     }
 

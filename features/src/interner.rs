@@ -1,10 +1,11 @@
 //! Byte strings as small numbers, given in the order of first sight and never taken back.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+
+use crate::key::{Key, hash_of};
 
 /// Keys in one stretch.
 const STRETCH_KEYS: usize = 1024;
@@ -77,17 +78,12 @@ impl Keys {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Finder {
     table: HashTable<u32>,
-    hasher: BuildHasherDefault<DefaultHasher>,
 }
 
 impl Finder {
-    pub(crate) fn find(&self, keys: &Keys, key: &[u8]) -> Option<usize> {
-        self.find_hashed(keys, self.hasher.hash_one(key), key)
-    }
-
     #[inline]
-    fn find_hashed(&self, keys: &Keys, hash: u64, key: &[u8]) -> Option<usize> {
-        let found = self.table.find(hash, |at| keys.get(*at as usize) == key);
+    pub(crate) fn find(&self, keys: &Keys, key: Key<'_>) -> Option<usize> {
+        let found = self.table.find(key.hash(), |at| keys.get(*at as usize) == key.bytes());
         found.map(|number| *number as usize)
     }
 
@@ -101,7 +97,7 @@ impl Finder {
         found: &mut Vec<Option<usize>>,
     ) {
         hashes.clear();
-        hashes.extend(keys.clone().map(|key| self.hasher.hash_one(key)));
+        hashes.extend(keys.clone().map(hash_of));
         found.clear();
         // What it most likely is, then where its text lies, then the text; what it is at last.
         let likely = |hash: &u64| self.table.find(*hash, |_| true).map(|number| *number as usize);
@@ -111,7 +107,7 @@ impl Finder {
         let firsts: usize = texts.map(|text| text.first().copied().map_or(0, usize::from)).sum();
         black_box(lengths + firsts);
         for ((hash, key), found) in hashes.iter().zip(keys).zip(found) {
-            *found = self.find_hashed(known, *hash, key);
+            *found = self.find(known, Key::hashed(key, *hash));
         }
     }
 
@@ -119,9 +115,8 @@ impl Finder {
     pub(crate) fn add(&mut self, keys: &mut Keys, key: &[u8]) -> Option<usize> {
         let number = u32::try_from(keys.len()).ok()?;
         keys.push(key)?;
-        let Self { table, hasher } = self;
-        let hash = |number: &u32| hasher.hash_one(keys.get(*number as usize));
-        table.insert_unique(hash(&number), number, hash);
+        let hash = |number: &u32| hash_of(keys.get(*number as usize));
+        self.table.insert_unique(hash(&number), number, hash);
         Some(number as usize)
     }
 
@@ -142,8 +137,8 @@ impl Interner {
         &self.keys
     }
 
-    pub(crate) fn find(&self, key: &str) -> Option<usize> {
-        self.finder.find(&self.keys, key.as_bytes())
+    pub(crate) fn find(&self, key: Key<'_>) -> Option<usize> {
+        self.finder.find(&self.keys, key)
     }
 
     /// [`Interner::find`] of some keys.
@@ -158,7 +153,7 @@ impl Interner {
 
     /// The number of the key, a new one where it has none; nothing where there is no number left.
     pub(crate) fn intern(&mut self, key: &str) -> Option<usize> {
-        self.find(key).or_else(|| self.finder.add(&mut self.keys, key.as_bytes()))
+        self.find(Key::of(key)).or_else(|| self.finder.add(&mut self.keys, key.as_bytes()))
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -175,7 +170,7 @@ mod tests {
         let mut keys = Interner::default();
         let many: Vec<String> = (0..3000).map(|n| format!("居民-{n}")).collect();
         for (slot, key) in many.iter().enumerate() {
-            assert_eq!(keys.find(key), None);
+            assert_eq!(keys.find(Key::of(key)), None);
             assert_eq!(keys.intern(key), Some(slot));
         }
         let copy = keys.keys().clone();

@@ -167,17 +167,26 @@ impl<'a, T: TilePart> Tiles<'a, T> {
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0, newer: None, of: PhantomData }
     }
+
+    /// The next tile, where it does not begin before that minute; else it stays the next.
+    #[inline]
+    pub(crate) fn next_from(&mut self, start_min: i64) -> Option<T> {
+        let mut at = self.at;
+        let tile = T::take(self.bytes, &mut at, self.newer)?;
+        if tile.start_min() < start_min {
+            return None;
+        }
+        self.at = at;
+        self.newer = Some(tile.newer());
+        Some(tile)
+    }
 }
 
 impl<T: TilePart> Iterator for Tiles<'_, T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        let mut at = self.at;
-        let tile = T::take(self.bytes, &mut at, self.newer)?;
-        self.at = at;
-        self.newer = Some(tile.newer());
-        Some(tile)
+        self.next_from(i64::MIN)
     }
 }
 
@@ -247,14 +256,16 @@ impl TilePart for Tile {
         }
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
+    #[inline(always)]
     fn take(bytes: &[u8], at: &mut usize, newer: Option<Self>) -> Option<Self> {
         take_by(bytes, at, newer, STEPS_LEAST)
     }
 }
 
 /// The tile at `*at`, where distances are so many steps at least.
-#[inline]
+#[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
+#[inline(always)]
 fn take_by(bytes: &[u8], at: &mut usize, newer: Option<Tile>, steps_least: u64) -> Option<Tile> {
     let header = varint::take_u64(bytes, at)?;
     let (code, form) = (header >> FORM_BITS, header & ((1 << FORM_BITS) - 1));

@@ -6,6 +6,7 @@ use crate::column::{Step, Transform};
 use crate::expression::{Expression, REQUEST_PREFIX};
 use crate::part::Part;
 use crate::topic::Topic;
+use crate::vector::{FeatureRows, Status};
 use crate::view::{FeatureDef, RequestValue, Source};
 use crate::window::Window;
 
@@ -22,8 +23,9 @@ pub(crate) struct Plan {
     pub(crate) series: Vec<SeriesPlan>,
     /// In the order of the features: each reads only what stands before it.
     pub(crate) expressions: Vec<ExpressionPlan>,
-    /// By feature: its default, and after how long it is stale.
-    pub(crate) defaults: Vec<f32>,
+    /// The row of an entity of which nothing is known yet.
+    pub(crate) blank: FeatureRows,
+    /// By feature: after how long it is stale.
     pub(crate) ttls_us: Vec<Option<i64>>,
 }
 
@@ -132,7 +134,11 @@ impl Plan {
             cells,
             series,
             expressions,
-            defaults: features.iter().map(|def| def.default as f32).collect(),
+            blank: FeatureRows {
+                values: features.iter().map(|def| def.default as f32).collect(),
+                statuses: vec![Status::Default; features.len()],
+                event_times_us: vec![0; features.len()],
+            },
             ttls_us: features.iter().map(|def| def.ttl_us).collect(),
         }
     }

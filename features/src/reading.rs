@@ -7,6 +7,7 @@ use crate::bundle::Bundle;
 use crate::cell_ref::{CellRef, Cells};
 use crate::demands::Demand;
 use crate::entity::EntityKind;
+use crate::key::Key;
 use crate::part::Part;
 use crate::plan::{ExpressionPlan, Input, Plan, SeriesPlan};
 use crate::row_source::RowSource;
@@ -16,7 +17,8 @@ use crate::summary::Summary;
 use crate::topic::Topic;
 use crate::vector::{FeatureRows, FeatureVector, Status};
 use crate::view::{FeatureView, Source};
-use crate::window::{MINUTE_US, Window};
+use crate::window::MINUTE_US;
+use crate::zones::Zones;
 
 /// Who is asked about, and with what.
 #[derive(Clone, Copy)]
@@ -83,22 +85,22 @@ impl Store {
         into: &mut FeatureRows,
     ) -> bool {
         let as_of_us = asked.as_of_us.max(self.now_us);
-        let (entity, plan) = (view.entity(), view.plan());
-        let slot = self.rosters[entity as usize].find(asked.key);
+        let (entity, plan, key) = (view.entity(), view.plan(), Key::of(asked.key));
+        let slot = self.rosters[entity as usize].find_key(key);
         // Everything lies somewhere else in memory: it is asked for all together before any is read.
-        let own = own_rows(plan, asked);
+        let own = own_rows(plan, key, asked.rows);
         if let Some(slot) = slot {
             black_box(self.rosters[entity as usize].series(slot).map(Bundle::warm));
         }
-        let mut row = Row::open(plan, as_of_us, into);
-        let mut is_known = row.read_registers(asked.key, asked.rows, own) | slot.is_some();
+        let mut row = Row::open(plan, (as_of_us, self.zones_at(as_of_us)), into);
+        let mut is_known = row.read_registers(key, asked.rows, own) | slot.is_some();
         if let Some(slot) = slot {
             for series in &plan.series {
                 self.read_series((entity, slot), series, &mut row);
             }
         }
         // The entity's own row is asked for only where nothing else is known of it.
-        let row_is_there = |at| asked.rows.row(at, asked.key).is_some();
+        let row_is_there = |at| asked.rows.row(at, key).is_some();
         is_known = is_known || entity.table_place().is_some_and(row_is_there);
         if is_known {
             plan.expressions.iter().for_each(|plan| row.work_out(plan, asked.request));
@@ -151,7 +153,7 @@ impl Store {
                 }
                 continue;
             };
-            let start_us = row.starts_us[window as usize];
+            let start_us = row.zones.start_us(window);
             let is_partial = values.reach.is_partial(window, start_us);
             let is_kept = values.reach.deepest() >= Some(window);
             let summary = match (is_kept, is_partial) {
@@ -182,7 +184,7 @@ impl Store {
             if demand.reach.deepest() < Some(part.window) {
                 continue;
             }
-            let start_us = row.starts_us[part.window as usize];
+            let start_us = row.zones.start_us(part.window);
             let is_partial = demand.reach.is_partial(part.window, start_us);
             let place = (plan.topic, part.part);
             let series = self.series_at(of, place, demand, (as_of_us, is_partial));
@@ -204,7 +206,7 @@ impl Store {
             features.iter().map(move |(feature, _)| (*feature, Part::Values, *window))
         });
         for (feature, part, window) in windows.chain(parts) {
-            let start_us = window.map_or(i64::MIN, |window| row.starts_us[window as usize]);
+            let start_us = window.map_or(i64::MIN, |window| row.zones.start_us(window));
             let kept = self.demands.get((entity, plan.topic, part)).zip(window);
             let is_partial = start_us < values.since_us
                 || kept.is_some_and(|(kept, window)| kept.reach.is_partial(window, start_us));
@@ -227,12 +229,18 @@ impl Store {
 
 /// How many rows are looked up before the first is read.
 const OWN_ROWS: usize = 3;
+/// Cells of a view that need no memory of their own while they are read.
+const CELLS_FEW: usize = 24;
 
 /// The first register rows of a plan, where they are found by the entity's own key.
-fn own_rows<'a>(plan: &Plan, asked: &Asked<'a>) -> [Option<Cells<'a>>; OWN_ROWS] {
+fn own_rows<'a>(
+    plan: &Plan,
+    key: Key<'_>,
+    rows: &'a dyn RowSource,
+) -> [Option<Cells<'a>>; OWN_ROWS] {
     std::array::from_fn(|at| {
         let row = plan.rows.get(at).filter(|row| row.key.is_none())?;
-        asked.rows.row(row.table, asked.key)
+        rows.row(row.table, key)
     })
 }
 
@@ -241,7 +249,7 @@ struct Row<'a> {
     plan: &'a Plan,
     as_of_us: i64,
     /// Where each window begins.
-    starts_us: [i64; Window::ALL.len()],
+    zones: Zones,
     values: &'a mut [f32],
     statuses: &'a mut [Status],
     event_times_us: &'a mut [i64],
@@ -249,16 +257,13 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// A row of defaults behind those that are there.
-    fn open(plan: &'a Plan, as_of_us: i64, into: &'a mut FeatureRows) -> Self {
+    fn open(plan: &'a Plan, (as_of_us, zones): (i64, Zones), into: &'a mut FeatureRows) -> Self {
         let from = into.values.len();
-        into.values.extend_from_slice(&plan.defaults);
-        let to = into.values.len();
-        into.statuses.resize(to, Status::Default);
-        into.event_times_us.resize(to, 0);
+        into.extend(&plan.blank);
         Self {
             plan,
             as_of_us,
-            starts_us: Window::ALL.map(|window| window.start_us(as_of_us)),
+            zones,
             values: &mut into.values[from..],
             statuses: &mut into.statuses[from..],
             event_times_us: &mut into.event_times_us[from..],
@@ -312,17 +317,23 @@ impl<'a> Row<'a> {
     /// Says whether any row was there.
     fn read_registers<'b>(
         &mut self,
-        entity: &'b str,
+        entity: Key<'b>,
         source: &'b dyn RowSource,
         mut own: [Option<Cells<'b>>; OWN_ROWS],
     ) -> bool {
         let plan = self.plan;
-        let mut cells = vec![CellRef::Null; plan.cells];
+        let (mut few, mut many) = ([CellRef::Null; CELLS_FEW], Vec::new());
+        let cells = if let Some(cells) = few.get_mut(..plan.cells) {
+            cells
+        } else {
+            many.resize(plan.cells, CellRef::Null);
+            many.as_mut_slice()
+        };
         let mut is_known = false;
         for (at, row) in plan.rows.iter().enumerate() {
             let key = match row.key.map(|cell| cells[cell]) {
                 None => entity,
-                Some(CellRef::Text(key)) => key,
+                Some(CellRef::Text(key)) => Key::of(key),
                 Some(_) => continue,
             };
             let found = match own.get_mut(at) {
@@ -332,8 +343,8 @@ impl<'a> Row<'a> {
             let Some(mut stored) = found else { continue };
             is_known = true;
             let mut passed = 0;
-            for (at, column) in row.columns.iter().enumerate() {
-                cells[row.first + at] = stored.nth(column - passed).unwrap_or_default();
+            for (cell, column) in cells[row.first..].iter_mut().zip(&row.columns) {
+                *cell = stored.nth(column - passed).unwrap_or_default();
                 passed = column + 1;
             }
             let held_us = match row.held.map(|cell| cells[cell]) {
@@ -380,8 +391,9 @@ mod tests {
     }
 
     impl RowSource for Rows {
-        fn row(&self, table: usize, key: &str) -> Option<Cells<'_>> {
-            self.0.get(&(table, key.to_owned())).map(|bytes| Cells::of(bytes))
+        fn row(&self, table: usize, key: Key<'_>) -> Option<Cells<'_>> {
+            let key = String::from_utf8(key.bytes().to_vec()).unwrap();
+            self.0.get(&(table, key)).map(|bytes| Cells::of(bytes))
         }
     }
 

@@ -6,6 +6,7 @@
 use crate::bundle::Bundle;
 use crate::demands::{Demand, Kept};
 use crate::interner::{Interner, Keys};
+use crate::key::Key;
 use crate::paged::Paged;
 use crate::part::Part;
 use crate::series::{Head, Landing, Series};
@@ -50,6 +51,10 @@ impl Roster {
     }
 
     pub(crate) fn find(&self, key: &str) -> Option<usize> {
+        self.find_key(Key::of(key))
+    }
+
+    pub(crate) fn find_key(&self, key: Key<'_>) -> Option<usize> {
         self.keys.find(key)
     }
 
@@ -79,8 +84,7 @@ impl Roster {
 
     /// The slot of the key, a new one where it has none; nothing where the roster is full.
     pub(crate) fn intern(&mut self, key: &str) -> Option<usize> {
-        let slot =
-            if self.len() < ENTITIES_MAX { self.keys.intern(key) } else { self.keys.find(key) }?;
+        let slot = if self.len() < ENTITIES_MAX { self.keys.intern(key) } else { self.find(key) }?;
         if slot == self.series.len() {
             self.series.push(Bundle::default());
         }
@@ -97,8 +101,7 @@ impl Roster {
         place: (Topic, Part),
         demand: &Demand,
     ) -> Option<Series<'_>> {
-        let all = self.series.get(slot)?;
-        let found = all.get(all.find(place)?)?;
+        let found = self.series.get(slot)?.find(place)?;
         (found.generation() == demand.generation).then_some(found)
     }
 
@@ -121,9 +124,7 @@ impl Roster {
         for Kept { topic, part, demand } in kept {
             let place = (*topic, *part);
             // Both lists stand in the same order.
-            while all.place(at).is_some_and(|each| each < place) {
-                at += 1;
-            }
+            at = all.seek(at, place);
             if all.place(at) != Some(place) {
                 all.insert(at, &Head::new(place, demand.generation));
             } else if all.generation(at) != Some(demand.generation) {

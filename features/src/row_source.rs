@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use crate::bundle::Bundle;
 use crate::cell_ref::Cells;
+use crate::key::Key;
 use crate::store::Store;
 use crate::view::FeatureView;
 
@@ -11,18 +12,18 @@ use crate::view::FeatureView;
 pub trait RowSource {
     /// The row with this key of the table at this place in [`crate::civil::TABLES`]; nothing where
     /// there is no such row.
-    fn row(&self, table: usize, key: &str) -> Option<Cells<'_>>;
+    fn row(&self, table: usize, key: Key<'_>) -> Option<Cells<'_>>;
 
     /// Looks at the rows with these keys, one step of the way to each at a time, so that they wait for
     /// memory together; gives something that depends on them.
     fn warm(&self, table: usize, keys: &[&str]) -> usize {
-        keys.iter().filter(|key| self.row(table, key).is_some()).count()
+        keys.iter().filter(|key| self.row(table, Key::of(key)).is_some()).count()
     }
 }
 
 /// No rows at all: every column takes its default.
 impl RowSource for () {
-    fn row(&self, _: usize, _: &str) -> Option<Cells<'_>> {
+    fn row(&self, _: usize, _: Key<'_>) -> Option<Cells<'_>> {
         None
     }
 }

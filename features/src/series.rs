@@ -177,7 +177,7 @@ impl Series<'_> {
 
     /// A walk from the newest tile down.
     pub(crate) fn walk(&self) -> Walk<'_> {
-        Walk { head: self.head, tiles: Tiles::of(&self.tiles), next: None, all: Summary::default() }
+        Walk { head: self.head, tiles: Tiles::of(&self.tiles), all: Summary::default() }
     }
 
     /// The whole life of the series: its count and its newest reading, nothing else.
@@ -242,8 +242,6 @@ pub(crate) fn are_tiles(part: Part, bytes: &[u8]) -> bool {
 pub(crate) struct Walk<'a> {
     head: Head,
     tiles: Tiles<'a, Tile>,
-    /// A tile that was too old for the last window.
-    next: Option<Tile>,
     all: Summary,
 }
 
@@ -254,11 +252,7 @@ impl Walk<'_> {
             return Summary::default();
         }
         let start_min = start_us.div_euclid(MINUTE_US);
-        while let Some(tile) = self.next.take().or_else(|| self.tiles.next()) {
-            if tile.start_min < start_min {
-                self.next = Some(tile);
-                break;
-            }
+        while let Some(tile) = self.tiles.next_from(start_min) {
             self.all.add_tile(&tile);
         }
         self.all.last = Some(self.head.last);

@@ -7,6 +7,7 @@
 
 use crate::cell_ref::Cells;
 use crate::interner::{Finder, Keys};
+use crate::key::Key;
 use crate::table::{Cell, ColumnType, ROW_VERSION, RowError, Table};
 use crate::varint;
 
@@ -162,7 +163,7 @@ impl Column {
         if self.form == Form::Plain || (cell.len() < 2 && self.form != Form::Word) {
             return None;
         }
-        if let Some(known) = self.finder.find(keys, cell) {
+        if let Some(known) = self.finder.find(keys, Key::of(cell)) {
             self.hits = self.hits.saturating_add(1);
             return Some(known as u64 + WORD_MIN);
         }

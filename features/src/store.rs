@@ -191,9 +191,7 @@ impl Store {
             return;
         }
         self.unswept_us = self.unswept_us.saturating_add(now_us - self.now_us).min(SWEEP_US);
-        if now_us.div_euclid(MINUTE_US) != self.now_us.div_euclid(MINUTE_US) {
-            self.zones = Zones::at(now_us);
-        }
+        self.zones = self.zones_at(now_us);
         self.now_us = now_us;
         for (owner, reading) in self.ahead.release(now_us) {
             let kept = self.demands.of_kind(owner.entity, owner.kind);
@@ -206,6 +204,12 @@ impl Store {
             );
         }
         self.sweep();
+    }
+
+    /// Where windows begin that are read at that time: for a minute all at the same.
+    pub(crate) fn zones_at(&self, at_us: i64) -> Zones {
+        let is_now = at_us.div_euclid(MINUTE_US) == self.now_us.div_euclid(MINUTE_US);
+        if is_now { self.zones } else { Zones::at(at_us) }
     }
 
     fn sweep(&mut self) {

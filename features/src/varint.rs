@@ -36,6 +36,11 @@ pub(crate) fn take_u64(bytes: &[u8], at: &mut usize) -> Option<u64> {
 }
 
 fn take_long(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    // Most that are not of one byte are of two.
+    if let [low, high @ 0..0x80, ..] = bytes.get(*at..)? {
+        *at += 2;
+        return Some(u64::from(low & 0x7f) | u64::from(*high) << 7);
+    }
     let mut value = 0_u64;
     let mut shift = 0_u32;
     for byte in bytes.get(*at..)? {

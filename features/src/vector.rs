@@ -65,6 +65,13 @@ impl FeatureRows {
         }
     }
 
+    /// Puts other values behind those that are there.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.values.extend_from_slice(&other.values);
+        self.statuses.extend_from_slice(&other.statuses);
+        self.event_times_us.extend_from_slice(&other.event_times_us);
+    }
+
     /// Leaves so many values and drops those behind them.
     pub fn truncate(&mut self, values: usize) {
         self.values.truncate(values);

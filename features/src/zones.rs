@@ -20,6 +20,10 @@ impl Zones {
     pub(crate) fn start_min(&self, window: Window) -> i64 {
         self.0[window as usize]
     }
+
+    pub(crate) fn start_us(&self, window: Window) -> i64 {
+        self.start_min(window).saturating_mul(MINUTE_US)
+    }
 }
 
 impl Default for Zones {

@@ -3,7 +3,7 @@
 use super::engine::Conditions;
 use super::groups::Registers;
 use super::verdict::{Spot, Verdict, What};
-use features::{CellRef, RowSource as _, civil};
+use features::{CellRef, Key, RowSource as _, civil};
 use std::sync::{Arc, LazyLock};
 
 /// Devices that are looked at a minute: a district of 1.66 million in 28 hours, where lives last years.
@@ -94,7 +94,7 @@ impl Conditions {
         if life_us == 0 || self.withdrawn_as(device, registers).is_some() {
             return None;
         }
-        match registers.rows.row(place, device)?.nth(installed)? {
+        match registers.rows.row(place, Key::of(device))?.nth(installed)? {
             CellRef::Time(since_us) => Some(since_us.saturating_add(life_us)),
             _ => None,
         }

@@ -2,9 +2,9 @@
 //! them, and a walk down the ordered pages costs as much as all the rest.
 
 use super::page::Page;
-use super::shelf::{Put, Shelf, hash_of};
-use features::civil;
+use super::shelf::{Put, Shelf};
 use features::table::Table;
+use features::{civil, hash_of};
 use hashbrown::HashTable;
 
 /// Columns whose texts lead to rows: keys that views and rules ask for, and who belongs to whom.

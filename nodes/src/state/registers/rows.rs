@@ -6,12 +6,12 @@ use super::homes::{Homes, belonging_of};
 use super::index::{self, Index};
 use super::page::Page;
 use super::relatives::RELATION;
-use super::shelf::{Shelf, hash_of};
+use super::shelf::Shelf;
 use super::stored::FrozenRows;
 use crate::state::feeds::{Merged, Stamp, Write, is_taken_back, merge, sign, stands};
 use features::shorthand::has_plain_key;
 use features::table::{Cell, Mode, ROW_BYTES_MAX, ROW_VERSION, RowError, Table};
-use features::{Cells, RowSource, Shorthand, civil};
+use features::{Cells, Key, RowSource, Shorthand, civil, hash_of};
 use std::sync::Arc;
 
 /// Rows of every reference table, packed; reads decode the one row they need.
@@ -249,14 +249,11 @@ impl Rows {
 
     /// The cells of one row of a table whose key is one text.
     #[inline]
-    fn cells(&self, place: usize, key: &str) -> Option<Cells<'_>> {
-        let (shelf, key) = (self.shelves.get(place)?, key.as_bytes());
+    fn cells(&self, place: usize, key: Key<'_>) -> Option<Cells<'_>> {
+        let shelf = self.shelves.get(place)?;
         let row = match self.index(place, 0).filter(|_| has_plain_key(shelf.table())) {
-            Some(index) => {
-                let hash = hash_of(key);
-                index.pages(hash).find_map(|page| shelf.get_on(page, key, hash))
-            }
-            None => shelf.get(key),
+            Some(index) => index.pages(key.hash()).find_map(|page| shelf.get_on(page, key)),
+            None => shelf.get(key.bytes()),
         };
         row.map(|row| shelf.cells(row))
     }
@@ -265,7 +262,7 @@ impl Rows {
     pub(crate) fn text(&self, table: &str, key: &str, column: &str) -> Option<&str> {
         let place = place_of(table)?;
         let column = civil::TABLES.get(place)?.position(column)?;
-        std::str::from_utf8(self.cells(place, key)?.text_at(column)?).ok()
+        std::str::from_utf8(self.cells(place, Key::of(key))?.text_at(column)?).ok()
     }
 
     /// The rows with a text in a column that has an index; none where it has none.
@@ -309,7 +306,7 @@ fn read_stamps(bytes: &[u8]) -> Result<Vec<Stamp>, RowError> {
 
 impl RowSource for Rows {
     #[inline]
-    fn row(&self, table: usize, key: &str) -> Option<Cells<'_>> {
+    fn row(&self, table: usize, key: Key<'_>) -> Option<Cells<'_>> {
         self.cells(table, key)
     }
 
@@ -321,6 +318,6 @@ impl RowSource for Rows {
         let pages = || numbers.iter().filter_map(|number| shelf.page(*number));
         let sizes: usize = pages().map(Page::heap_bytes).sum();
         let rows: usize = pages().map(Page::len).sum();
-        sizes + rows + keys.iter().filter(|key| self.cells(table, key).is_some()).count()
+        sizes + rows + keys.iter().filter(|key| self.cells(table, Key::of(key)).is_some()).count()
     }
 }

@@ -3,9 +3,8 @@
 use super::page::{Marked, Page, pages_of};
 use features::shorthand::has_plain_key;
 use features::table::{Cell, ROW_VERSION, RowError, Table, decode_row};
-use features::{Cells, Paged, Vocabulary};
+use features::{Cells, Key, Paged, Vocabulary, hash_of};
 use imbl::OrdMap;
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -29,11 +28,6 @@ pub(super) struct Put {
     pub(super) pages: Vec<u32>,
     /// The place of the row that stood there, on `before`.
     pub(super) replaced: Option<usize>,
-}
-
-/// The same on every node and in every run: whatever is made of it may be compared.
-pub(super) fn hash_of(bytes: &[u8]) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(bytes)
 }
 
 /// Of the hash of a key: bits that no index uses.
@@ -105,14 +99,14 @@ impl Shelf {
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.get_on(self.page_for(key)?, key, hash_of(key))
+        self.get_on(self.page_for(key)?, Key::of(key))
     }
 
-    /// The row of a key with this hash, where it is on that page.
+    /// The row of a key, where it is on that page.
     #[inline]
-    pub(super) fn get_on(&self, page: u32, key: &[u8], hash: u64) -> Option<&[u8]> {
+    pub(super) fn get_on(&self, page: u32, key: Key<'_>) -> Option<&[u8]> {
         let page = self.page(page)?;
-        self.place_on(page, key, mark_of(hash)).map(|at| page.row(at))
+        self.place_on(page, key.bytes(), mark_of(key.hash())).map(|at| page.row(at))
     }
 
     #[inline]

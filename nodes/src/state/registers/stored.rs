@@ -4,7 +4,7 @@
 use super::rows::Rows;
 use super::shelf::Shelf;
 use features::civil;
-use features::{Cells, RowSource};
+use features::{Cells, Key, RowSource};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
@@ -28,9 +28,9 @@ impl FrozenRows {
 }
 
 impl RowSource for FrozenRows {
-    fn row(&self, table: usize, key: &str) -> Option<Cells<'_>> {
+    fn row(&self, table: usize, key: Key<'_>) -> Option<Cells<'_>> {
         let shelf = self.shelves.get(table)?;
-        shelf.get(key.as_bytes()).map(|row| shelf.cells(row))
+        shelf.get(key.bytes()).map(|row| shelf.cells(row))
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(again.get("resident", key.as_bytes()), want, "{key}");
             let cells = |rows: &dyn RowSource| {
                 let at = civil::TABLES.iter().position(|table| table.name == "resident").unwrap();
-                rows.row(at, key).map(|cells| format!("{:?}", cells.collect::<Vec<_>>()))
+                rows.row(at, Key::of(key)).map(|cells| format!("{:?}", cells.collect::<Vec<_>>()))
             };
             assert_eq!(cells(&one), cells(&one.freeze()), "{key}");
             assert_eq!(cells(&one).is_some(), want.is_some(), "{key}");
