@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::sync::Arc;
 
-const SNAPSHOT_VERSION: u8 = 7;
+const SNAPSHOT_VERSION: u8 = 8;
 
 /// The parts of a snapshot in their order, all but the features, which follow them. Of what is
 /// remembered of events a frozen state has the keys alone, of the registers the pages.

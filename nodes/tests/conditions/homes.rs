@@ -13,7 +13,12 @@ fn still(limit_h: f64, habit_times: f64) -> InactivityRule {
         habit_times,
         after_door_h: 24.0,
         first_week_h: 0.0,
+        known_days: 7,
         at_night: false,
+        night_times: 0.0,
+        asleep_h: 0.0,
+        deaf_beats: 0,
+        deaf_grace_h: 0.0,
         severity: Severity::Major,
         level: 1,
     }
@@ -108,13 +113,10 @@ fn a_door_that_is_not_opened_is_told_twice() {
     let door = |limit_h, severity| InactivityRule {
         alert: "door_not_opened".to_owned(),
         kinds: vec!["door".to_owned()],
-        limit_h,
-        habit_times: 0.0,
         after_door_h: 0.0,
-        first_week_h: 0.0,
         at_night: true,
         severity,
-        level: 1,
+        ..still(limit_h, 0.0)
     };
     let mut street = street(vec![door(24.0, Severity::Minor), door(48.0, Severity::Major)]);
     street.now("front", "door", 1.0);

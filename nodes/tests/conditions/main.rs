@@ -17,4 +17,5 @@ mod readings;
 mod real_homes;
 mod rule_sets;
 mod same_bits;
+mod still;
 mod street;

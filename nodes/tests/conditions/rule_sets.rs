@@ -90,3 +90,36 @@ fn readings_are_kept_for_the_rule_that_changed_its_threshold() {
     assert_eq!(street.condition("found"), Some(Condition::Firing));
     assert_eq!(street.count(), 1);
 }
+
+#[test]
+fn an_inactivity_rule_without_the_later_keys_means_what_it_meant() {
+    let text = r#"
+        version = 3
+        score_interval_s = 60
+        critical = { ack_s = 60, dispatch_s = 180, arrive_s = 900, feedback_s = 3600 }
+        major = { ack_s = 300, dispatch_s = 900, arrive_s = 1800, feedback_s = 7200 }
+        minor = { ack_s = 1800, dispatch_s = 7200, arrive_s = 14400, feedback_s = 86400 }
+        alerts = []
+        [[inactivity]]
+        alert = "inactivity"
+        kinds = ["door", "motion"]
+        limit_h = 12.0
+        habit_times = 1.5
+        severity = "major"
+        level = 1
+    "#;
+    let rule = Rules::parse(text).unwrap().inactivity.remove(0);
+    assert_eq!((rule.known_days, rule.deaf_beats), (7, 0));
+    for off in [rule.night_times, rule.asleep_h, rule.deaf_grace_h] {
+        assert!(off.abs() < 1e-9, "{off}");
+    }
+    let refused = |line: &str| {
+        Rules::parse(&text.replace("level = 1", &format!("level = 1\n{line}"))).unwrap_err()
+    };
+    assert!(refused("night_times = 1.0").contains("below habit_times"));
+    assert!(refused("night_times = nan").contains("from 0 to 10"));
+    assert!(refused("asleep_h = 400.0").contains("336 hours"));
+    assert!(refused("asleep_h = nan").contains("336 hours"));
+    assert!(refused("known_days = 0").contains("from 1 to 28"));
+    assert!(refused("deaf_grace_h = -1.0").contains("from 0 to 24"));
+}

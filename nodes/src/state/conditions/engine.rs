@@ -176,6 +176,7 @@ impl Conditions {
         match sight.kind {
             Kind::Battery => self.charge(sight, registers, out),
             Kind::Bed if !is_muted => self.lie_or_rise(sight, out),
+            Kind::Respiration if self.plan.has_breath => self.breathed(sight),
             _ => {}
         }
         let is_movement = self.plan.is_movement(sight.kind);
@@ -214,8 +215,9 @@ impl Conditions {
 
     /// The same of a place.
     pub(crate) fn warm_home(&self, place: PlaceId, kind: Kind) -> usize {
-        let is_movement = self.plan.is_movement(kind);
-        let home = if is_movement { self.home(place) } else { None };
+        let is_looked_at =
+            self.plan.is_movement(kind) || kind == Kind::Respiration && self.plan.has_breath;
+        let home = if is_looked_at { self.home(place) } else { None };
         usize::from(self.is_busy(place)) + home.map_or(0, |home| home.moved as usize)
     }
 

@@ -21,7 +21,7 @@ const COMING_IN: u32 = 15 * 60 * tick::TICKS_PER_S;
 /// Two readings within three hours are somebody.
 const ALONE: u32 = 3 * 3_600 * tick::TICKS_PER_S;
 
-/// One home: 160 bytes, of which the habit is most.
+/// One home: 164 bytes, of which the habit is most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Home {
     /// The tick of the newest movement and of the newest door; 0 for none.
@@ -31,6 +31,8 @@ pub(crate) struct Home {
     pub(crate) since: u32,
     /// A single reading in a home that was left, which nothing has confirmed yet; 0 for none.
     pub(crate) lone: u32,
+    /// When breath was seen last, to a quarter of an hour; 0 for never.
+    pub(crate) breath: u32,
     /// When the bed was taken or left last, and when it said anything.
     pub(crate) bed_at: u32,
     pub(crate) bed_said: u32,

@@ -29,6 +29,12 @@ impl Hours {
         ((us + self.offset).rem_euclid(DAY_US) / HOUR_US) as usize
     }
 
+    /// The local time of the day as `08:12`.
+    pub(crate) fn text(&self, us: i64) -> String {
+        let minutes = (us + self.offset).rem_euclid(DAY_US) / MINUTE_US;
+        format!("{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+
     /// When the local hour ends.
     pub(crate) fn hour_end(&self, us: i64) -> i64 {
         us + HOUR_US - (us + self.offset).rem_euclid(HOUR_US)

@@ -4,8 +4,9 @@ use super::device::Life;
 use super::engine::Conditions;
 use super::groups::Registers;
 use super::home::{Bed, Home, IDLE_BITS};
-use super::hours::{HOUR_US, Hours};
-use super::plan::IdlePlan;
+use super::hours::HOUR_US;
+use super::idle_plan::IdlePlan;
+use super::plan::Plan;
 use super::sight::{PlaceId, Sight};
 use super::tick::{self, TICKS_PER_S};
 use super::verdict::{Spot, Verdict, What};
@@ -13,10 +14,10 @@ use features::Kind;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Hours of habit that are looked through: two weeks.
-const HOURS_MAX: usize = 336;
-/// A home that is heard for less has no habit yet.
-const LEARNING_US: i64 = 7 * 24 * HOUR_US;
+/// Breath is written down no more often: it comes every few seconds.
+const BREATH: u32 = 15 * 60 * TICKS_PER_S;
+/// What is silent for longer is not part of the home any more.
+const GONE: u32 = 7 * 86_400 * TICKS_PER_S;
 /// How long to wait where nothing could be heard of the home.
 const AGAIN: u32 = 3_600 * TICKS_PER_S;
 
@@ -27,59 +28,34 @@ pub(crate) struct Idle {
     pub(crate) raised_us: i64,
 }
 
-impl IdlePlan {
-    /// When a silence has lasted for so long; by day, unless the night counts.
-    fn ends_us(&self, hours: &Hours, since_us: i64, limit_us: i64) -> i64 {
-        if self.at_night { since_us + limit_us } else { hours.after_day_time(since_us, limit_us) }
-    }
-
-    /// Whether a silence of a home's first week is one that would be told later on: no habit, then.
-    fn is_first_weeks(&self, hours: &Hours, home: &Home, (from, to): (u32, u32)) -> bool {
-        let from_us = tick::to_us(from);
-        from_us < tick::to_us(home.since) + LEARNING_US
-            && self.ends_us(hours, from_us, self.limit_us) <= tick::to_us(to)
-    }
-
-    /// When the silence that began with the last movement is told; nothing where nobody ever moved.
-    pub(crate) fn due_us(&self, hours: &Hours, home: &Home) -> Option<i64> {
-        let since = if self.only_door { home.door } else { home.moved };
-        if since == 0 {
-            return None;
-        }
-        let since_us = tick::to_us(since);
-        let may_be_out = !self.only_door && home.left_by_door();
-        let limit_us = if may_be_out { self.after_door_us } else { self.limit_us };
-        let mut at_us = self.ends_us(hours, since_us, limit_us);
-        let learned_us = tick::to_us(home.since) + LEARNING_US;
-        if at_us < learned_us {
-            let first_us = self.ends_us(hours, since_us, self.first_week_us);
-            at_us = at_us.max(first_us.min(learned_us));
-        }
-        if self.habit_percent == 0 {
-            return Some(at_us);
-        }
-        if self.only_door {
-            return Some(at_us.max(since_us + home.habit.doors_us() / 100 * self.habit_percent));
-        }
-        for _ in 0..HOURS_MAX {
-            if !self.at_night {
-                at_us = hours.dawn(at_us);
-            }
-            let usual_us = home.habit.usual_us(hours.hour(at_us));
-            let usual_until_us = since_us + usual_us / 100 * self.habit_percent;
-            let end_us = hours.hour_end(at_us);
-            if usual_until_us < end_us {
-                return Some(at_us.max(usual_until_us));
-            }
-            at_us = end_us;
-        }
-        Some(at_us)
-    }
-}
-
 /// Whether an event is somebody's movement.
 fn is_movement(sight: &Sight<'_>) -> bool {
     sight.value > 0 || matches!(sight.kind, Kind::Door | Kind::Contact | Kind::Bed)
+}
+
+/// A movement ends what was still until now: habit, as far as it was a habit. Beside it when the silence of
+/// the home and that of its door were told.
+fn learn(plan: &Plan, home: &mut Home, (at, is_door): (u32, bool), told_us: [Option<i64>; 2]) {
+    let at_us = tick::to_us(at);
+    if is_door && home.door != 0 && at > home.door && told_us[1].is_none() {
+        home.habit.learn_door(tick::to_us(home.door), at_us);
+    }
+    // How long nobody was in says nothing of how long they are still.
+    if home.moved == 0 || at <= home.moved || home.left_by_door() {
+        return;
+    }
+    let mut plans = plan.idle.iter().filter(|plan| !plan.only_door);
+    if plans.any(|idle| idle.is_first_weeks(&plan.hours, home, (home.moved, at))) {
+        return;
+    }
+    // Of a silence that was told as much as was told, and that only where the person moved by themselves:
+    // through a door that opens comes help.
+    let until_us = match told_us[0] {
+        None => at_us,
+        Some(_) if is_door => return,
+        Some(told_us) => told_us.min(at_us),
+    };
+    home.habit.learn(&plan.hours, tick::to_us(home.moved), until_us);
 }
 
 impl Conditions {
@@ -99,17 +75,12 @@ impl Conditions {
         let Some(slot) = sight.place.as_home().filter(|_| is_movement(sight)) else { return };
         let at = tick::floor(sight.at_us.min(sight.now_us)).max(1);
         let plan = Arc::clone(&self.plan);
-        let (hours, is_old) = (plan.hours, self.is_old(sight));
+        let is_old = self.is_old(sight);
         let is_door = sight.kind == Kind::Door;
+        let told_us = [false, true].map(|only_door| self.told_us(slot, only_door));
         let Some(home) = self.home_mut(slot) else { return };
         let before = *home;
         home.is_live |= !is_old;
-        // A silence that was told is no habit, nor is one that nobody was there to tell of.
-        let is_learned = before.told & IDLE_BITS == 0 && (before.is_live || is_old);
-        let is_long = || {
-            let mut plans = plan.idle.iter().filter(|plan| !plan.only_door);
-            plans.any(|plan| plan.is_first_weeks(&hours, &before, (before.moved, at)))
-        };
         if home.since == 0 {
             home.since = at;
         }
@@ -119,20 +90,12 @@ impl Conditions {
             }
             return;
         }
-        if is_door && at > home.door {
-            if home.door != 0 && is_learned {
-                home.habit.learn_door(tick::to_us(home.door), tick::to_us(at));
-            }
-            home.door = at;
+        // What nobody was there to tell of is no habit.
+        if before.is_live || is_old {
+            learn(&plan, home, (at, is_door), told_us);
         }
-        if at > home.moved {
-            // How long nobody was in says nothing of how long they are still.
-            let is_still = !before.left_by_door() && !is_long();
-            if home.moved != 0 && is_learned && is_still {
-                home.habit.learn(&hours, tick::to_us(home.moved), tick::to_us(at));
-            }
-            home.moved = at;
-        }
+        home.door = if is_door { home.door.max(at) } else { home.door };
+        home.moved = home.moved.max(at);
         if before.told & IDLE_BITS != 0 {
             self.end_idle(slot, sight, out);
         }
@@ -140,6 +103,31 @@ impl Conditions {
         let is_first = before.moved == 0 || !before.is_live || (is_door && before.door == 0);
         if is_first || before.told & IDLE_BITS != 0 {
             self.ask_home(slot);
+        }
+    }
+
+    /// When a silence that goes on was told first.
+    fn told_us(&self, slot: u32, only_door: bool) -> Option<i64> {
+        if self.kept.homes.get(slot as usize)?.told & IDLE_BITS == 0 {
+            return None;
+        }
+        let told = self.kept.idle.range((slot, 0)..=(slot, u8::MAX));
+        let is_such = |rule: u8| {
+            self.plan.idle.get(usize::from(rule)).is_some_and(|plan| plan.only_door == only_door)
+        };
+        told.filter(|((_, rule), _)| is_such(*rule)).map(|(_, idle)| idle.raised_us).min()
+    }
+
+    /// Somebody breathes in bed: no movement, but whoever sleeps is not missed.
+    pub(super) fn breathed(&mut self, sight: &Sight<'_>) {
+        let Some(slot) = sight.place.as_home().filter(|_| sight.value > 0) else { return };
+        let at = tick::floor(sight.at_us.min(sight.now_us));
+        // Looked at before it is written: a page that is written is copied.
+        let known = self.kept.homes.get(slot as usize);
+        if known.is_some_and(|home| at > home.breath.saturating_add(BREATH))
+            && let Some(home) = self.home_mut(slot)
+        {
+            home.breath = at;
         }
     }
 
@@ -230,11 +218,12 @@ impl Conditions {
         let Some(home) = self.kept.homes.get(slot as usize).copied() else { return };
         let place = PlaceId::home(slot);
         let dwelling = registers.name_of(place);
-        if registers.rows.homes().residents_of_dwelling(dwelling).is_empty()
-            || !self.is_heard(dwelling, registers)
-        {
-            // Who lives nowhere misses nobody; who cannot be heard may be well.
-            let after = tick::floor(self.kept.now_us).saturating_add(AGAIN);
+        let is_empty = registers.rows.homes().residents_of_dwelling(dwelling).is_empty();
+        if is_empty || !self.is_heard(dwelling, registers) {
+            // Who lives nowhere misses nobody; who cannot be heard may be well, and is given time.
+            let graces = self.plan.idle.iter().map(|plan| plan.deaf_grace);
+            let grace = if is_empty { 0 } else { graces.max().unwrap_or(0) };
+            let after = tick::floor(self.kept.now_us).saturating_add(grace.max(AGAIN));
             if let Some(home) = self.home_mut(slot) {
                 home.ask_after = after;
             }
@@ -251,41 +240,39 @@ impl Conditions {
                 home.told |= 1 << rule;
             }
             self.kept.idle.insert((slot, rule as u8), Idle { raised_us: now_us });
-            let (what, since) =
-                if idle.only_door { ("door", home.door) } else { ("movement", home.moved) };
-            let since_us = tick::to_us(since);
-            let usual_us = if idle.only_door {
-                home.habit.doors_us()
-            } else {
-                home.habit.usual_us(plan.hours.hour(now_us))
-            };
             let what = What::Fire {
                 severity: idle.severity,
                 level: idle.level,
-                event_us: since_us,
+                event_us: tick::to_us(idle.since(&home)),
                 evidence: Vec::new(),
                 devices: Vec::new(),
-                reason: format!(
-                    "no {what} since {}, for {:.1} h; the longest of 28 days at this hour was {:.1} h",
-                    crate::clock::text(since_us),
-                    (now_us - since_us) as f64 / HOUR_US as f64,
-                    usual_us as f64 / HOUR_US as f64
-                ),
+                reason: idle.reason(&plan.hours, &home, now_us),
             };
             let alert = Arc::clone(&idle.alert);
             out.push(Verdict { alert, spot: Spot::Place(place), what });
         }
     }
 
-    /// Whether any device of a home that is expected to speak still does.
+    /// Whether a silence of the home is one of its people: a device that is expected to speak still does,
+    /// and something of it spoke within so many heartbeats of the quickest of them.
     fn is_heard(&self, dwelling: &str, registers: Registers<'_>) -> bool {
+        let now = tick::floor(self.kept.now_us);
+        let beats = self.plan.idle.iter().map(|plan| plan.deaf_beats).max().unwrap_or(0);
         let devices = registers.rows.homes().devices_of_dwelling(dwelling);
         let slots = devices.filter_map(|name| registers.slot_of(name));
-        let mut expected = slots
-            .filter_map(|slot| self.kept.devices.get(slot as usize))
-            .filter(|device| self.class_plan(device).is_some())
-            .peekable();
-        expected.peek().is_none() || expected.any(|device| device.life() == Life::Alive)
+        let (mut expected, mut alive) = (false, false);
+        let (mut quickest, mut newest) = (u32::MAX, self.kept.resumed);
+        for device in slots.filter_map(|slot| self.kept.devices.get(slot as usize)) {
+            let Some(class) = self.class_plan(device) else { continue };
+            expected = true;
+            alive |= device.life() == Life::Alive;
+            newest = newest.max(device.seen);
+            if device.life() != Life::New && device.seen.saturating_add(GONE) > now {
+                quickest = quickest.min(class.heartbeat);
+            }
+        }
+        let is_deaf = beats > 0 && newest.saturating_add(quickest.saturating_mul(beats)) < now;
+        !expected || alive && !is_deaf
     }
 
     /// Whether a bed is taken at a time; nothing where no bed ever spoke.

@@ -19,6 +19,7 @@ mod habit;
 mod home;
 mod hours;
 mod idle;
+mod idle_plan;
 mod inhibit;
 mod judge;
 mod kept;

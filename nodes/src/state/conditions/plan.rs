@@ -1,6 +1,7 @@
 //! The rule set as the engine looks rules up: by kind, in whole numbers. Derived, never stored.
 
 use super::hours::Hours;
+use super::idle_plan::{IdlePlan, idle_plans};
 use super::tick::TICKS_PER_S;
 use crate::state::Severity;
 use crate::state::rules::{
@@ -108,20 +109,6 @@ pub(crate) struct FlapPlan {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct IdlePlan {
-    pub(crate) alert: Arc<str>,
-    pub(crate) only_door: bool,
-    pub(crate) limit_us: i64,
-    pub(crate) after_door_us: i64,
-    pub(crate) first_week_us: i64,
-    /// In hundredths; 0 for no habit.
-    pub(crate) habit_percent: i64,
-    pub(crate) at_night: bool,
-    pub(crate) severity: Severity,
-    pub(crate) level: u32,
-}
-
-#[derive(Clone, Debug)]
 pub(crate) struct NightPlan {
     pub(crate) kind: Kind,
     pub(crate) alert: Arc<str>,
@@ -191,6 +178,8 @@ pub(crate) struct Plan {
     /// Kinds that are movement.
     movement: Vec<bool>,
     pub(crate) idle: Vec<IdlePlan>,
+    /// Whether a rule looks at breath.
+    pub(crate) has_breath: bool,
     pub(crate) nights: Vec<NightPlan>,
     pub(crate) bed_exit: Option<(Arc<str>, BedExit)>,
     pub(crate) classes: BTreeMap<String, ClassPlan>,
@@ -253,7 +242,8 @@ impl Plan {
             presence,
             flapping,
             movement: movement(rules),
-            idle: idle(rules),
+            idle: idle_plans(rules),
+            has_breath: rules.inactivity.iter().any(|rule| rule.asleep_h > 0.0),
             nights: nights(rules),
             bed_exit: rules.bed_exit.clone().map(|rule| (rule.alert.as_str().into(), rule)),
             classes: classes(rules),
@@ -402,25 +392,6 @@ fn movement(rules: &Rules) -> Vec<bool> {
         movement[kind as usize] = true;
     }
     movement
-}
-
-fn idle(rules: &Rules) -> Vec<IdlePlan> {
-    let us = |hours: f64| (hours * 3_600.0 * 1e6).round() as i64;
-    rules
-        .inactivity
-        .iter()
-        .map(|rule| IdlePlan {
-            alert: rule.alert.as_str().into(),
-            only_door: rule.kinds.iter().all(|kind| kind == "door"),
-            limit_us: us(rule.limit_h),
-            after_door_us: us(rule.after_door_h.max(rule.limit_h)),
-            first_week_us: us(rule.first_week_h.max(rule.limit_h)),
-            habit_percent: (rule.habit_times * 100.0).round() as i64,
-            at_night: rule.at_night,
-            severity: rule.severity,
-            level: rule.level,
-        })
-        .collect()
 }
 
 fn nights(rules: &Rules) -> Vec<NightPlan> {

@@ -25,6 +25,9 @@ const NIGHT_RULES_MAX: usize = 8;
 const NIGHTS_MAX: u32 = 35;
 /// The longest limit of an inactivity rule.
 const LIMIT_MAX_H: f64 = 336.0;
+/// A habit is of 28 days.
+const KNOWN_MAX_DAYS: u32 = 28;
+const DEAF_BEATS_MAX: u32 = 100;
 
 impl Rules {
     /// Why the set cannot be used, in one line.
@@ -275,13 +278,27 @@ fn check_inactivity(rule: &InactivityRule) -> Result<(), String> {
     if rule.alert.is_empty() {
         return Err("alert is empty: name the kind of alert".to_owned());
     }
-    let later = [rule.after_door_h, rule.first_week_h];
-    let hours = [rule.limit_h, later[0].max(rule.limit_h), later[1].max(rule.limit_h)];
-    if !hours.iter().all(|hours| (0.01..=LIMIT_MAX_H).contains(hours))
-        || !(0.0..=10.0).contains(&rule.habit_times)
-        || later.iter().any(|hours| hours.is_nan())
+    let later = [rule.after_door_h, rule.first_week_h, rule.asleep_h];
+    let limits = 0.01..=LIMIT_MAX_H;
+    if !limits.contains(&rule.limit_h)
+        || later.iter().any(|hours| !limits.contains(&hours.max(rule.limit_h)) || hours.is_nan())
+        || [rule.habit_times, rule.night_times].iter().any(|times| !(0.0..=10.0).contains(times))
     {
-        return Err(format!("limits go to {LIMIT_MAX_H} hours, habit_times from 0 to 10"));
+        let said = "limits go to 336 hours, habit_times and night_times from 0 to 10";
+        return Err(said.to_owned());
+    }
+    if rule.night_times > 0.0 && rule.night_times < rule.habit_times {
+        return Err(
+            "night_times is below habit_times: whoever is woken should know more".to_owned()
+        );
+    }
+    if !(1..=KNOWN_MAX_DAYS).contains(&rule.known_days)
+        || rule.deaf_beats > DEAF_BEATS_MAX
+        || !(0.0..=24.0).contains(&rule.deaf_grace_h)
+    {
+        let said =
+            "known_days go from 1 to 28, deaf_beats from 0 to 100, deaf_grace_h from 0 to 24";
+        return Err(said.to_owned());
     }
     Ok(())
 }

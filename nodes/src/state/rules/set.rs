@@ -139,11 +139,28 @@ pub struct InactivityRule {
     /// The limit where the last movement was a door: somebody may have gone out. 0 for the same limit.
     #[serde(default)]
     pub after_door_h: f64,
-    /// The limit in a home's first week, before it has a habit; 0 for the same limit.
+    /// The limit in a home's first days, before it has a habit; 0 for the same limit.
     #[serde(default)]
     pub first_week_h: f64,
+    /// A home has a habit after so many days.
+    #[serde(default = "InactivityRule::default_known_days")]
+    pub known_days: u32,
     #[serde(default)]
     pub at_night: bool,
+    /// A silence that began indoors is told in hours of the night when it is longer, those counted, than
+    /// `limit_h` and this many times the habit; 0 for never.
+    #[serde(default)]
+    pub night_times: f64,
+    /// The limit, by day, where a sleep monitor saw breath within the last `limit_h`; 0 to look at none.
+    #[serde(default)]
+    pub asleep_h: f64,
+    /// A home of which nothing came for so many heartbeats of its quickest device is not judged; 0 where
+    /// only a home without any living device is not.
+    #[serde(default)]
+    pub deaf_beats: u32,
+    /// Hours in which somebody may move after such a time, before they are missed.
+    #[serde(default)]
+    pub deaf_grace_h: f64,
     pub severity: Severity,
     pub level: u32,
 }
@@ -350,6 +367,12 @@ impl AlertRule {
             when: When::Always,
             paging_age_s: 0,
         }
+    }
+}
+
+impl InactivityRule {
+    fn default_known_days() -> u32 {
+        7
     }
 }
 
