@@ -194,7 +194,8 @@ impl IdlePlan {
         if self.may_be_out(home) {
             said += "; the last was the door, so that somebody may be out";
         } else if self.asleep_us > 0 && home.breath > home.moved {
-            said += &format!("; breath was seen until {}", hours.text(tick::to_us(home.breath)));
+            said += "; breath was seen until ";
+            said += &hours.text(tick::to_us(home.breath));
         }
         said
     }
