@@ -29,7 +29,7 @@ endif
 step = @printf '\n== %s\n' "$(1)"
 
 .NOTPARALLEL:
-.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench bench-peers bench-serving soak day clean
+.PHONY: help native venv build demo test test-rust faults faults-long test-python sim sim-long lint fmt bench bench-peers bench-serving soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -154,12 +154,6 @@ soak: native ## A quarter of an hour of a whole district's events with kills: la
 	@$(CARGO) build --release $(ONE_BENCH) soak --bin hearth
 	$(call step,soak of $(or $(HEARTH_MINUTES),15) minutes)
 	@HEARTH_MINUTES=$(or $(HEARTH_MINUTES),15) $(MEASURE) $(ONE_BENCH) soak
-
-day: native ## A day of a whole district, 13 million events, replayed into three nodes
-	$(call step,cargo build --release (a quarter of an hour the first time on two cores))
-	@$(CARGO) build --release $(ONE_BENCH) day --bin hearth
-	$(call step,a day of $(or $(HEARTH_PEOPLE),416000) residents)
-	@HEARTH_PEOPLE=$(or $(HEARTH_PEOPLE),416000) $(MEASURE) $(ONE_BENCH) day
 
 clean: ## Remove what was built; the libraries and clients in .native stay
 	@$(CARGO) clean
