@@ -70,10 +70,11 @@ pub(crate) async fn run(
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(if again { RETRY_AFTER } else { LOOK_EVERY }) => {}
         }
-        let due = is_due(&config, &progress, 1) && (again || is_turn(&core, &config, &progress));
+        let in_turn = || is_due(&config, &progress, 1) && is_turn(&core, &config, &progress);
+        // One that failed has set back what is counted.
+        let due = again || in_turn() || is_due(&config, &progress, OVERDUE);
         // A request while one is being built changes nothing.
-        if (due || is_due(&config, &progress, OVERDUE)) && core.trigger().snapshot().await.is_err()
-        {
+        if due && core.trigger().snapshot().await.is_err() {
             return;
         }
     }
